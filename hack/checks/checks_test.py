@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""The checks find what they are there for: each case plants one violation in a small tree."""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path.insert(0, HERE)
+import layers  # noqa: E402
+import texts  # noqa: E402
+
+TREE = {
+    "controller/base/result.h": "#include <string>\n",
+    "controller/base/log.h": "",
+    "controller/base/log.cc": '#include <spdlog/spdlog.h>\n#include "controller/base/log.h"\n',
+    "controller/kube/meta.h": '#include "controller/base/result.h"\n',
+    "controller/kube/api_client.h": '#include <nlohmann/json_fwd.hpp>\n',
+    "controller/kube/rest_client.h": "",
+    "controller/kube/rest_client.cc": "#include <cpprest/http_client.h>\n#include <openssl/ssl.h>\n",
+    "controller/runtime/informer.h": '#include "controller/kube/api_client.h"\n',
+    "controller/runtime/reconciler.h": "",
+    "controller/cmd/options.h": "",
+    "controller/cmd/main.cc": '#include "reconcilers/drivers/docker.h"\n#include "crd/version.h"\n',
+    "crd/version.h": '#include "controller/kube/meta.h"\n#include <compare>\n',
+    "reconcilers/planner.h": '#include "crd/version.h"\n#include "controller/runtime/reconciler.h"\n',
+    "reconcilers/phases/stop.cc": '#include "reconcilers/ports/engine.h"\n#include <sys/types.h>\n',
+    "reconcilers/ports/engine.h": '#include "controller/base/result.h"\n',
+    "reconcilers/drivers/docker.h": '#include "reconcilers/ports/engine.h"\n',
+    "reconcilers/drivers/tar.h": "",
+    "tests/fakes/fake.h": '#include "reconcilers/drivers/docker.h"\n#include <gmock/gmock.h>\n',
+}
+
+
+class Layers(unittest.TestCase):
+    def check(self, changes):
+        with tempfile.TemporaryDirectory() as root:
+            for path, text in {**TREE, **changes}.items():
+                os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+                with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                    file.write(text)
+            return layers.check(root)[0]
+
+    def found(self, path, line, part):
+        errors = self.check({path: TREE.get(path, "") + line + "\n"})
+        self.assertEqual(len(errors), 1, errors)
+        self.assertIn(path, errors[0])
+        self.assertIn(part, errors[0])
+
+    def test_a_right_tree_passes(self):
+        self.assertEqual(self.check({}), [])
+
+    def test_base_sees_nothing_above_it(self):
+        self.found("controller/base/result.h", '#include "controller/kube/api_client.h"', "may include only")
+
+    def test_the_runtime_knows_nothing_of_oms(self):
+        self.found("controller/runtime/informer.h", '#include "crd/version.h"', "may include only")
+
+    def test_the_resource_sees_only_the_metadata_of_kube(self):
+        self.found("crd/version.h", '#include "controller/kube/api_client.h"', "may include only")
+
+    def test_the_upgrade_sees_interfaces_of_the_runtime_only(self):
+        self.found("reconcilers/planner.h", '#include "controller/runtime/informer.h"', "may include only")
+
+    def test_phases_never_see_drivers(self):
+        self.found("reconcilers/phases/stop.cc", '#include "reconcilers/drivers/docker.h"', "may not include")
+
+    def test_drivers_never_see_the_pass(self):
+        self.found("reconcilers/drivers/docker.h", '#include "reconcilers/planner.h"', "may include only")
+
+    def test_ports_know_no_driver(self):
+        self.found("reconcilers/ports/engine.h", '#include "reconcilers/drivers/tar.h"', "may include only")
+
+    def test_main_is_included_by_nobody(self):
+        self.found("reconcilers/planner.h", '#include "controller/cmd/options.h"', "included by nobody")
+        self.found("controller/runtime/informer.h", '#include "controller/cmd/options.h"', "included by nobody")
+
+    def test_nothing_sees_tests(self):
+        self.found("reconcilers/planner.h", '#include "tests/fakes/fake.h"', "nothing outside of tests/")
+
+    def test_includes_are_written_from_the_root(self):
+        self.found("crd/version.h", '#include "meta.h"', "no such file")
+
+    def test_a_library_has_its_one_place(self):
+        self.found("controller/kube/api_client.h", "#include <cpprest/json.h>", "only these may")
+        self.found("reconcilers/planner.h", "#include <boost/asio.hpp>", "only these may")
+        self.found("reconcilers/drivers/docker.h", "  #  include <cppconn/driver.h>", "only these may")
+
+    def test_headers_take_json_fwd_only(self):
+        self.found("controller/kube/meta.h", "#include <nlohmann/json.hpp>", "only these may")
+
+    def test_a_new_library_must_be_entered(self):
+        self.found("crd/version.h", "#include <folly/String.h>", "does not know")
+
+    def test_decisions_are_pure(self):
+        self.found("reconcilers/planner.h", "#include <fstream>", "pure")
+        self.found("reconcilers/planner.h", '#include "controller/base/log.h"', "pure")
+
+    def test_a_cycle_of_headers_is_found(self):
+        self.found("controller/base/result.h", '#include "controller/base/result.h"', "include each other")
+
+    def test_a_commented_out_include_is_none(self):
+        self.assertEqual(self.check({"crd/version.h": '/*\n#include "tests/x.h"\n*/\n// #include "tests/x.h"\n'}), [])
+
+    def test_an_empty_tree_does_not_pass(self):
+        with tempfile.TemporaryDirectory() as root:
+            run = subprocess.run(
+                [sys.executable, os.path.join(HERE, "layers.py"), "--root", root], capture_output=True, check=False
+            )
+            self.assertEqual(run.returncode, 1)
+
+
+class Texts(unittest.TestCase):
+    def test_a_path_of_a_machine_is_found(self):
+        for text in ("see /" + "work/x", "/" + "home/joe/x", "/" + "Users/joe/src", "/" + "root/src/oms"):
+            self.assertEqual(len(texts.wrong_in("a.md", text)), 1, text)
+
+    def test_a_registry_or_mirror_is_found(self):
+        for host in ("goproxy." + "corp.com", "pypi." + "corp.local", "registry." + "internal:5000"):
+            self.assertEqual(len(texts.wrong_in("a.sh", "url=https://%s/x" % host)), 1, host)
+        self.assertEqual(len(texts.wrong_in("a.sh", "export GO" + "PROXY=http://10.1.2.3:3000")), 1)
+
+    def test_a_private_key_is_found(self):
+        self.assertEqual(len(texts.wrong_in("a.txt", "-----BEGIN RSA PRIVATE " + "KEY-----")), 1)
+
+    def test_what_belongs_to_oms_passes(self):
+        for text in (
+            "sh /root/docker_upgrade.sh", "/home/admin/conf/config.yaml", "/home/ds/run", "registry.example/oms:1",
+            "https://kubernetes.default.svc", "http://127.0.0.1:8089/oms/health",
+        ):
+            self.assertEqual(texts.wrong_in("a.md", text), [], text)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)

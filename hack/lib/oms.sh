@@ -1,0 +1,340 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2016  # backquotes in single quotes are SQL's
+# The OMS stand-in (hack/oms-standin): its images, and a fresh OMS on them.
+# Sourced by hack/devenv.sh after common.sh, with the exports of its `env`.
+#
+# OMS_INSTANCE=NAME makes a second OMS beside the first (containers, databases,
+# ports and folders of its own). OMS_METADB=mariadb puts it on the MariaDB of
+# an environment that has both. OMS_HTTPS=1 mounts a certificate, OMS_OAT=1 is
+# an OMS as OAT deploys it. OMS_SAMPLE_ROWS, OMS_SAMPLE_SEQUENCE: how many
+# rows rm's bulk tables and heatbeat_sequence get.
+
+OMS_STANDIN_DIR=$REPO_DIR/hack/oms-standin
+OMS_HOST_IP=${OMS_HOST_IP:-127.0.0.1}
+
+# By their content: a checkout with another stand-in has a folder of its own.
+oms_archives_dir() { printf '%s/oms-archives/%s\n' "$CACHE_DIR" "$(oms_images_key)"; }
+
+# --- images ------------------------------------------------------------------
+
+oms_base_packages() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$OMS_STANDIN_DIR/base-packages.txt" | paste -sd, -; }
+
+# Bump the number when the recipe in oms_build_base changes.
+oms_base_key() { printf 'recipe-2 bookworm %s\n' "$(oms_base_packages)" | sha256sum | cut -c1-16; }
+
+oms_images_key() {
+  (
+    cd "$OMS_STANDIN_DIR" || exit 1
+    oms_base_key
+    find build.py rootfs versions -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+  ) | sha256sum | cut -c1-16
+}
+
+# oms_build_base FILE: the Debian root file system as one tar, kept for good.
+oms_build_base() {
+  local file=$1 dir log
+  [[ -s $file ]] && return 0
+  ((EUID == 0)) || die "the OMS stand-in's base image is made by debootstrap, which needs root (this is user $(id -un)); a base made elsewhere may be put at $file"
+  have debootstrap || need_packages debootstrap
+  say "making the Debian base of the OMS stand-in (debootstrap, about a minute, once)"
+  mkdir -p "$(dirname "$file")"
+  dir=$(mktemp -d "$(dirname "$file")/debootstrap.XXXXXX")
+  log=$dir.log
+  if ! debootstrap --variant=minbase --include="$(oms_base_packages)" bookworm "$dir" >"$log" 2>&1; then
+    tail -n 10 "$log" >&2
+    umount -l "$dir/proc" "$dir/sys" 2>/dev/null || true
+    rm -rf --one-file-system -- "$dir"
+    die "debootstrap failed (log: $log); is the Debian mirror reachable, and may this host mount /proc in a chroot?"
+  fi
+  umount -l "$dir/proc" "$dir/sys" 2>/dev/null || true
+  (
+    cd "$dir" || exit 1
+    tar --sort=name --numeric-owner --mtime=@1735689600 -cf "$file.tmp" \
+      --exclude='./dev/*' --exclude='./proc/*' --exclude='./sys/*' --exclude='./run/*' \
+      --exclude='./var/cache/*' --exclude='./var/lib/apt/lists/*' --exclude='./var/log/*' \
+      --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/info/*' \
+      --exclude='./usr/share/locale/*' --exclude='*/__pycache__' --exclude='./debootstrap' .
+  )
+  rm -rf --one-file-system -- "$dir" "$log"
+  mv -f "$file.tmp" "$file"
+}
+
+# oms_build_images: the archives of all versions, in oms_archives_dir. Made
+# again only when the stand-in's files or the base's packages have changed; the
+# folders of the two that were made last before it stay.
+oms_build_images() {
+  local out base
+  out=$(oms_archives_dir)
+  [[ -f $out/.complete ]] && return 0
+  mkdir -p "$CACHE_DIR"
+  (
+    flock 9
+    [[ -f $out/.complete ]] && exit 0
+    have python3 || need_packages python3
+    base=$CACHE_DIR/oms-base/$(oms_base_key).tar
+    oms_build_base "$base"
+    say "writing the OMS images to $out"
+    mkdir -p "$out"
+    python3 "$OMS_STANDIN_DIR/build.py" --base "$base" --out "$out" || die "hack/oms-standin/build.py failed"
+    touch "$out/.complete"
+    # shellcheck disable=SC2012  # names are ours: 16 hexadecimal digits
+    ls -dt "$CACHE_DIR"/oms-archives/*/ | tail -n +4 | xargs -r rm -rf --
+  ) 9>"$CACHE_DIR/oms-archives.lock"
+}
+
+# oms_load_image VERSION: into the engine, unless that very image is there.
+oms_load_image() {
+  local id
+  id=$(jq -re --arg image "oms:$1" '.[$image]' "$(oms_archives_dir)/image-ids.json") ||
+    die "the OMS stand-in has no version $1; it has: $(oms_versions)"
+  [[ $(docker image inspect -f '{{.Id}}' "oms:$1" 2>/dev/null) == "$id" ]] && return 0
+  docker load -q -i "$(oms_archives_dir)/oms_$1.tar.gz" >/dev/null || die "docker load of $(oms_archives_dir)/oms_$1.tar.gz failed"
+}
+
+oms_versions() {
+  local dir list=()
+  for dir in "$OMS_STANDIN_DIR"/versions/*/; do list+=("$(basename "$dir")"); done
+  printf '%s\n' "${list[*]}"
+}
+
+# --- one OMS -----------------------------------------------------------------
+
+oms_prefix() {
+  [[ -z ${OMS_INSTANCE:-} ]] && return 0
+  [[ $OMS_INSTANCE =~ ^[a-z][a-z0-9]{0,11}$ ]] || die "OMS_INSTANCE must be 1 to 12 of a-z and 0-9, beginning with a letter, not '$OMS_INSTANCE'"
+  printf '%s_\n' "$OMS_INSTANCE"
+}
+
+oms_root() { printf '%s%s\n' "$DEVENV_DIR/oms" "${OMS_INSTANCE:+-$OMS_INSTANCE}"; }
+oms_container() { printf 'oms_%s%s\n' "$(oms_prefix)" "${1//./}"; }
+oms_database() { printf '%s%s_%s\n' "$(oms_prefix)" "$1" "${2//./}"; }
+oms_port() { free_port "oms-${OMS_INSTANCE:-main}-$1"; }
+
+# oms_metadb NAME: the value of METADB_NAME of the MetaDB that is asked for.
+oms_metadb() {
+  local variable=METADB_$1
+  if [[ ${OMS_METADB:-} == mariadb && ${METADB_KIND:-} != mariadb ]]; then variable=METADB_MARIADB_$1; fi
+  [[ -n ${!variable:-} ]] || die "$variable is not set: is the MetaDB up? (hack/devenv.sh up)"
+  printf '%s\n' "${!variable}"
+}
+
+oms_mysql() { mariadb --defaults-file="$OMS_DEFAULTS" "$@"; }
+
+yaml_quoted() {
+  local text=${1//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
+}
+
+# oms_write_config VERSION FILE: laid out as the guide's sample.
+oms_write_config() {
+  local version=$1 file=$2 part keys=''
+  case $(jq -r .metaKeys "$OMS_STANDIN_DIR/versions/$version/version.json") in
+    shared) keys=meta ;;
+    split) keys='cm_meta rm_meta' ;;
+  esac
+  (
+    umask 077
+    {
+      printf '# OMS %s, configuration of this region. 管理员: ops@example.com\n' "$version"
+      printf '"cm_location": "2"\n'
+      printf '"cm_nodes":\n- "%s"\n' "$OMS_HOST_IP"
+      printf '"cm_region": "cn-hangzhou"\n"cm_region_cn": "杭州"\n'
+      printf '"cm_url": "http://%s:%s"\n' "$OMS_HOST_IP" "$(oms_port cm)"
+      printf '"drc_cm_db": "%s"\n' "$(oms_database cm "$version")"
+      printf '"drc_cm_heartbeat_db": "%s"\n' "$(oms_database cm_hb "$version")"
+      printf '"drc_rm_db": "%s"\n' "$(oms_database rm "$version")"
+      printf '\n# MetaDB. Ask the DBA team before you change these.\n'
+      for part in $keys; do
+        printf '"oms_%s_host": "%s"\n' "$part" "$(oms_metadb HOST)"
+        printf '"oms_%s_password": %s\n' "$part" "$(yaml_quoted "$(oms_metadb PASSWORD)")"
+        printf '"oms_%s_port": "%s"  # not the default\n' "$part" "$(oms_metadb PORT)"
+        printf '"oms_%s_user": %s\n' "$part" "$(yaml_quoted "$(oms_metadb USER)")"
+      done
+      printf '\n# Ports: this host runs other things beside OMS.\n'
+      printf 'nginx_server_port: %s\n' "$(oms_port nginx)"
+      printf 'ghana_server_port: %s\n' "$(oms_port ghana)"
+      printf 'cm_server_port: %s\n' "$(oms_port cm)"
+      printf 'supervisor_server_port: %s\n' "$(oms_port supervisor)"
+      printf 'sshd_server_port: %s\n' "$(oms_port sshd)"
+      printf "tsdb_enabled: false\ntsdb_service: 'CERESDB'\n"
+      printf '# Set by the site team; OMS does not know them.\n'
+      printf '%s\n' '"site_owner": "team-7 # not a comment"' "\"site_note\": 'it''s \"kept\": yes'"
+    } >"$file"
+  )
+}
+
+# oms_drop_databases DEFAULTS: those of any version of this instance.
+oms_drop_databases() {
+  local names name
+  names=$(mariadb --defaults-file="$1" -N -e 'select schema_name from information_schema.schemata') ||
+    die "the MetaDB does not answer (clients' defaults file: $1)"
+  for name in $names; do
+    [[ ! $name =~ ^"$(oms_prefix)"(rm|cm|cm_hb)_[0-9]+$ ]] || printf 'DROP DATABASE IF EXISTS `%s`;\n' "$name"
+  done | mariadb --defaults-file="$1" || die "databases of OMS could not be dropped"
+}
+
+# oms_charset ROLE: cm has another default than the server, so that a cm which
+# is made anew without it shows.
+oms_charset() {
+  if [[ $1 == cm ]]; then printf 'utf8mb4 COLLATE utf8mb4_bin'; else printf 'utf8mb4'; fi
+}
+
+# oms_fill VERSION ROLE: one database, filled from a file that is made once.
+oms_fill() {
+  local version=$1 role=$2 key file temporary name attempt errors rows=${OMS_SAMPLE_ROWS:-20000} sequence=${OMS_SAMPLE_SEQUENCE:-100000}
+  name=$(oms_database "$role" "$version")
+  local arguments=(--version "$version" --role "$role" --rows "$rows" --sequence "$sequence"
+    --host-ip "$OMS_HOST_IP" --cm-url "http://$OMS_HOST_IP:$(oms_port cm)")
+  key=$({
+    printf '%s\n' "${arguments[@]}"
+    cat "$OMS_STANDIN_DIR/sample.py" "$OMS_STANDIN_DIR"/versions/*/*/*.sql
+  } | sha256sum | cut -c1-16)
+  file=$CACHE_DIR/oms-samples/$key.sql
+  if [[ ! -s $file ]]; then
+    mkdir -p "$CACHE_DIR/oms-samples"
+    temporary=$(mktemp "$file.XXXXXX")
+    python3 "$OMS_STANDIN_DIR/sample.py" "${arguments[@]}" >"$temporary" || die "hack/oms-standin/sample.py failed"
+    mv -f "$temporary" "$file"
+  fi
+  # OceanBase now and then answers a CREATE TRIGGER beside other sessions' DDL
+  # with 5734 "already exist", though it is new: its own second try after a
+  # conflict finds the first one's. Then the database is made again.
+  for attempt in 1 2 3; do
+    printf 'DROP DATABASE IF EXISTS `%s`;\nCREATE DATABASE `%s` DEFAULT CHARACTER SET %s;\n' "$name" "$name" "$(oms_charset "$role")" |
+      oms_mysql || return 1
+    # One commit for all rows: they are many statements.
+    if errors=$({ printf 'SET autocommit=0;\n'; cat "$file"; printf 'COMMIT;\n'; } | oms_mysql -D "$name" 2>&1); then
+      return 0
+    fi
+    [[ $errors == *'ERROR 5734'* && $attempt != 3 ]] || break
+  done
+  say "$name could not be filled: $errors"
+  return 1
+}
+
+# Containers of this instance: whatever mounts something of its folder, so
+# also those that an upgrade has made.
+oms_containers() {
+  local root ids
+  root=$(oms_root)
+  ids=$(docker ps -aq --no-trunc) || return 1
+  [[ -n $ids ]] || return 0
+  # shellcheck disable=SC2086
+  docker inspect $ids 2>/dev/null | jq -r --arg root "$root" --arg name "/oms_$(oms_prefix)" '
+    .[] | select(any(.Mounts[]?; .Source == $root or (.Source | startswith($root + "/")))
+                 or (.Name | startswith($name) and (ltrimstr($name) | test("^[0-9]+$")))) | .Id'
+}
+
+# oms_reset: containers, databases (on each MetaDB there is) and folders of
+# this instance.
+oms_reset() {
+  local root containers
+  root=$(oms_root)
+  containers=$(oms_containers) || die "the container engine does not answer at ${DOCKER_HOST:-its default address}"
+  # shellcheck disable=SC2086
+  [[ -z $containers ]] || docker rm -f $containers >/dev/null || die "containers of OMS could not be removed"
+  oms_drop_databases "$METADB_DEFAULTS"
+  [[ -z ${METADB_MARIADB_DEFAULTS:-} ]] || oms_drop_databases "$METADB_MARIADB_DEFAULTS"
+  mkdir -p "$root"
+  # The folder itself stays: it may be a mount, or held by somebody.
+  find "$root" -xdev -mindepth 1 -delete
+}
+
+# oms_certificate ROOT: the two files of the guide's certificate mounts, of a CA
+# of this environment ($DEVENV_DIR/oms-tls/ca.pem).
+oms_certificate() {
+  local dir=$DEVENV_DIR/oms-tls
+  tls_ca "$dir" oms-standin-ca
+  tls_cert "$dir" server- "/CN=oms" server "IP:$OMS_HOST_IP"
+  cp "$dir/server-cert.pem" "$1/https_crt"
+  cp "$dir/server-key.pem" "$1/https_key"
+}
+
+# oms_healthy [CONTAINER]: by /oms/health; a version that does not offer it (CONTAINER is given then)
+# by its programs and its port.
+oms_healthy() {
+  if [[ -n ${1:-} ]]; then
+    [[ $(curl -s -o /dev/null -w '%{http_code}' --max-time 4 "http://$OMS_HOST_IP:$(oms_port ghana)/health") == 200 ]] &&
+      ! docker exec "$1" supervisorctl status | grep -qv ' RUNNING '
+    return
+  fi
+  local url=http://$OMS_HOST_IP ca=()
+  if [[ -n ${OMS_HTTPS:-} ]]; then url=https://$OMS_HOST_IP ca=(--cacert "$DEVENV_DIR/oms-tls/ca.pem"); fi
+  [[ $(curl -fsS --max-time 4 "${ca[@]}" "$url:$(oms_port nginx)/oms/health" 2>/dev/null |
+    jq -r .data.healthy) == true ]]
+}
+
+# oms_start VERSION: a fresh OMS of that version, HA on, healthy on return.
+oms_start() {
+  local version=$1 root container start=$EPOCHREALTIME pids=() by_programs=() pid failed=0 role other own=()
+  [[ -f $OMS_STANDIN_DIR/versions/$version/version.json ]] ||
+    die "the OMS stand-in has no version '$version'; it has: $(oms_versions)"
+  OMS_DEFAULTS=$(oms_metadb DEFAULTS)
+  root=$(oms_root)
+  container=$(oms_container "$version")
+  oms_build_images
+  oms_reset
+  # Ports are chosen before the parts below run side by side.
+  for role in nginx ghana cm supervisor sshd; do oms_port "$role" >/dev/null; done
+  oms_load_image "$version" & pids+=("$!")
+  for role in rm cm cm_hb; do oms_fill "$version" "$role" & pids+=("$!"); done
+  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+  ((failed == 0)) || die "OMS $version could not be prepared; the lines above say what failed"
+  # The next version's image is loaded by the upgrade; others may need it where
+  # several instances run.
+  if [[ -z ${OMS_INSTANCE:-}${OMS_KEEP_IMAGES:-} ]]; then
+    for other in $(oms_versions); do
+      [[ $other == "$version" ]] || docker image rm "oms:$other" >/dev/null 2>&1 || true
+    done
+  fi
+  mkdir -p "$root"/oms_{logs,store,run}
+  oms_write_config "$version" "$root/config.yaml"
+  {
+    printf 'OMS_CONTAINER=%q\nOMS_VERSION=%q\nOMS_HOST_IP=%q\n' "$container" "$version" "$OMS_HOST_IP"
+    for role in rm cm cm_hb; do printf 'OMS_%s_DB=%q\n' "${role^^}" "$(oms_database "$role" "$version")"; done
+    for role in nginx ghana cm supervisor sshd; do printf 'OMS_%s_PORT=%q\n' "${role^^}" "$(oms_port "$role")"; done
+    printf 'OMS_DATA=%q\n' "$root"
+  } >"$root/instance.env"
+  if [[ -n ${OMS_HTTPS:-} ]]; then
+    oms_certificate "$root"
+    own+=(-v "$root/https_crt:/etc/pki/nginx/oms_server.crt" -v "$root/https_key:/etc/pki/nginx/oms_server.key")
+  fi
+  if [[ -n ${OMS_OAT:-} ]]; then own+=(-e OMS_STANDIN_OAT=true); fi
+  # The guide's own flags, step 5.
+  docker run -dit --net host \
+    -v "$root/config.yaml:/home/admin/conf/config.yaml" \
+    -v "$root/oms_logs:/home/admin/logs" \
+    -v "$root/oms_store:/home/ds/store" \
+    -v "$root/oms_run:/home/ds/run" \
+    "${own[@]}" \
+    -e OMS_HOST_IP="$OMS_HOST_IP" \
+    --privileged=true \
+    --pids-limit -1 \
+    --ulimit nproc=65535:65535 \
+    --name "$container" \
+    "oms:$version" >/dev/null || die "docker run of $container failed"
+  if [[ $(jq 'if has("health") then .health else true end' "$OMS_STANDIN_DIR/versions/$version/version.json") == false ]]; then
+    by_programs=("$container")
+  fi
+  if ! wait_until 60 "a healthy OMS at http://$OMS_HOST_IP:$(oms_port nginx)/oms/health" oms_healthy "${by_programs[@]}"; then
+    docker logs --tail 20 "$container" >&2 || true
+    docker exec "$container" supervisorctl status >&2 || true
+    die "OMS $version did not become healthy; logs: $root/oms_logs"
+  fi
+  say "OMS $version runs: container $container, data $root, health on port $(oms_port nginx) ($(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f s", b - a}'))"
+}
+
+# oms_down: before the environment goes down; only an engine or a MetaDB that
+# outlives it needs it. Must not fail because something is gone already.
+oms_down() {
+  local engine dir
+  engine=$(engine_host) && engine_answers "$engine" || return 0
+  export DOCKER_HOST=$engine
+  for dir in "$DEVENV_DIR"/oms "$DEVENV_DIR"/oms-*; do
+    [[ -d $dir ]] || continue
+    local OMS_INSTANCE=${dir#"$DEVENV_DIR/oms"}
+    OMS_INSTANCE=${OMS_INSTANCE#-}
+    # shellcheck disable=SC2046
+    docker rm -f $(oms_containers) >/dev/null 2>&1 || true
+  done
+}

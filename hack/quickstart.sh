@@ -1,0 +1,385 @@
+#!/usr/bin/env bash
+# Watch a controller carry a running OMS from 4.3.0 to 4.3.1, on this machine.
+#
+#   hack/quickstart.sh              installs, builds, starts all there is, upgrades
+#   hack/quickstart.sh --rollback   then: reverts that edit, and follows OMS back
+#   hack/quickstart.sh --down       stops and removes it again
+#
+# Real: the Kubernetes API server, the container engine, the OceanBase that OMS
+# keeps its state in, the controller. OMS itself is a stand-in, as its image
+# is not public (hack/oms-standin/README.md). All state lies in .devenv (or
+# DEVENV_DIR). A second run says that there is nothing to do.
+set -euo pipefail
+
+HACK=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck source=hack/lib/common.sh
+. "$HACK/lib/common.sh"
+export DEVENV_DIR
+
+FROM=4.3.0
+TO=4.3.1
+NAME=oms
+NAMESPACE=default
+
+back=
+case ${1:-} in
+  '') ;;
+  --rollback) back=1 ;;
+  --down)
+    "$HACK/devenv.sh" down
+    say "what took long to make stays in $CACHE_DIR and build/; remove them too to start from nothing"
+    exit 0
+    ;;
+  -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) die "unknown option $1; see hack/quickstart.sh --help" ;;
+esac
+
+cd "$REPO_DIR"
+began=$SECONDS
+head_line() { printf '\n== %s\n' "$*"; }
+took() { printf '   (%d s)\n' $((SECONDS - step_began)); }
+step() {
+  step_began=$SECONDS
+  head_line "$*"
+}
+
+kubectl_() { kubectl -n "$NAMESPACE" "$@"; }
+# field JQ: of the resource; empty where there is none.
+field() { kubectl_ get omsupgrade "$NAME" -o json 2>/dev/null | jq -r "$1 // empty" || true; }
+
+condition_of() { printf '.status.conditions[]? | select(.type == "%s") | .%s' "$1" "$2"; }
+
+# why TEXT: what a person needs when it did not go well; ends the script.
+why() {
+  {
+    printf '\n%s\n' "$1"
+    kubectl_ get omsupgrade "$NAME" -o json 2>/dev/null | jq -r '
+      .status.conditions[]? | select(.type == "Ready" or .type == "Stalled" or .reason == "Failed")
+      | "  \(.type)=\(.status)  \(.reason): \(.message)"' || true
+    printf '\nWhat happened last:\n'
+    kubectl_ get events --field-selector "involvedObject.name=$NAME" --sort-by=.lastTimestamp \
+      -o custom-columns=REASON:.reason,MESSAGE:.message --no-headers 2>/dev/null | tail -n 8 | sed 's/^/  /' || true
+    printf '\nThe last warnings of the controller:\n'
+    "$HACK/devenv.sh" controller log 2>/dev/null | grep -iE 'warn|error' | tail -n 8 | sed 's/^/  /' || true
+    cat <<HELP
+
+Where to look
+  kubectl describe omsupgrade $NAME          conditions, steps, events
+  hack/devenv.sh controller log              the controller's log
+  ls $OMS_ROOT/oms_logs                      OMS's own logs, oms-upgrade/ holds the scripts' output
+README.md, "When something fails", says what each reason means. After putting it right:
+  kubectl annotate omsupgrade $NAME oms.oceanbase.com/resetAt="\$(date -u +%FT%TZ)" --overwrite
+HELP
+  } >&2
+  exit 1
+}
+
+# sample VERSION: the resource, with what this environment has.
+sample() {
+  cat <<YAML
+apiVersion: oms.oceanbase.com/v1alpha1
+kind: OmsUpgrade
+metadata:
+  name: $NAME
+  namespace: $NAMESPACE
+spec:
+  version: $1
+  image:
+    reference: oms:$1
+    archive: $OMS_ARCHIVES/oms_$1.tar.gz
+  nodes:
+  - name: oms-1
+    engine:
+      endpoint: $DOCKER_HOST
+    container:
+      name: $OMS_CONTAINER
+  backup:
+    directory: $OMS_BACKUPS/$NAME
+YAML
+}
+
+# done_already: OMS is at TO, the controller says so of this very spec, and
+# the container of that version runs.
+done_already() {
+  [[ -d $DEVENV_DIR ]] && is_state_dir && kubectl_admin_ready || return 1
+  [[ $(field .spec.version) == "$TO" && $(field .status.currentVersion) == "$TO" ]] &&
+    [[ $(field "$(condition_of Ready status)") == True ]] &&
+    [[ $(field .status.observedGeneration) == $(field .metadata.generation) ]] &&
+    [[ $(docker inspect -f '{{.State.Running}}' "$(field '.status.nodes[0].container')" 2>/dev/null) == true ]] &&
+    "$HACK/devenv.sh" controller pid >/dev/null 2>&1
+}
+kubectl_admin_ready() {
+  eval "$("$HACK/devenv.sh" env 2>/dev/null)" 2>/dev/null
+  have kubectl && kubectl --request-timeout 3s get --raw /readyz >/dev/null 2>&1
+}
+
+show_ha() {
+  local rm_db
+  head_line 'High availability (ha.config of OMS)'
+  # shellcheck disable=SC1091
+  rm_db=$(. "$OMS_ROOT/instance.env" && printf '%s' "$OMS_RM_DB")
+  mariadb --defaults-file="$METADB_DEFAULTS" -N --raw -D "$rm_db" \
+    -e "select cfg_value from oms_normal_config where cfg_name='ha.config'"
+}
+
+show_resource() {
+  head_line 'kubectl get omsupgrades -o wide'
+  kubectl_ get omsupgrades -o wide
+  head_line 'Conditions'
+  kubectl_ get omsupgrade "$NAME" -o json | jq -r '
+    .status.conditions[] | select(.reason != "NotStarted")
+    | [.type, .status, .reason, (.message | .[0:90])] | @tsv' |
+    { printf 'TYPE\tSTATUS\tREASON\tMESSAGE\n'; cat; } | column -t -s $'\t'
+}
+
+show_containers() {
+  head_line 'Containers'
+  docker ps -a --filter name=oms_ --format 'table {{.Names}}\t{{.Image}}\t{{.Status}}'
+}
+
+show_left_to_do() {
+  if [[ -n $(field '.status.followUps[0]') ]]; then
+    printf '\nLeft for a person to do:\n'
+    kubectl_ get omsupgrade "$NAME" -o json | jq -r '.status.followUps[] | "  - " + .'
+  fi
+}
+
+# verify_dump FOLDER...: where there are sums.
+verify_dump() {
+  local folder
+  for folder in "$@"; do
+    [[ -f $folder/SHA256SUMS ]] || continue
+    (cd "$folder" && sha256sum --quiet -c SHA256SUMS) && printf 'sha256sum -c %s/SHA256SUMS: all files are right\n' "$folder"
+  done
+}
+
+summary() {
+  local places
+  show_resource
+  show_ha
+  head_line "Backups, and the operation's record ($OMS_BACKUPS/$NAME)"
+  (cd "$OMS_BACKUPS/$NAME" && find . -type f -printf '%h %s\n' | LC_ALL=C sort |
+    awk '{files[$1]++; bytes[$1] += $2; if (!($1 in at)) {at[$1] = ++n; name[n] = $1}}
+         END {for (i = 1; i <= n; i++) printf "%5d files %10.1f KiB  %s\n", files[name[i]], bytes[name[i]] / 1024, name[i]}')
+  kubectl_ get omsupgrade "$NAME" -o json |
+    jq -r '.status.backups[]? | select(.database != null) | [.database, .size, .complete, .place] | @tsv' |
+    { printf 'DATABASE\tBYTES\tCOMPLETE\tPLACE\n'; cat; } | column -t -s $'\t'
+  mapfile -t places < <(field '[.status.backups[]?.place] | unique | .[]')
+  verify_dump "${places[@]}"
+  show_containers
+  printf '\nOMS was down for %s (T1 %s, T2 %s), as observed by the controller.\n' \
+    "$(field .status.operation.downtime)" "$(field .status.operation.t1)" "$(field .status.operation.t2)"
+  show_left_to_do
+}
+
+# What a person wants to see after a rollback: what runs, how long it was down,
+# and what is left of both states.
+summary_back() {
+  local folder kept sums
+  show_resource
+  show_ha
+  show_containers
+  folder=$(field .status.operation.folder)
+  head_line 'What is kept'
+  printf 'The state before the upgrade, from which OMS was brought back:\n'
+  kubectl_ get omsupgrade "$NAME" -o json |
+    jq -r '.status.backups[]? | select(.database != null) | [.database, .size, .place] | @tsv' |
+    { printf 'DATABASE\tBYTES\tPLACE\n'; cat; } | column -t -s $'\t' | sed 's/^/  /'
+  printf 'The state of %s, dumped before it was dropped:\n' "$TO"
+  kept=$(find "${folder:-/nowhere}/upgraded" -type f -name '*.sql*' -printf '%s\n' 2>/dev/null |
+    awk '{n++; bytes += $1} END {if (n) printf "%d files, %.1f KiB", n, bytes / 1024}')
+  if [[ -n $kept ]]; then printf '  %s  (%s)\n' "$folder/upgraded" "$kept"; else printf '  nothing: no database had been changed\n'; fi
+  mapfile -t sums < <(find "${folder:-/nowhere}/upgraded" -name SHA256SUMS -printf '%h\n' 2>/dev/null)
+  verify_dump "${sums[@]}"
+  printf 'The image of %s:\n  %s\n' "$TO" "$(docker images --format '{{.Repository}}:{{.Tag}}  {{.ID}}  {{.Size}}' "oms:$TO")"
+  printf '\nOMS runs %s again, in the container that ran before the upgrade (%s). It was down for %s (T3 %s, T2 %s).\n' \
+    "$(field .status.currentVersion)" "$(field '.status.nodes[0].container')" \
+    "$(field .status.operation.downtime)" "$(field .status.operation.t3)" "$(field .status.operation.t2)"
+  show_left_to_do
+}
+
+whats_next() {
+  local devenv_prefix='hack/devenv.sh env'
+  [[ $DEVENV_DIR == "$REPO_DIR/.devenv" ]] || devenv_prefix="DEVENV_DIR=$DEVENV_DIR $devenv_prefix"
+  cat <<NEXT
+
+What to try next, after: eval "\$($devenv_prefix)"
+  kubectl describe omsupgrade $NAME
+  kubectl explain omsupgrade.spec --recursive
+  kubectl get events --field-selector involvedObject.name=$NAME
+  curl -s \$(hack/devenv.sh controller address)/metrics
+  hack/quickstart.sh --rollback                     the way back
+  less $OMS_BACKUPS/$NAME/*/dump/*/RESTORE.md       the same with nothing but the files
+  export OMS_INSTANCE=byhand; hack/devenv.sh oms start $FROM && hack/bench/runbook.sh    the same by hand, beside it
+  hack/quickstart.sh --down
+NEXT
+}
+
+# edit_to VERSION: what a commit would do, version and image.
+edit_to() {
+  local resource=$DEVENV_DIR/quickstart/$NAME.yaml
+  mkdir -p "$(dirname "$resource")"
+  [[ -f $resource ]] || sample "$(field .spec.version)" >"$resource"
+  sample "$1" >"$resource.new"
+  diff -U0 "$resource" "$resource.new" | sed -n '/^[-+] /p' || true
+  mv -f "$resource.new" "$resource"
+  kubectl_ patch omsupgrade "$NAME" --type merge -p "$(jq -nc --arg version "$1" \
+    --arg archive "$OMS_ARCHIVES/oms_$1.tar.gz" \
+    '{spec: {version: $version, image: {reference: "oms:\($version)", archive: $archive}}}')" ||
+    why 'The API server did not take the edit.'
+}
+
+# follow_to VERSION WORD: until OMS is there, or not.
+follow_to() {
+  local follow=0
+  python3 "$HACK/lib/follow.py" "$NAME" -n "$NAMESPACE" --generation "$(field .metadata.generation)" \
+    --pid "$("$HACK/devenv.sh" controller pid)" --timeout 1800 || follow=$?
+  case $follow in
+    0) ;;
+    130) exit 130 ;;
+    2) why "The $2 did not come to an end in 30 minutes. It goes on; this script no longer waits." ;;
+    3) why "OMS is in order, but not at $1." ;;
+    4) why "The controller has ended. Another one takes the $2 up where it is: hack/devenv.sh controller start, then this again" ;;
+    *) why "The $2 has stopped." ;;
+  esac
+}
+
+go_back() {
+  if [[ ! -d $DEVENV_DIR ]] || ! is_state_dir || ! kubectl_admin_ready || [[ -z $(field .metadata.name) ]]; then
+    die "there is nothing to go back from: run hack/quickstart.sh first"
+  fi
+  # shellcheck disable=SC1091
+  . "$OMS_ROOT/instance.env"
+  if [[ $(field .spec.version) == "$FROM" && $(field .status.currentVersion) == "$FROM" &&
+    $(field "$(condition_of Ready status)") == True ]]; then
+    printf 'Nothing to do: OMS runs %s, and its OmsUpgrade is Ready.\n' "$FROM"
+    kubectl_ get omsupgrades -o wide
+    printf '\nForward again: hack/quickstart.sh\n'
+    return
+  fi
+  "$HACK/devenv.sh" controller pid >/dev/null 2>&1 || "$HACK/devenv.sh" controller start
+  if [[ $(field .spec.version) != "$FROM" ]]; then
+    step "The edit that goes back: spec.version and spec.image to $FROM, as a reverted commit has them"
+    edit_to "$FROM"
+  fi
+  step 'The way back (Ctrl-C ends only the watching)'
+  follow_to "$FROM" rollback
+  took
+  summary_back
+  printf '\nForward again: hack/quickstart.sh\nDone in %d s.\n' $((SECONDS - began))
+}
+
+if [[ -n $back ]]; then
+  go_back
+  exit 0
+fi
+
+if done_already; then
+  printf 'Nothing to do: OMS runs %s, and its OmsUpgrade is Ready.\n' "$TO"
+  kubectl_ get omsupgrades -o wide
+  whats_next
+  printf '\nTo see the upgrade again: hack/quickstart.sh --down, then hack/quickstart.sh\n'
+  exit 0
+fi
+
+printf 'OMS %s -> %s on this machine; all state in %s.\n' "$FROM" "$TO" "$DEVENV_DIR"
+# cached FILE...: one of them exists.
+cached() { compgen -G "$1" >/dev/null; }
+slow=()
+cached "$CACHE_DIR/kube-*/kube-apiserver" || have kube-apiserver || [[ -n ${KUBEBUILDER_ASSETS:-} ]] ||
+  slow+=("5 min    a Kubernetes API server, from Go modules (kept in $CACHE_DIR)")
+[[ -n ${OMS_CONTROLLER_BIN:-} || -x build/release/oms-upgrade-controller ]] ||
+  slow+=('2-4 min  the controller, from C++, beside it (kept in build/)')
+cached "$CACHE_DIR/oms-base/*.tar" || slow+=("1 min    a Debian base for OMS, by debootstrap (kept in $CACHE_DIR)")
+if ((${#slow[@]})); then
+  printf 'This run is slow, because these have to be made once (times on two cores):\n'
+  printf '  %s\n' "${slow[@]}"
+fi
+
+step 'Packages'
+"$HACK/devenv.sh" packages build
+"$HACK/devenv.sh" packages run
+took
+
+# Beside each other: both take minutes on a new machine. In a group of its own,
+# so that an interrupt ends the compilers too.
+kube_log=$DEVENV_DIR/logs/kube-build.log
+set -m
+"$HACK/devenv.sh" kube-build </dev/null >"$kube_log" 2>&1 &
+kube_build=$!
+set +m
+end_build() {
+  if kill -0 "$kube_build" 2>/dev/null; then kill -TERM -- "-$kube_build" 2>/dev/null || true; fi
+}
+trap end_build EXIT
+
+step 'Build of the controller (Kubernetes is built beside it)'
+if [[ -n ${OMS_CONTROLLER_BIN:-} ]]; then
+  say "using $OMS_CONTROLLER_BIN"
+else
+  "$HACK/build.sh" release oms-upgrade-controller
+fi
+took
+
+step 'Kubernetes, container engine, OceanBase'
+if grep -qs '^building' "$kube_log" && kill -0 "$kube_build" 2>/dev/null; then
+  say "waiting for the Kubernetes build (log: $kube_log)"
+fi
+wait "$kube_build" || { cat "$kube_log" >&2; die 'the Kubernetes binaries could not be built'; }
+trap - EXIT
+"$HACK/devenv.sh" up
+eval "$("$HACK/devenv.sh" env)"
+took
+
+have_resource=$(field .metadata.name)
+if [[ -n $have_resource ]]; then
+  say "found the OmsUpgrade '$NAME' of an earlier run, at $(field .spec.version): going on with it"
+elif [[ -f $OMS_ROOT/instance.env && -n $(docker ps -q --filter "name=^oms_${TO//./}\$") ]]; then
+  die "OMS $TO runs here already, but there is no OmsUpgrade (an earlier run of something else?): hack/quickstart.sh --down, then again"
+elif [[ -f $OMS_ROOT/instance.env && -n $(docker ps -q --filter "name=^oms_${FROM//./}\$") ]]; then
+  step "OMS $FROM"
+  say "OMS $FROM runs already"
+else
+  step "OMS $FROM"
+  "$HACK/devenv.sh" oms start "$FROM"
+  took
+fi
+# shellcheck disable=SC1091
+. "$OMS_ROOT/instance.env"
+
+step 'CRD, rights, controller'
+"$HACK/devenv.sh" controller start
+controller=$("$HACK/devenv.sh" controller pid)
+took
+
+resource=$DEVENV_DIR/quickstart/$NAME.yaml
+mkdir -p "$(dirname "$resource")" "$OMS_BACKUPS/$NAME"
+if [[ -z $have_resource ]]; then
+  step "The resource, at the version that runs ($resource)"
+  sample "$FROM" | tee "$resource"
+  kubectl apply -f "$resource" || why 'The API server did not take the resource.'
+  follow=0
+  python3 "$HACK/lib/follow.py" "$NAME" -n "$NAMESPACE" --pid "$controller" --timeout 120 || follow=$?
+  case $follow in
+    0) ;;
+    130) exit 130 ;;
+    2) why "The controller did not say within 2 minutes that OMS is at $FROM." ;;
+    4) why 'The controller has ended.' ;;
+    *) why "OMS $FROM was not found in order." ;;
+  esac
+  kubectl_ get omsupgrades
+  took
+fi
+
+if [[ $(field .spec.version) != "$TO" ]]; then
+  step "The edit that upgrades: spec.version and spec.image to $TO"
+  edit_to "$TO"
+fi
+
+step 'The upgrade (Ctrl-C ends only the watching)'
+follow_to "$TO" upgrade
+took
+
+summary
+whats_next
+printf '\nDone in %d min %02d s.\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))
