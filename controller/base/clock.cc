@@ -1,0 +1,152 @@
+#include "controller/base/clock.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <mutex>
+#include <random>
+
+namespace oms::base {
+namespace {
+
+std::tm ToUtc(WallTime time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  return utc;
+}
+
+class SystemRandom final : public Random {
+ public:
+  double Fraction() override {
+    std::lock_guard lock(mutex_);
+    return distribution_(engine_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::mt19937_64 engine_{std::random_device{}()};
+  std::uniform_real_distribution<double> distribution_{0.0, 1.0};
+};
+
+}  // namespace
+
+std::string FormatTime(WallTime time) {
+  const auto floored = std::chrono::floor<std::chrono::seconds>(time);
+  const std::tm utc = ToUtc(floored);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+}
+
+std::string FormatMicroTime(WallTime time) {
+  const auto floored = std::chrono::floor<std::chrono::seconds>(time);
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(time - floored);
+  std::string text = FormatTime(floored);
+  text.pop_back();
+  return fmt::format("{}.{:06}Z", text, micros.count());
+}
+
+Result<WallTime> ParseTime(std::string_view text) {
+  const auto bad = [&] {
+    return MakeError(Code::kInvalid,
+                     fmt::format("'{}' is not a time such as 2026-01-02T03:04:05Z", text));
+  };
+  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, used = 0;
+  const std::string owned(text);
+  if (std::sscanf(owned.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute,
+                  &second, &used) != 6) {
+    return bad();
+  }
+  size_t at = static_cast<size_t>(used);
+  int64_t micros = 0;
+  if (at < owned.size() && owned[at] == '.') {
+    int64_t scale = 100000;
+    for (++at; at < owned.size() && owned[at] >= '0' && owned[at] <= '9'; ++at) {
+      micros += (owned[at] - '0') * scale;
+      scale /= 10;
+    }
+  }
+  if (owned.substr(at) != "Z") return bad();
+  std::tm utc{};
+  utc.tm_year = year - 1900;
+  utc.tm_mon = month - 1;
+  utc.tm_mday = day;
+  utc.tm_hour = hour;
+  utc.tm_min = minute;
+  utc.tm_sec = second;
+  return std::chrono::time_point_cast<WallTime::duration>(
+      std::chrono::system_clock::from_time_t(timegm(&utc)) + std::chrono::microseconds(micros));
+}
+
+Result<Duration> ParseDuration(std::string_view text) {
+  const auto bad = [&] {
+    return MakeError(Code::kInvalid,
+                     fmt::format("'{}' is not a duration; write it as 90s, 15m or 72h", text));
+  };
+  if (text.empty()) return bad();
+  int64_t total_ms = 0;
+  size_t at = 0;
+  while (at < text.size()) {
+    int64_t number = 0;
+    const size_t begin = at;
+    while (at < text.size() && text[at] >= '0' && text[at] <= '9') {
+      number = number * 10 + (text[at] - '0');
+      if (number > 1'000'000'000) return bad();
+      ++at;
+    }
+    if (at == begin) return bad();
+    const std::string_view rest = text.substr(at);
+    if (rest.starts_with("ms")) {
+      total_ms += number;
+      at += 2;
+    } else if (rest.starts_with("h")) {
+      total_ms += number * 3'600'000;
+      ++at;
+    } else if (rest.starts_with("m")) {
+      total_ms += number * 60'000;
+      ++at;
+    } else if (rest.starts_with("s")) {
+      total_ms += number * 1'000;
+      ++at;
+    } else {
+      return bad();
+    }
+  }
+  return Duration(total_ms);
+}
+
+std::string FormatDuration(Duration duration) {
+  const int64_t ms = duration.count();
+  if (ms < 1000) return fmt::format("{}ms", ms);
+  const int64_t seconds = ms / 1000;
+  std::string text;
+  if (seconds >= 3600) text += fmt::format("{}h", seconds / 3600);
+  if (seconds >= 60) text += fmt::format("{}m", seconds / 60 % 60);
+  text += fmt::format("{}s", seconds % 60);
+  return text;
+}
+
+std::unique_ptr<Random> MakeSystemRandom() { return std::make_unique<SystemRandom>(); }
+
+std::string RandomId() {
+  unsigned char bytes[16];
+  if (getrandom(bytes, sizeof bytes, 0) != static_cast<ssize_t>(sizeof bytes)) {
+    std::random_device device;
+    for (auto& byte : bytes) byte = static_cast<unsigned char>(device());
+  }
+  std::string text;
+  for (const unsigned char byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+Duration Backoff(Duration initial, Duration max, int failures, double random_fraction) {
+  const double factor = std::ldexp(1.0, std::clamp(failures, 0, 30));
+  const double wanted = static_cast<double>(initial.count()) * factor;
+  const double bounded = std::min(wanted, static_cast<double>(max.count()));
+  return Duration(static_cast<int64_t>(bounded * (0.8 + 0.4 * random_fraction)));
+}
+
+}  // namespace oms::base

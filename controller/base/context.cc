@@ -1,0 +1,52 @@
+#include "controller/base/context.h"
+
+#include <algorithm>
+
+namespace oms::base {
+
+Context Context::WithTimeout(Duration timeout) const {
+  Context copy = *this;
+  copy.deadline_ = std::min(deadline_, clock_->Now() + timeout);
+  return copy;
+}
+
+Context Context::WithNewDeadline(Duration timeout) const {
+  Context copy = *this;
+  copy.deadline_ = clock_->Now() + timeout;
+  return copy;
+}
+
+Context Context::WithLogger(Logger logger) const {
+  Context copy = *this;
+  copy.logger_ = std::move(logger);
+  return copy;
+}
+
+Context Context::WithStop(std::stop_token stop) const {
+  Context copy = *this;
+  copy.stop_ = std::move(stop);
+  return copy;
+}
+
+Context Context::WithPermission(Permission may_act) const {
+  Context copy = *this;
+  copy.may_act_ = std::make_shared<const Permission>(std::move(may_act));
+  return copy;
+}
+
+Status Context::Check() const {
+  if (stop_.stop_requested()) return MakeError(Code::kCancelled, "stopping");
+  if (may_act_ && !(*may_act_)()) {
+    return MakeError(Code::kFenced,
+                     "the Lease of this process has run out; another may be at work");
+  }
+  if (clock_->Now() >= deadline_) return MakeError(Code::kTimeout, "the time for this was used up");
+  return Ok();
+}
+
+Duration Context::Remaining() const {
+  if (deadline_ == SteadyTime::max()) return std::chrono::hours(24 * 365);
+  return std::max(Duration(0), std::chrono::duration_cast<Duration>(deadline_ - clock_->Now()));
+}
+
+}  // namespace oms::base

@@ -1,0 +1,212 @@
+// The composition root: options, wiring, exit code. The only file that sees every layer.
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "controller/base/clock.h"
+#include "controller/base/context.h"
+#include "controller/base/log.h"
+#include "controller/cmd/options.h"
+#include "controller/kube/kube_config.h"
+#include "controller/kube/rest_client.h"
+#include "controller/runtime/controller.h"
+#include "controller/runtime/event_recorder.h"
+#include "controller/runtime/http_server.h"
+#include "controller/runtime/informer.h"
+#include "controller/runtime/leader_elector.h"
+#include "controller/runtime/manager.h"
+#include "controller/runtime/metrics.h"
+#include "controller/runtime/work_queue.h"
+#include "crd/oms_upgrade.h"
+#include "reconcilers/drivers/docker_engine.h"
+#include "reconcilers/drivers/dump_tool.h"
+#include "reconcilers/drivers/file_record_store.h"
+#include "reconcilers/drivers/mysql_metadb.h"
+#include "reconcilers/drivers/mysql_ownership.h"
+#include "reconcilers/drivers/mysql_session.h"
+#include "reconcilers/drivers/tcp_http_probe.h"
+#include "reconcilers/long_tasks.h"
+#include "reconcilers/upgrade_reconciler.h"
+
+namespace oms {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
+}
+
+// The cluster's identity: whatever else is made anew, kube-system's uid stays.
+base::Result<std::string> ClusterId(const base::Context& ctx, kube::ApiClient& api) {
+  OMS_ASSIGN(const nlohmann::json ns, api.Get(ctx, {"", "v1", "namespaces"}, {"", "kube-system"}));
+  OMS_ASSIGN(const kube::ObjectMeta meta, kube::ParseMeta(ns));
+  return meta.uid;
+}
+
+int Serve(const cmd::Options& options) {
+  const base::SystemClock clock;
+  const auto random = base::MakeSystemRandom();
+  const base::Logger logger;
+  const base::Context ctx(clock, logger);
+
+  auto config = kube::FindKubeConfig(options.kubeconfig);
+  if (!config.ok()) {
+    logger.Error("{}", config.error().message);
+    return 2;
+  }
+  runtime::Registry metrics;
+  runtime::AddProcessMetrics(metrics);
+  auto api = kube::RestClient::Make(*std::move(config),
+                                    {.on_request = runtime::RestRequestCounter(metrics)});
+  if (!api.ok()) {
+    logger.Error("{}", api.error().message);
+    return 2;
+  }
+  kube::ApiClient& client = **api;
+  const auto cluster = ClusterId(ctx.WithTimeout(std::chrono::seconds(30)), client);
+  if (!cluster.ok()) {
+    logger.Error("the API server does not tell who it is: {}", cluster.error().message);
+    return 1;
+  }
+
+  const std::string process = base::RandomId();
+  runtime::ApiEventRecorder events({.component = "oms-upgrade-controller", .instance = HostName()},
+                                   client, clock);
+  runtime::WorkQueue queue({.name = "omsupgrade"}, clock, *random, &metrics);
+  runtime::Informer<crd::OmsUpgrade> informer(
+      {.type = {crd::kGroup, crd::kVersionName, crd::kPlural}, .ns = options.ns}, client, *random,
+      crd::FromJson);
+  informer.SetOnChange(
+      [&](const kube::ObjectKey& key, const auto&, const auto&) { queue.Add(key); });
+  informer.SetOnParseError([&](const kube::ObjectKey& key, const base::Error& error) {
+    logger.With("key", key.ToString()).Error("passed over: {}", error.message);
+  });
+
+  const auto engines = drivers::MakeDockerEngineProvider();
+  const auto store = drivers::MakeFileRecordStore();
+  const auto backup_tool = drivers::MakeDumpTool();
+  drivers::MysqlMetaDbProvider meta_dbs;
+  drivers::MysqlOwnershipProvider ownerships;
+  drivers::TcpHttpProbe probe;
+  upgrade::LongTasks tasks;
+  upgrade::UpgradeMetrics upgrade_metrics(metrics);
+  upgrade::UpgradeReconciler reconciler(
+      {.cluster = *cluster,
+       .process = process,
+       .limits = {options.allow_engine, options.allow_backup_dir, options.allow_archive_dir},
+       .metrics = &upgrade_metrics},
+      {.api = &client,
+       .engines = engines.get(),
+       .meta_dbs = &meta_dbs,
+       .ownerships = &ownerships,
+       .store = store.get(),
+       .backup_tool = backup_tool.get(),
+       .probe = &probe},
+      [&](const kube::ObjectKey& key) { return informer.Get(key); }, events, *random, tasks,
+      [&](const kube::ObjectKey& key) { queue.Add(key); });
+
+  runtime::Manager manager(logger);
+  runtime::Controller controller(
+      {.name = "omsupgrade",
+       .workers = options.workers,
+       .on_fenced = [&](const base::Error& error) { manager.RequestExit(1, error.message); }},
+      reconciler, queue, &metrics);
+
+  std::atomic<bool> leading{!options.leader_elect};
+  const auto lead = [&](const base::Context& permitted) {
+    leading = true;
+    controller.Start(permitted);
+  };
+  runtime::LeaderElector elector(
+      {.lease_namespace = options.lease_namespace,
+       .lease_name = options.lease_name,
+       .identity = HostName() + "_" + process.substr(0, 12),
+       .lease_duration = options.lease_duration,
+       .renew_deadline = options.renew_deadline,
+       .retry_period = options.retry_period,
+       .on_started =
+           [&] {
+             lead(ctx.WithPermission([&elector] { return elector.IsLeader(); })
+                      .WithStop(elector.lost()));
+           },
+       .on_lost =
+           [&](const std::string& why) { manager.RequestExit(1, "leadership lost: " + why); }},
+      client, clock, *random, &metrics);
+
+  runtime::HttpServer http;
+  http.Handle("/healthz", [] {
+    return runtime::HttpReply{200, "text/plain; charset=utf-8", "ok"};
+  });
+  http.Handle("/metrics", [&] {
+    return runtime::HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", metrics.Text()};
+  });
+  http.Handle("/readyz", runtime::ReadyHandler(
+                             {{"informer", [&] {
+                                 return informer.HasSynced()
+                                            ? std::string()
+                                            : std::string("the list of resources is not there yet");
+                               }}}));
+
+  manager.Add(
+      "http", [&] { return http.Start(options.http_addr); }, [&] { http.Stop(); });
+  manager.Add(
+      "events",
+      [&] {
+        events.Start(ctx);
+        return base::Ok();
+      },
+      [&] { events.Stop(); });
+  manager.Add(
+      "informer",
+      [&] {
+        informer.Start(ctx);
+        return base::Ok();
+      },
+      [&] { informer.Stop(); });
+  manager.Add(
+      "lease",
+      [&] {
+        if (options.leader_elect) {
+          elector.Start(ctx);
+        } else {
+          lead(ctx);
+        }
+        return base::Ok();
+      },
+      [&] {
+        // First all that acts, then the Lease, so that the next one finds nobody at work.
+        controller.Stop();
+        tasks.Stop("");
+        if (options.leader_elect) elector.StopAndRelease(ctx.WithTimeout(std::chrono::seconds(5)));
+      });
+  logger.Info("oms-upgrade-controller {} starts; cluster {}, process {}", kVersion, *cluster,
+              process.substr(0, 12));
+  return manager.Run();
+}
+
+}  // namespace
+}  // namespace oms
+
+int main(int argc, char** argv) {
+  oms::runtime::Manager::BlockSignals();
+  oms::kube::InitRestLibrary();
+  oms::drivers::InitMysql();
+  const auto options = oms::cmd::ParseOptions({argv + 1, argv + argc});
+  if (!options.ok()) {
+    std::fprintf(stderr, "%s\n", options.error().message.c_str());
+    return 2;
+  }
+  if (options->help) {
+    std::printf("%s", oms::cmd::Usage().c_str());
+    return 0;
+  }
+  if (options->version) {
+    std::printf("oms-upgrade-controller %s\n", oms::kVersion);
+    return 0;
+  }
+  oms::base::InitLogging(options->log_format, options->log_level);
+  return oms::Serve(*options);
+}

@@ -1,0 +1,52 @@
+// The backup of all databases of one OMS, as one long task (design section 4, row 6).
+//
+// Dumps run side by side, and each database's sums beside its dump, not after it. Over all of it no
+// foreign connection may be seen on the databases and the heartbeat's ids must stand still, or the
+// dump and its sums may be of different states: kTransient "BackupDisturbed", and the planner makes
+// a new attempt in a new folder. Other errors: those of MetaDb, BackupTool and RecordStore.
+//
+// manifest.json is written last and read back.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controller/base/context.h"
+#include "controller/base/result.h"
+#include "reconcilers/manifest.h"
+#include "reconcilers/ports/backup_tool.h"
+#include "reconcilers/ports/container_engine.h"
+#include "reconcilers/ports/meta_db.h"
+#include "reconcilers/ports/record_store.h"
+
+namespace oms::upgrade {
+
+struct BackupDatabase {
+  std::string role;  // rm, cm, cm_hb; the heartbeat's ids are looked at in each cm_hb.
+  std::string name;
+  std::shared_ptr<MetaDb> meta_db = nullptr;  // Where it is on another server than the rest.
+};
+
+struct BackupPlan {
+  std::filesystem::path folder;  // Of this attempt. Holds nothing yet.
+  std::string operation;
+  std::string from;  // OMS version.
+  std::vector<BackupDatabase> databases;
+  DumpTool tool = DumpTool::kMydumper;
+  Compression compression = Compression::kZstd;
+  std::string container_id, container_name, started_at;
+  uint64_t heartbeat_max = 0;  // Of the first cm_hb, as the planner saw it.
+  // How often the process list is looked at meanwhile.
+  base::Duration watch_interval = std::chrono::seconds(1);
+};
+
+// Sets progress.total to the estimate of MetaDb::Database as soon as it is known (the dumps do not
+// wait for it), and progress.done to the bytes that the
+// tools have read. Blocks for the whole backup; ctx's stop ends it within two seconds.
+base::Result<Manifest> RunBackup(const base::Context& ctx, const BackupPlan& plan, MetaDb& meta_db,
+                                 BackupTool& tool, Fence& fence, RecordStore& store,
+                                 ByteProgress& progress);
+
+}  // namespace oms::upgrade

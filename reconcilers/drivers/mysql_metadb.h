@@ -1,0 +1,44 @@
+// MetaDb over MysqlSession, for OceanBase, MariaDB and MySQL. See ports/meta_db.h.
+//
+// Each call opens a connection of its own (2 to 8 ms) and closes it. Writers describe theirs to the
+// fence before the first statement. What one server does and the other does not is found out by
+// trying or by version(), never configured.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "reconcilers/ports/meta_db.h"
+
+namespace oms::drivers {
+
+// InitMysql() must have been called.
+class MysqlMetaDbProvider final : public upgrade::MetaDbProvider {
+ public:
+  std::shared_ptr<upgrade::MetaDb> Open(const upgrade::DbServerAddress& address) override;
+};
+
+// The text of a CREATE statement without what may differ between two equal objects:
+// AUTO_INCREMENT's value, DEFINER and what goes with it, and the name of the own database before
+// another name (OceanBase writes it into a view's body). Pure.
+std::string NormalizeCreate(const std::string& create, const std::string& database);
+
+// The arguments of CONCAT_WS for one table: ISNULL of each column, then each column in a form that
+// gives the same bytes on each server. `columns`: name and data_type as information_schema says
+// them. Pure.
+//
+// Short strings go in as HEX (OceanBase and MariaDB both refuse some mixtures of collations), long
+// ones as length and CRC32 (CAST AS BINARY of 5 MB ends with 4019 on OceanBase, and what is longer
+// than max_allowed_packet would become NULL). Numbers and times go in as text.
+struct SumColumn {
+  std::string name;
+  std::string type;
+};
+std::string SumExpression(const std::vector<SumColumn>& columns);
+
+// The AUTO_INCREMENT value of SHOW CREATE TABLE; 0 where it names none (information_schema has NULL
+// there on OceanBase).
+uint64_t AutoIncrementOf(const std::string& create);
+
+}  // namespace oms::drivers

@@ -1,0 +1,28 @@
+// Ownership in a table of our own: `oms_upgrade_controller`.`ownership`, one row per OMS. See
+// ports/ownership.h.
+//
+// `connections` is text, one connection as JSON on each line, so that adding and removing one are
+// single UPDATEs that append and REPLACE, WHERE epoch = mine; no reader has to take part. A fence
+// has one session for them, and puts changes that come at the same time into one UPDATE; each
+// caller still waits until its own is committed. "Not now" is tried again for some seconds.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "reconcilers/ports/ownership.h"
+
+namespace oms::drivers {
+
+class MysqlOwnershipProvider final : public upgrade::OwnershipProvider {
+ public:
+  std::shared_ptr<upgrade::Ownership> Open(std::shared_ptr<upgrade::MetaDb> meta_db) override;
+};
+
+// The line of a connection (with its newline), and the connections of a text. Lines that are not
+// ours are skipped. Pure.
+std::string ConnectionLine(const upgrade::DbConnection& connection);
+std::vector<upgrade::DbConnection> ParseConnections(const std::string& text);
+
+}  // namespace oms::drivers

@@ -1,0 +1,692 @@
+#include "reconcilers/drivers/mysql_relay.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+#include "controller/base/task_group.h"
+#include "reconcilers/drivers/mysql_session.h"
+#include "reconcilers/drivers/own_connections.h"
+
+namespace oms::drivers {
+
+using base::Code;
+using base::Context;
+using base::MakeError;
+using base::Result;
+using base::Status;
+using upgrade::DbConnection;
+using upgrade::DbServerAddress;
+
+namespace {
+
+constexpr uint32_t kClientSsl = 1U << 11;
+constexpr size_t kBuffer = 256 * 1024;
+constexpr std::string_view kFolderPrefix = "oms-relay-";
+constexpr size_t kMaxLoginPacket = 1 << 20;
+constexpr auto kDialTimeout = std::chrono::seconds(10);
+constexpr auto kLoginTimeout = std::chrono::seconds(30);
+// How long a connection that has logged in may be missing in the process list.
+constexpr auto kListed = std::chrono::seconds(1);
+constexpr int kPollMs = 20;
+
+class Fd {
+ public:
+  explicit Fd(int fd = -1) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Fd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+base::Error RelayError(std::string message) {
+  return MakeError(Code::kTransient, "RelayFailed", std::move(message));
+}
+
+// A byte stream that never blocks by itself. -1: not now (see want), 0: ended, else bytes.
+class Stream {
+ public:
+  explicit Stream(Fd fd) : fd_(std::move(fd)) {
+    fcntl(fd_.get(), F_SETFL, fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
+  }
+  virtual ~Stream() = default;
+  int fd() const { return fd_.get(); }
+  virtual ssize_t Read(char* data, size_t size) {
+    const ssize_t n = recv(fd(), data, size, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return -1;
+    return std::max<ssize_t>(n, 0);
+  }
+  virtual ssize_t Write(const char* data, size_t size) {
+    const ssize_t n = send(fd(), data, size, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return -1;
+    return std::max<ssize_t>(n, 0);
+  }
+  // Bytes that a Read would give without the socket being readable.
+  virtual bool Pending() const { return false; }
+
+ private:
+  Fd fd_;
+};
+
+class TlsStream final : public Stream {
+ public:
+  TlsStream(Fd fd, SSL_CTX* context) : Stream(std::move(fd)), ssl_(SSL_new(context), &SSL_free) {
+    SSL_set_fd(ssl_.get(), this->fd());
+    SSL_set_mode(ssl_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  }
+  SSL* ssl() const { return ssl_.get(); }
+  ssize_t Read(char* data, size_t size) override {
+    ERR_clear_error();
+    return Answer(SSL_read(ssl_.get(), data, static_cast<int>(std::min<size_t>(size, 1 << 30))));
+  }
+  ssize_t Write(const char* data, size_t size) override {
+    ERR_clear_error();
+    return Answer(SSL_write(ssl_.get(), data, static_cast<int>(std::min<size_t>(size, 1 << 30))));
+  }
+  bool Pending() const override { return SSL_pending(ssl_.get()) > 0; }
+
+ private:
+  ssize_t Answer(int n) {
+    if (n > 0) return n;
+    const int why = SSL_get_error(ssl_.get(), n);
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? -1 : 0;
+  }
+  std::unique_ptr<SSL, decltype(&SSL_free)> ssl_;
+};
+
+uint32_t Little(const std::string& bytes, size_t at, size_t n) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < n; ++i) {
+    value |= static_cast<uint32_t>(static_cast<unsigned char>(bytes.at(at + i))) << (8 * i);
+  }
+  return value;
+}
+
+// The first whole packet of `buffer` (header included), taken out of it.
+std::optional<std::string> TakePacket(std::string& buffer) {
+  if (buffer.size() < 4) return std::nullopt;
+  const size_t size = 4 + Little(buffer, 0, 3);
+  if (buffer.size() < size) return std::nullopt;
+  std::string packet = buffer.substr(0, size);
+  buffer.erase(0, size);
+  return packet;
+}
+
+struct Greeting {
+  uint64_t id = 0;
+  bool offers_tls = false;
+};
+
+// Reads protocol 10's greeting and takes the offer of TLS out of it.
+std::optional<Greeting> ReadGreeting(std::string& packet) {
+  // header 4, protocol 1, version and NUL, id 4, scramble 8, filler 1, capabilities low 2
+  const size_t version_end = packet.find('\0', 5);
+  if (packet.size() < 6 || packet[4] != 10 || version_end == std::string::npos) return std::nullopt;
+  const size_t capabilities = version_end + 1 + 4 + 8 + 1;
+  if (packet.size() < capabilities + 2) return std::nullopt;
+  Greeting greeting;
+  greeting.id = Little(packet, version_end + 1, 4);
+  const uint32_t low = Little(packet, capabilities, 2);
+  greeting.offers_tls = (low & kClientSsl) != 0;
+  const uint32_t without = low & ~kClientSsl;
+  packet[capabilities] = static_cast<char>(without & 0xff);
+  packet[capabilities + 1] = static_cast<char>((without >> 8) & 0xff);
+  return greeting;
+}
+
+std::string TlsErrorText() {
+  const unsigned long number = ERR_get_error();
+  const char* reason = number != 0 ? ERR_reason_error_string(number) : nullptr;
+  return reason != nullptr ? reason : "the server ended the handshake";
+}
+
+// Folders of processes that were killed hold a defaults file with a password.
+void RemoveLeftovers(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    const auto name = entry.path().filename().string();
+    if (!name.starts_with(kFolderPrefix)) continue;
+    const int pid = std::atoi(name.c_str() + kFolderPrefix.size());
+    struct stat info {};
+    if (pid <= 0 || (kill(pid, 0) == 0 || errno != ESRCH)) continue;
+    if (lstat(entry.path().c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
+        info.st_uid != geteuid()) {
+      continue;
+    }
+    std::filesystem::remove_all(entry.path(), ignored);
+  }
+}
+
+class Relay final : public MysqlRelay {
+ public:
+  Relay(const Context& ctx, DbServerAddress address, upgrade::Fence& fence,
+        upgrade::ByteProgress* progress)
+      : ctx_(ctx.WithStop(group_.token())),
+        address_(std::move(address)),
+        fence_(fence),
+        progress_(progress),
+        tls_(nullptr, &SSL_CTX_free) {}
+
+  ~Relay() override {
+    group_.RequestStop();
+    try {
+      group_.Join();
+    } catch (const std::exception&) {
+    }
+    if (!folder_.empty()) {
+      std::error_code ignored;
+      std::filesystem::remove_all(folder_, ignored);
+    }
+  }
+
+  Status Open(const Context& outer) {
+    if (!address_.tls_ca.empty()) {
+      tls_.reset(SSL_CTX_new(TLS_client_method()));
+      SSL_CTX_set_min_proto_version(tls_.get(), TLS1_2_VERSION);
+      if (SSL_CTX_load_verify_locations(tls_.get(), address_.tls_ca.c_str(), nullptr) != 1) {
+        return RelayError(fmt::format("cannot read the CA file {}", address_.tls_ca));
+      }
+      SSL_CTX_set_verify(tls_.get(), SSL_VERIFY_PEER, nullptr);
+    }
+    const auto directory = std::filesystem::temp_directory_path();
+    RemoveLeftovers(directory);
+    std::string folder = (directory / fmt::format("{}{}-XXXXXX", kFolderPrefix, getpid())).string();
+    if (mkdtemp(folder.data()) == nullptr) {
+      return RelayError(fmt::format("cannot make {}: {}", folder, std::strerror(errno)));
+    }
+    folder_ = folder;
+    socket_path_ = folder_ + "/s";
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    if (socket_path_.size() >= sizeof(name.sun_path)) {
+      return RelayError(fmt::format("{} is too long for a socket; set TMPDIR", socket_path_));
+    }
+    std::memcpy(name.sun_path, socket_path_.c_str(), socket_path_.size() + 1);
+    listener_ = Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!listener_.valid() ||
+        bind(listener_.get(), reinterpret_cast<sockaddr*>(&name), sizeof(name)) != 0 ||
+        listen(listener_.get(), 128) != 0) {
+      return RelayError(fmt::format("cannot listen on {}: {}", socket_path_, std::strerror(errno)));
+    }
+    // Readable from the stop on, and never read: so it wakes every thread.
+    stopped_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!stopped_.valid()) return RelayError("no eventfd");
+    wake_.emplace(group_.token(), [this] {
+      const uint64_t one = 1;
+      [[maybe_unused]] const auto n = write(stopped_.get(), &one, sizeof(one));
+    });
+    outer_.emplace(outer.stop(), [this] { group_.RequestStop(); });
+    group_.Start("relay", [this](std::stop_token) { Accept(); });
+    return base::Ok();
+  }
+
+  const std::string& socket_path() const override { return socket_path_; }
+  const std::string& folder() const override { return folder_; }
+  Status Health() const override {
+    const std::lock_guard lock(mutex_);
+    return health_ ? Status(*health_) : base::Ok();
+  }
+
+ private:
+  // --- waiting
+  // True: one of the two is ready, or the time is over. False: stopped.
+  bool Wait(std::vector<pollfd>& fds, int timeout_ms) {
+    fds.push_back({stopped_.get(), POLLIN, 0});
+    while (true) {
+      const int n = poll(fds.data(), fds.size(), timeout_ms);
+      if (n >= 0 || errno != EINTR) break;
+    }
+    const bool stop = fds.back().revents != 0;
+    fds.pop_back();
+    return !stop;
+  }
+
+  void Fail(base::Error error) {
+    const std::lock_guard lock(mutex_);
+    ctx_.log().Warn("the relay to MetaDB {} closed a connection: {}", ServerName(address_),
+                    error.message);
+    // kFenced is what the caller must hear of, whatever came before it.
+    if (!health_ || error.code == Code::kFenced) health_ = std::move(error);
+  }
+
+  void Accept() {
+    while (true) {
+      std::vector<pollfd> fds{{listener_.get(), POLLIN, 0}};
+      if (!Wait(fds, -1)) return;
+      Fd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (!client.valid()) continue;
+      auto shared = std::make_shared<Fd>(std::move(client));
+      group_.Start("relay", [this, shared](std::stop_token) {
+        Stream child(std::move(*shared));
+        std::string where = "dialling";
+        const auto served = Serve(child, where);
+        // Before the child is let go: whoever waits for it asks for the health next.
+        if (!served.ok() && !served.Is(Code::kCancelled)) {
+          auto error = served.error();
+          error.message = fmt::format("{} ({})", error.message, where);
+          Fail(std::move(error));
+        }
+      });
+    }
+  }
+
+  Result<Fd> Dial() {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    const auto port = std::to_string(address_.port);
+    if (const int why = getaddrinfo(address_.host.c_str(), port.c_str(), &hints, &found)) {
+      return RelayError(fmt::format("{}: {}", address_.host, gai_strerror(why)));
+    }
+    const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
+    std::string last = "no address";
+    for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
+      Fd fd(socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      if (!fd.valid()) continue;
+      const int one = 1;
+      setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+      setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+      int error = 0;
+      if (connect(fd.get(), a->ai_addr, a->ai_addrlen) != 0) {
+        if (errno != EINPROGRESS) {
+          last = std::strerror(errno);
+          continue;
+        }
+        std::vector<pollfd> fds{{fd.get(), POLLOUT, 0}};
+        if (!Wait(fds, static_cast<int>(base::Duration(kDialTimeout).count()))) {
+          return MakeError(Code::kCancelled, "stopped");
+        }
+        socklen_t size = sizeof(error);
+        getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+        if (fds[0].revents == 0) error = ETIMEDOUT;
+      }
+      if (error == 0) return fd;
+      last = std::strerror(error);
+    }
+    return MakeError(Code::kTransient, "MetaDBUnreachable",
+                     fmt::format("MetaDB {}: {}", ServerName(address_), last));
+  }
+
+  // Reads until a whole packet is there.
+  Result<std::string> Packet(Stream& from, std::string& buffer, base::SteadyTime deadline) {
+    char chunk[16 * 1024];
+    while (true) {
+      if (auto packet = TakePacket(buffer)) return std::move(*packet);
+      if (buffer.size() > kMaxLoginPacket) return RelayError("a login packet is too long");
+      const ssize_t n = from.Read(chunk, sizeof(chunk));
+      if (n > 0) {
+        buffer.append(chunk, static_cast<size_t>(n));
+        continue;
+      }
+      if (n == 0) return RelayError("the connection ended during the login");
+      const auto left = std::chrono::duration_cast<base::Duration>(deadline - Now());
+      if (left.count() <= 0) return RelayError("the login took too long");
+      std::vector<pollfd> fds{{from.fd(), POLLIN, 0}};
+      if (!Wait(fds, static_cast<int>(left.count()))) return MakeError(Code::kCancelled, "stopped");
+    }
+  }
+
+  Status Send(Stream& to, std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = to.Write(bytes.data(), bytes.size());
+      if (n == 0) return RelayError("the connection ended during the login");
+      if (n > 0) {
+        bytes.remove_prefix(static_cast<size_t>(n));
+        continue;
+      }
+      std::vector<pollfd> fds{{to.fd(), POLLOUT, 0}};
+      if (!Wait(fds, -1)) return MakeError(Code::kCancelled, "stopped");
+    }
+    return base::Ok();
+  }
+
+  static base::SteadyTime Now() { return std::chrono::steady_clock::now(); }
+
+  // Asks for TLS with the client's own flags, and shakes hands.
+  Status StartTls(std::unique_ptr<Stream>& server, Fd plain, const std::string& response,
+                  base::SteadyTime deadline) {
+    // SSLRequest: the first 32 bytes of the response, with CLIENT_SSL.
+    std::string request = response.substr(0, 4 + 32);
+    request[0] = 32;
+    request[1] = request[2] = 0;
+    request[3] = 1;
+    request[5] = static_cast<char>(static_cast<unsigned char>(request[5]) | (kClientSsl >> 8));
+    auto tls = std::make_unique<TlsStream>(std::move(plain), tls_.get());
+    {
+      std::string_view rest = request;
+      while (!rest.empty()) {
+        const ssize_t n = send(tls->fd(), rest.data(), rest.size(), MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) return RelayError("the server went away");
+        if (n > 0) rest.remove_prefix(static_cast<size_t>(n));
+      }
+    }
+    if (address_.tls_verify) {
+      unsigned char ip[16];
+      auto* param = SSL_get0_param(tls->ssl());
+      const bool is_ip = inet_pton(AF_INET, address_.host.c_str(), ip) == 1 ||
+                         inet_pton(AF_INET6, address_.host.c_str(), ip) == 1;
+      if (is_ip) {
+        X509_VERIFY_PARAM_set1_ip_asc(param, address_.host.c_str());
+      } else {
+        SSL_set_tlsext_host_name(tls->ssl(), address_.host.c_str());
+        X509_VERIFY_PARAM_set1_host(param, address_.host.c_str(), 0);
+      }
+    }
+    while (true) {
+      ERR_clear_error();
+      const int n = SSL_connect(tls->ssl());
+      if (n == 1) break;
+      const int why = SSL_get_error(tls->ssl(), n);
+      if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
+        return MakeError(Code::kDenied, "MetaDBTLSFailed",
+                         fmt::format("MetaDB {}: TLS: {}", ServerName(address_), TlsErrorText()));
+      }
+      const auto left = std::chrono::duration_cast<base::Duration>(deadline - Now());
+      if (left.count() <= 0) return RelayError("the TLS handshake took too long");
+      std::vector<pollfd> fds{
+          {tls->fd(), static_cast<short>(why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT), 0}};
+      if (!Wait(fds, static_cast<int>(left.count()))) return MakeError(Code::kCancelled, "stopped");
+    }
+    server = std::move(tls);
+    return base::Ok();
+  }
+
+  // `where` says how far it came: the id and the step.
+  Status Serve(Stream& client, std::string& where) {
+    const auto deadline = Now() + kLoginTimeout;
+    OMS_ASSIGN(Fd plain, Dial());
+    // For TLS the descriptor changes its stream; until then this one borrows a copy.
+    Fd copy;
+    if (tls_) copy = Fd(fcntl(plain.get(), F_DUPFD_CLOEXEC, 3));
+    std::unique_ptr<Stream> server = std::make_unique<Stream>(std::move(plain));
+    std::string from_server, from_client;
+    where = "waiting for the server's greeting";
+    OMS_ASSIGN(std::string hello, Packet(*server, from_server, deadline));
+    if (hello.size() > 4 && static_cast<unsigned char>(hello[4]) == 0xff) {
+      OMS_TRY(Send(client, hello));  // For instance: too many connections.
+      return RelayError("the server refused the connection: " + hello.substr(7));
+    }
+    const auto greeting = ReadGreeting(hello);
+    if (!greeting) return RelayError("the server's greeting is not MySQL's protocol 10");
+    if (tls_ && !greeting->offers_tls) {
+      return MakeError(Code::kDenied, "MetaDBTLSFailed",
+                       fmt::format("MetaDB {} offers no TLS", ServerName(address_)));
+    }
+    DbConnection connection;
+    connection.server = ServerName(address_);
+    connection.id = greeting->id;
+    connection.user = address_.user;
+    connection.connected = base::FormatTime(ctx_.clock().Wall());
+    const auto step = [&](std::string_view name) {
+      where = fmt::format("connection {}, {}", connection.id, name);
+    };
+    step("registering it");
+    OMS_TRY(fence_.Register(ctx_, connection));
+    OwnConnections::Add(connection.server, connection.id);
+    bool server_closed = false;
+    const Status served = [&]() -> Status {
+      step("logging in");
+      OMS_TRY(Send(client, hello));
+      OMS_ASSIGN(std::string response, Packet(client, from_client, deadline));
+      if (response.size() < 4 + 32) return RelayError("the child's login is too short");
+      int shift = 0;  // TLS costs one packet, so the server counts one further than the child.
+      if (tls_) {
+        OMS_TRY(StartTls(server, std::move(copy), response, deadline));
+        response[5] =
+            static_cast<char>(static_cast<unsigned char>(response[5]) | (kClientSsl >> 8));
+        shift = 1;
+      }
+      response[3] = static_cast<char>(response[3] + shift);
+      OMS_TRY(Send(*server, response));
+      OMS_TRY(Login(client, *server, from_client, from_server, shift, deadline));
+      step("registering it with its address");
+      OMS_TRY(RegisterAgain(connection));
+      step("passing bytes on");
+      return Pump(client, *server, from_client, from_server, server_closed);
+    }();
+    server.reset();
+    Forget(connection, server_closed);
+    return served;
+  }
+
+  // Passes packets until the server says OK, which is left in `from_server` (as the child is to see
+  // it).
+  Status Login(Stream& client, Stream& server, std::string& from_client, std::string& from_server,
+               int shift, base::SteadyTime deadline) {
+    char chunk[16 * 1024];
+    while (true) {
+      while (auto packet = TakePacket(from_server)) {
+        (*packet)[3] = static_cast<char>((*packet)[3] - shift);
+        const unsigned char kind =
+            packet->size() > 4 ? static_cast<unsigned char>((*packet)[4]) : 0;
+        if (kind == 0x00) {
+          from_server.insert(0, *packet);
+          return base::Ok();
+        }
+        OMS_TRY(Send(client, *packet));
+        if (kind == 0xff) {
+          return RelayError("the server refused the login: " +
+                            (packet->size() > 7 ? packet->substr(7) : ""));
+        }
+      }
+      while (auto packet = TakePacket(from_client)) {
+        (*packet)[3] = static_cast<char>((*packet)[3] + shift);
+        OMS_TRY(Send(server, *packet));
+      }
+      bool progress = false;
+      for (auto [stream, buffer] : {std::pair{&server, &from_server}, {&client, &from_client}}) {
+        const ssize_t n = stream->Read(chunk, sizeof(chunk));
+        if (n == 0) return RelayError("the connection ended during the login");
+        if (n > 0) {
+          buffer->append(chunk, static_cast<size_t>(n));
+          progress = true;
+        }
+        if (buffer->size() > kMaxLoginPacket) return RelayError("a login packet is too long");
+      }
+      if (progress) continue;
+      const auto left = std::chrono::duration_cast<base::Duration>(deadline - Now());
+      if (left.count() <= 0) return RelayError("the login took too long");
+      std::vector<pollfd> fds{{client.fd(), POLLIN, 0}, {server.fd(), POLLIN, 0}};
+      if (!Wait(fds, static_cast<int>(left.count()))) return MakeError(Code::kCancelled, "stopped");
+    }
+  }
+
+  // Bytes in both directions until one side ends.
+  Status Pump(Stream& client, Stream& server, std::string& up, std::string& down,
+              bool& server_closed) {
+    up.reserve(kBuffer);
+    down.reserve(kBuffer);
+    bool client_closed = false;
+    while (true) {
+      for (bool moved = true; moved;) {
+        moved = false;
+        moved |= Move(client, server, up, client_closed);
+        moved |= Move(server, client, down, server_closed);
+      }
+      if (server_closed && down.empty()) return base::Ok();
+      // The child has gone: what it said last (COM_QUIT) is out, and the server will close.
+      if (client_closed && up.empty()) {
+        shutdown(server.fd(), SHUT_WR);
+        std::vector<pollfd> fds{{server.fd(), POLLIN, 0}};
+        if (Wait(fds, 200)) {
+          char chunk[4096];
+          while (true) {
+            const ssize_t n = server.Read(chunk, sizeof(chunk));
+            if (n == 0) server_closed = true;
+            if (n <= 0) break;
+          }
+        }
+        return base::Ok();
+      }
+      std::vector<pollfd> fds{{client.fd(), 0, 0}, {server.fd(), 0, 0}};
+      if (up.empty() && !client_closed) fds[0].events |= POLLIN;
+      if (!down.empty()) fds[0].events |= POLLOUT;
+      if (down.empty() && !server_closed) fds[1].events |= POLLIN;
+      if (!up.empty()) fds[1].events |= POLLOUT;
+      if (!Wait(fds, server.Pending() && down.empty() ? 0 : -1)) {
+        return MakeError(Code::kCancelled, "stopped");
+      }
+      // A side that hangs up while we only wait to write to the other one.
+      if ((fds[0].revents & (POLLERR | POLLNVAL)) != 0) client_closed = true, up.clear();
+      if ((fds[1].revents & (POLLERR | POLLNVAL)) != 0) server_closed = true, down.clear();
+    }
+  }
+
+  // One read and one write. True if bytes went.
+  bool Move(Stream& from, Stream& to, std::string& buffer, bool& closed) {
+    bool moved = false;
+    if (buffer.empty() && !closed) {
+      buffer.resize(kBuffer);
+      const ssize_t n = from.Read(buffer.data(), buffer.size());
+      buffer.resize(n > 0 ? static_cast<size_t>(n) : 0);
+      if (n == 0) closed = true;
+      if (n > 0) moved = true;
+      if (n > 0 && progress_ != nullptr) progress_->done += static_cast<uint64_t>(n);
+    }
+    if (!buffer.empty()) {
+      const ssize_t n = to.Write(buffer.data(), buffer.size());
+      if (n == 0) {
+        closed = true;
+        buffer.clear();
+      }
+      if (n > 0) {
+        buffer.erase(0, static_cast<size_t>(n));
+        moved = true;
+      }
+    }
+    return moved;
+  }
+
+  Status RegisterAgain(DbConnection& connection) {
+    SqlRows rows;
+    for (const auto give_up = Now() + kListed; rows.empty();) {
+      OMS_ASSIGN(rows, List(ctx_, connection.id));
+      if (!rows.empty() || Now() > give_up) break;
+      std::vector<pollfd> none;
+      if (!Wait(none, kPollMs)) return MakeError(Code::kCancelled, "stopped");
+    }
+    DbConnection exact = connection;
+    if (!rows.empty()) exact.address = rows[0].at(1).value_or("");
+    if (rows.empty()) {
+      return MakeError(Code::kTerminal, "CannotFence",
+                       fmt::format("MetaDB {} does not list connection {}, which has logged in; "
+                                   "it could not be ended",
+                                   ServerName(address_), connection.id));
+    }
+    OMS_TRY(fence_.Register(ctx_, exact));
+    if (exact != connection) fence_.Unregister(connection);
+    connection = exact;
+    return base::Ok();
+  }
+
+  static MysqlSession::Options SessionOptions() {
+    MysqlSession::Options options;
+    options.statement_timeout = std::chrono::seconds(10);
+    return options;
+  }
+  // The relay's own session, for one caller at a time: dialling costs ten times the question.
+  // Opened when first needed, and anew when it has ended.
+  template <typename T>
+  Result<T> WithSession(const Context& ctx, const std::function<Result<T>(MysqlSession&)>& act) {
+    const auto patience = std::min<base::Duration>(ctx.Remaining(), kLoginTimeout);
+    const std::unique_lock lock(session_mutex_, patience);
+    if (!lock.owns_lock()) {
+      return MakeError(Code::kTimeout, "MetaDBTimeout", "the process list could not be asked");
+    }
+    if (!session_ || session_->dead()) {
+      session_.reset();
+      OMS_ASSIGN(session_, MysqlSession::Open(ctx, address_, SessionOptions()));
+    }
+    return act(*session_);
+  }
+
+  Result<SqlRows> List(const Context& ctx, uint64_t id) {
+    return WithSession<SqlRows>(ctx, [&](MysqlSession& session) {
+      return session.Query(
+          ctx,
+          fmt::format("SELECT user, host FROM information_schema.processlist WHERE id = {}", id));
+    });
+  }
+
+  // Takes the connection out of the fence's list if nothing of it can still run.
+  void Forget(const DbConnection& connection, bool server_closed) {
+    bool gone = server_closed;
+    if (!gone) {
+      const Context ctx = ctx_.WithStop({}).WithTimeout(std::chrono::milliseconds(900));
+      for (bool killed = false; !gone; killed = true) {
+        const auto rows = List(ctx, connection.id);
+        if (!rows.ok()) break;
+        gone = rows->empty() || (!connection.address.empty() &&
+                                 rows->at(0).at(1).value_or("") != connection.address);
+        if (!gone && !killed) {
+          const auto done = WithSession<base::Unit>(
+              ctx, [&](MysqlSession& session) { return session.Kill(ctx, connection.id); });
+          if (!done.ok()) break;
+        }
+        if (!gone) poll(nullptr, 0, kPollMs);
+      }
+    }
+    if (gone) fence_.Unregister(connection);
+    OwnConnections::Remove(connection.server, connection.id);
+  }
+
+  mutable std::mutex mutex_;
+  std::optional<base::Error> health_;  // Guarded by mutex_.
+  base::TaskGroup group_;
+  Context ctx_;
+  const DbServerAddress address_;
+  upgrade::Fence& fence_;
+  upgrade::ByteProgress* const progress_;
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls_;
+  std::timed_mutex session_mutex_;
+  std::unique_ptr<MysqlSession> session_;  // Guarded by session_mutex_.
+  std::string folder_, socket_path_;
+  Fd listener_, stopped_;
+  std::optional<std::stop_callback<std::function<void()>>> wake_, outer_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<MysqlRelay>> MysqlRelay::Start(const Context& ctx,
+                                                      const DbServerAddress& address,
+                                                      upgrade::Fence& fence,
+                                                      upgrade::ByteProgress* progress) {
+  OMS_TRY(ctx.Check());
+  auto relay = std::make_unique<Relay>(ctx, address, fence, progress);
+  OMS_TRY(relay->Open(ctx));
+  return std::unique_ptr<MysqlRelay>(std::move(relay));
+}
+
+}  // namespace oms::drivers

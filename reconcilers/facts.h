@@ -1,0 +1,123 @@
+// Facts: what one look at the world found. Plain values; gathered by the observer, judged by
+// preflight.h and state.h.
+//
+// What could not be looked at is a Trouble, never a guess. What was not looked at, because nobody
+// needs it now, is absent.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "controller/base/result.h"
+#include "reconcilers/config_yaml.h"
+#include "reconcilers/long_tasks.h"
+#include "reconcilers/once_script.h"
+#include "reconcilers/ports/container_engine.h"
+#include "reconcilers/ports/http_probe.h"
+#include "reconcilers/ports/meta_db.h"
+#include "reconcilers/ports/ownership.h"
+#include "reconcilers/ports/record_store.h"
+#include "reconcilers/steps.h"
+
+namespace oms::upgrade {
+
+// One thing that stands in the way, in the words that a condition shows.
+struct Trouble {
+  std::string reason;
+  std::string message;
+  bool passing =
+      false;  // The world may mend it by itself (no answer, a slow start): look again soon.
+};
+
+struct SupervisorProgram {
+  std::string name;
+  std::string state;  // RUNNING, STARTING, STOPPED, FATAL, ...
+};
+
+// How OMS itself feels, in the container that runs.
+struct HealthFacts {
+  bool supervisor_answers = false;
+  std::vector<SupervisorProgram> programs;
+  // Its state in supervisord's words; empty: it knows no such program.
+  std::string Program(std::string_view name) const;
+  std::string health_problem;        // Of /oms/health; empty: healthy, or not offered (a 404).
+  bool host_online = false;          // cm.host
+  std::string host_problem;          // Why it is not, in words.
+  bool heartbeat_fresh = false;      // heart_beat is newer than this container's start.
+  std::optional<base::Error> error;  // What could not be looked at.
+  // What is still missing, in words; empty: all well.
+  std::string Missing() const;
+};
+
+// The guide's two certificate mounts (step 5), as the old container has them.
+struct HttpsFacts {
+  bool certificate_mounted = false, key_mounted = false;
+  std::optional<CertificateInfo> certificate;  // That the key belongs to.
+  std::optional<base::Error> error;            // Why it is absent, if both are mounted.
+};
+
+struct NodeFacts {
+  std::string name;
+  std::optional<EngineInfo> engine;
+  std::optional<ContainerInfo> old_container;
+  std::optional<ContainerInfo> new_container;  // Known by our labels.
+  std::string second_running;        // Another container of this OMS that runs; empty: none.
+  bool planned_name_taken = false;   // By a container that is not this operation's.
+  std::vector<std::string> helpers;  // Of this operation, left behind; looked at on the way back.
+  bool old_image_gone = false;       // Looked at where the old container is gone.
+  std::optional<ImageInfo> target_image;
+  std::optional<bool> script_in_image;  // nullopt: not looked at.
+  std::string missing_in_image;         // The file, where it is false.
+  bool old_image_saved = false;         // By the open operation.
+  std::optional<FileContent> config;    // config.yaml as the old container sees it.
+  std::string config_sha256;
+  std::string new_config_sha256;             // As the new container sees it; empty: not looked at.
+  std::optional<ScriptState> script;         // Of the last attempt that was begun, ...
+  Step script_of = Step::kRunUpgradeScript;  // ... of this one.
+  std::optional<HealthFacts> health;
+  std::optional<HttpsFacts> https;  // Looked at before the stop.
+};
+
+struct MetaFacts {
+  DbServerInfo server;
+  std::vector<DbInfo> databases;      // rm, cm, cm_hb
+  std::optional<std::string> ha_raw;  // nullopt: no such row.
+  std::vector<HostRow> hosts;
+  std::map<std::string, HeartbeatInfo> heartbeats;  // By node.
+  std::optional<bool> heartbeat_moves;              // nullopt: not known yet, still watching.
+  SequenceTables sequence;
+  std::vector<DbConnection> foreign;  // Looked at once OMS is stopped.
+  bool fence_proved = false, rights_proved = false;
+  std::optional<LegacyFindings> legacy;  // From below 4.0.1, before the stop.
+};
+
+struct Facts {
+  base::WallTime now;
+  base::SteadyTime steady_now;
+  std::vector<NodeFacts> nodes;
+  std::optional<OmsConfig> config;  // Of the first node.
+  std::optional<std::string>
+      rehearsed_config;  // What config.yaml becomes; nullopt: no change is needed.
+  std::optional<MetaFacts> meta;
+  std::optional<VolumeInfo> volume;
+  std::optional<uint64_t> archive_bytes;
+  std::map<std::string, TaskView>
+      tasks;                      // Of this operation; by the name without the operation's id.
+  std::vector<Trouble> troubles;  // In the order of looking.
+  std::string accept;  // The annotation's text: what a person accepts (state of rollback).
+
+  const NodeFacts* Node(std::string_view name) const {
+    for (const auto& node : nodes) {
+      if (node.name == name) return &node;
+    }
+    return nullptr;
+  }
+  const TaskView* Task(const std::string& name) const {
+    const auto found = tasks.find(name);
+    return found == tasks.end() ? nullptr : &found->second;
+  }
+};
+
+}  // namespace oms::upgrade

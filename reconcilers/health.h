@@ -1,0 +1,36 @@
+// Health of OMS, by what a version offers (facts.md section 3): supervisorctl, /oms/health,
+// cm.host, heart_beat.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/base/context.h"
+#include "reconcilers/facts.h"
+#include "reconcilers/ports/container_engine.h"
+#include "reconcilers/ports/http_probe.h"
+
+namespace oms::upgrade {
+
+// The lines of `supervisorctl status`: name, state, the rest is passed over. What is no such line
+// is passed over too.
+std::vector<SupervisorProgram> ParseSupervisorStatus(std::string_view output);
+
+// What the answer of /oms/health says is wrong; empty: healthy. A 404 on a port that listens means
+// that this version does not offer it (seen only with tooling of 4.2.11 and later: facts.md section
+// 3).
+std::string HealthProblem(const base::Result<HttpAnswer>& answer);
+
+struct HealthQuery {
+  std::string container;
+  std::string host;
+  int port = 8089;
+  std::optional<HttpsTrust> https;
+};
+// Asks supervisord in the container, and /oms/health. The MetaDB's part (host_online,
+// heartbeat_fresh) is the caller's to fill in. Each question has a timeout of its own.
+HealthFacts LookAtHealth(const base::Context& ctx, ContainerEngine& engine, HttpProbe& probe,
+                         const HealthQuery& query);
+
+}  // namespace oms::upgrade

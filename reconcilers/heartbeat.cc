@@ -1,0 +1,48 @@
+#include "reconcilers/heartbeat.h"
+
+#include <algorithm>
+
+namespace oms::upgrade {
+
+uint64_t HighestId(const SequenceTable& table) {
+  if (!table.exists) return 0;
+  return std::max(table.max_id, table.auto_increment > 0 ? table.auto_increment - 1 : 0);
+}
+
+CompactionAct NextCompactionAct(const SequenceTables& tables) {
+  const auto& [base, bak, bak2] = tables;
+  if (!base.exists) {
+    if (bak.exists && bak2.exists) {
+      // Between the two RENAMEs: _bak is the new base if it is filled. If it is not, the old table
+      // goes back to its place; an empty _bak that is ahead of it is still the better base.
+      const bool filled = bak.rows > 0 && bak.max_id >= bak2.max_id;
+      if (filled || HighestId(bak) > HighestId(bak2)) return CompactionAct::kFinishSwap;
+      return CompactionAct::kDropBak;
+    }
+    if (bak.exists) return CompactionAct::kFinishSwap;
+    if (bak2.exists) return CompactionAct::kUndoSwap;
+    return CompactionAct::kNone;
+  }
+  const auto ahead_of_base = [&b = base](const SequenceTable& other) {
+    return other.exists && (HighestId(other) > HighestId(b) || (b.rows == 0 && other.rows > 0));
+  };
+  if (ahead_of_base(bak) || ahead_of_base(bak2)) return CompactionAct::kRaise;
+  if (bak2.exists) return CompactionAct::kDropBak2;
+  if (bak.exists) {
+    if (base.rows <= 1) return CompactionAct::kDropBak;
+    if (bak.rows == 0) return CompactionAct::kFillBak;
+    // A copy of the last row that hands out ids from where base stands. (A row without the
+    // AUTO_INCREMENT: we died inside kFillBak, or it is the guide's.)
+    if (bak.rows == 1 && bak.max_id == base.max_id && HighestId(bak) >= HighestId(base)) {
+      return CompactionAct::kSwap;
+    }
+    return CompactionAct::kDropBak;
+  }
+  return base.rows > 1 ? CompactionAct::kCreateBak : CompactionAct::kNone;
+}
+
+bool Compacted(const SequenceTables& tables) {
+  return tables.base.exists && tables.base.rows <= 1 && !tables.bak.exists && !tables.bak2.exists;
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,345 @@
+#include "reconcilers/manifest.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+namespace oms::upgrade {
+
+namespace fs = std::filesystem;
+
+using base::Code;
+using base::MakeError;
+using base::Result;
+using nlohmann::ordered_json;
+
+namespace {
+
+std::string_view ToString(DumpTool tool) {
+  return tool == DumpTool::kMydumper ? "mydumper" : "mysqldump";
+}
+std::string_view ToString(Compression compression) {
+  return compression == Compression::kZstd ? "zstd" : "none";
+}
+
+base::Error Invalid(std::string message) {
+  return MakeError(Code::kInvalid, "ManifestInvalid",
+                   "manifest.json is not readable: " + std::move(message));
+}
+
+// A file's path may not lead out of its folder: what is named here is read and loaded.
+bool Inside(const std::string& path) {
+  const fs::path parts(path);
+  if (path.empty() || parts.is_absolute()) return false;
+  for (const auto& part : parts) {
+    if (part == ".." || part == ".") return false;
+  }
+  return true;
+}
+
+ordered_json Write(const DatabaseDigest& digest) {
+  ordered_json tables = ordered_json::array(), objects = ordered_json::array();
+  for (const auto& table : digest.tables) {
+    tables.push_back({{"name", table.name}, {"rows", table.rows}, {"crcSum", table.crc_sum}});
+  }
+  for (const auto& object : digest.objects) {
+    objects.push_back({{"kind", object.kind}, {"name", object.name}, {"sha256", object.sha256}});
+  }
+  return {{"charset", digest.charset},
+          {"collation", digest.collation},
+          {"tables", std::move(tables)},
+          {"objects", std::move(objects)}};
+}
+
+DatabaseDigest ReadDigest(const nlohmann::json& json, const std::string& name) {
+  DatabaseDigest digest;
+  digest.name = name;
+  json.at("charset").get_to(digest.charset);
+  json.at("collation").get_to(digest.collation);
+  for (const auto& table : json.at("tables")) {
+    auto& sum = digest.tables.emplace_back();
+    table.at("name").get_to(sum.name);
+    table.at("rows").get_to(sum.rows);
+    table.at("crcSum").get_to(sum.crc_sum);
+  }
+  for (const auto& object : json.at("objects")) {
+    auto& read = digest.objects.emplace_back();
+    object.at("kind").get_to(read.kind);
+    object.at("name").get_to(read.name);
+    object.at("sha256").get_to(read.sha256);
+  }
+  return digest;
+}
+
+}  // namespace
+
+uint64_t ManifestDatabase::Bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& file : files) bytes += file.bytes;
+  return bytes;
+}
+
+uint64_t Manifest::TotalBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& database : databases) bytes += database.Bytes();
+  return bytes;
+}
+
+const ManifestDatabase* Manifest::Find(std::string_view name) const {
+  for (const auto& database : databases) {
+    if (database.name == name) return &database;
+  }
+  return nullptr;
+}
+
+std::string Manifest::ToJson() const {
+  ordered_json list = ordered_json::array();
+  for (const auto& database : databases) {
+    ordered_json files = ordered_json::array();
+    for (const auto& file : database.files) {
+      files.push_back({{"path", file.path}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+    }
+    list.push_back({{"role", database.role},
+                    {"name", database.name},
+                    {"server", database.server},
+                    {"serverIdentity", database.server_identity},
+                    {"serverVersion", database.server_version},
+                    {"oceanbase", database.oceanbase},
+                    {"toolVersion", database.tool_version},
+                    {"digest", Write(database.digest)},
+                    {"files", std::move(files)}});
+  }
+  const ordered_json json = {{"format", kFormat},
+                             {"operation", operation},
+                             {"from", from},
+                             {"tool", ToString(tool)},
+                             {"compression", ToString(compression)},
+                             {"containerID", container_id},
+                             {"containerName", container_name},
+                             {"startedAt", started_at},
+                             {"heartbeatMax", heartbeat_max},
+                             {"begun", begun},
+                             {"completed", completed},
+                             {"databases", std::move(list)}};
+  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+Result<Manifest> Manifest::FromJson(std::string_view text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return Invalid("it is no JSON object");
+  try {
+    const int format = json.at("format").get<int>();
+    if (format > kFormat || format < 1) {
+      return MakeError(Code::kInvalid, "ManifestFormat",
+                       fmt::format("manifest.json has format {}, and this controller knows {}; use "
+                                   "the newer controller that wrote it",
+                                   format, kFormat));
+    }
+    Manifest manifest;
+    json.at("operation").get_to(manifest.operation);
+    json.at("from").get_to(manifest.from);
+    const auto tool = json.at("tool").get<std::string>();
+    const auto compression = json.at("compression").get<std::string>();
+    if (tool != "mydumper" && tool != "mysqldump") return Invalid("tool " + tool);
+    if (compression != "zstd" && compression != "none")
+      return Invalid("compression " + compression);
+    manifest.tool = tool == "mydumper" ? DumpTool::kMydumper : DumpTool::kMysqldump;
+    manifest.compression = compression == "zstd" ? Compression::kZstd : Compression::kNone;
+    json.at("containerID").get_to(manifest.container_id);
+    json.at("containerName").get_to(manifest.container_name);
+    json.at("startedAt").get_to(manifest.started_at);
+    json.at("heartbeatMax").get_to(manifest.heartbeat_max);
+    json.at("begun").get_to(manifest.begun);
+    json.at("completed").get_to(manifest.completed);
+    for (const auto& entry : json.at("databases")) {
+      auto& database = manifest.databases.emplace_back();
+      entry.at("role").get_to(database.role);
+      entry.at("name").get_to(database.name);
+      entry.at("server").get_to(database.server);
+      entry.at("serverIdentity").get_to(database.server_identity);
+      entry.at("serverVersion").get_to(database.server_version);
+      entry.at("oceanbase").get_to(database.oceanbase);
+      entry.at("toolVersion").get_to(database.tool_version);
+      database.digest = ReadDigest(entry.at("digest"), database.name);
+      for (const auto& file : entry.at("files")) {
+        auto& read = database.files.emplace_back();
+        file.at("path").get_to(read.path);
+        file.at("bytes").get_to(read.bytes);
+        file.at("sha256").get_to(read.sha256);
+        if (!Inside(read.path))
+          return Invalid("the path " + read.path + " leads out of its folder");
+        if (read.bytes == 0) return Invalid(read.path + " is empty");
+      }
+      if (database.files.empty()) return Invalid("no file of database " + database.name);
+    }
+    if (manifest.databases.empty()) return Invalid("it names no database");
+    return manifest;
+  } catch (const nlohmann::json::exception& e) {
+    return Invalid(e.what());
+  }
+}
+
+std::string SumsText(const Manifest& manifest) {
+  std::string text;
+  for (const auto& database : manifest.databases) {
+    for (const auto& file : database.files) text += fmt::format("{}  {}\n", file.sha256, file.path);
+  }
+  return text;
+}
+
+std::string RestoreText(const Manifest& manifest) {
+  const bool zstd = manifest.compression == Compression::kZstd;
+  const std::string suffix = zstd ? ".sql.zst" : ".sql";
+  const std::string read = zstd ? "zstd -dcq" : "cat";
+  std::string text = fmt::format(
+      R"(# How to bring OMS {0} back by hand
+
+This folder holds the databases of OMS {0} as they were at {1}, dumped by {2}
+while OMS stood still. The commands below need a shell in this folder, the MariaDB or MySQL
+client{3}, and a file `client.cnf` (mode 0600) with how you reach the MetaDB:
+
+    [client]
+    user=...
+    password="..."
+
+Each of them must end without a word of an error; if one does not, begin again with the first
+command of its database.
+
+1. Are the files as they were written?
+
+        sha256sum -c {4}
+
+2. Stop the OMS container that runs now, and keep it from starting by itself:
+
+        docker update --restart no <new container>
+        docker stop <new container>
+)",
+      manifest.from, manifest.completed, ToString(manifest.tool), zstd ? ", zstd" : "", kSumsName);
+  int n = 3;
+  for (const auto& database : manifest.databases) {
+    const auto& name = database.name;
+    const size_t colon = database.server.rfind(':');
+    const std::string host = database.server.substr(0, colon);
+    const std::string port =
+        colon == std::string::npos ? "<port>" : database.server.substr(colon + 1);
+    const std::string client =
+        fmt::format("mysql --defaults-file=client.cnf --protocol=tcp -h {} -P {}", host, port);
+    // As the controller's own loading sets it.
+    const std::string into = fmt::format(
+        R"({} --binary-mode --comments --max-allowed-packet=1G --init-command="SET SESSION )"
+        R"(sql_mode='NO_AUTO_VALUE_ON_ZERO', time_zone='+00:00', foreign_key_checks=0{}" '{}')",
+        client,
+        database.oceanbase ? ", ob_query_timeout=86400000000, ob_trx_timeout=86400000000" : "",
+        name);
+    text += fmt::format(R"(
+{}. Database `{}` ({}; {} bytes here), on {} {}. What it holds now is lost by the first command:
+
+        {} -e 'DROP DATABASE IF EXISTS `{}`; CREATE DATABASE `{}` DEFAULT CHARACTER SET {} COLLATE {}'
+)",
+                        n++, name, database.role, database.Bytes(),
+                        database.oceanbase ? "OceanBase" : "the server", database.server, client,
+                        name, name, database.digest.charset, database.digest.collation);
+    if (manifest.tool == DumpTool::kMydumper) {
+      text += fmt::format(
+          "        find '{0}' -name '{0}.*-schema{1}' -exec {2} {{}} + | {3}\n"
+          "        find '{0}' -name '{0}.*{1}' ! -name '*-schema{1}' -exec {2} {{}} + | {3}\n",
+          name, suffix, read, into);
+    } else {
+      text += fmt::format("        {2} '{0}/{0}{1}' | {3}\n", name, suffix, read, into);
+    }
+    text += fmt::format("        {2} '{0}/{0}-objects{1}' | {3}\n", name, suffix, read, into);
+  }
+  text += fmt::format(
+      R"(
+{}. Start the old container, which was never renamed or removed:
+
+        docker restart {}
+
+{}. In the console, System Management > System Parameters: set `enable` of
+   `ha.config` to true again, and `perceiveStoreClientCheckpoint` to true.
+   Full-Import components are resumed by hand.
+
+`manifest.json` names each table's rows and sums, to compare with.
+)",
+      n, manifest.container_name.empty() ? "<old container>" : manifest.container_name, n + 1);
+  return text;
+}
+
+Result<Manifest> ReadManifest(RecordStore& store, const fs::path& folder) {
+  OMS_ASSIGN(const auto text, store.ReadFile(folder / kManifestName));
+  return Manifest::FromJson(text);
+}
+
+Result<Manifest> VerifyManifest(RecordStore& store, const fs::path& folder,
+                                const std::string& only) {
+  OMS_ASSIGN(auto manifest, ReadManifest(store, folder));
+  for (const auto& database : manifest.databases) {
+    if (!only.empty() && database.name != only) continue;
+    for (const auto& file : database.files) {
+      const auto broken = [&](std::string_view how) {
+        return MakeError(Code::kTerminal, "BackupBroken",
+                         fmt::format("{}/{} {}; this backup cannot be restored", folder.string(),
+                                     file.path, how));
+      };
+      const auto bytes = store.Size(folder / file.path);
+      if (bytes.Is(Code::kNotFound)) return broken("is missing");
+      if (!bytes.ok()) return bytes.error();
+      if (*bytes != file.bytes) {
+        return broken(
+            fmt::format("has {} bytes, and had {} when it was written", *bytes, file.bytes));
+      }
+      OMS_ASSIGN(const auto sha256, store.Sha256(folder / file.path));
+      if (sha256 != file.sha256) return broken("has another SHA-256 than when it was written");
+    }
+  }
+  return manifest;
+}
+
+std::string DescribeDifference(const DatabaseDigest& expected, const DatabaseDigest& found) {
+  std::vector<std::string> words;
+  if (expected.charset != found.charset || expected.collation != found.collation) {
+    words.push_back(fmt::format("character set {}/{} in place of {}/{}", found.charset,
+                                found.collation, expected.charset, expected.collation));
+  }
+  std::map<std::string, const TableSum*> tables;
+  for (const auto& table : found.tables) tables[table.name] = &table;
+  for (const auto& table : expected.tables) {
+    const auto other = tables.find(table.name);
+    if (other == tables.end()) {
+      words.push_back(fmt::format("table {} is missing", table.name));
+    } else if (table.rows != other->second->rows) {
+      words.push_back(fmt::format("table {} has {} rows in place of {}", table.name,
+                                  other->second->rows, table.rows));
+    } else if (table != *other->second) {
+      words.push_back(fmt::format("table {} has other contents", table.name));
+    }
+    if (other != tables.end()) tables.erase(other);
+  }
+  for (const auto& [name, table] : tables) words.push_back(fmt::format("table {} is new", name));
+  std::map<std::pair<std::string, std::string>, std::string> objects;
+  for (const auto& object : found.objects) objects[{object.kind, object.name}] = object.sha256;
+  for (const auto& object : expected.objects) {
+    const auto other = objects.find({object.kind, object.name});
+    if (other == objects.end()) {
+      if (object.kind != "table") {
+        words.push_back(fmt::format("{} {} is missing", object.kind, object.name));
+      }
+      continue;
+    }
+    if (other->second != object.sha256) {
+      words.push_back(fmt::format("{} {} is defined otherwise", object.kind, object.name));
+    }
+    objects.erase(other);
+  }
+  for (const auto& [key, sha256] : objects) {
+    if (key.first != "table") words.push_back(fmt::format("{} {} is new", key.first, key.second));
+  }
+  constexpr size_t kWords = 8;
+  std::string text;
+  for (size_t i = 0; i < words.size() && i < kWords; ++i) text += (i ? ", " : "") + words[i];
+  if (words.size() > kWords) text += fmt::format(" and {} more", words.size() - kWords);
+  return text;
+}
+
+}  // namespace oms::upgrade

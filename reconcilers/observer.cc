@@ -1,0 +1,530 @@
+#include "reconcilers/observer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "controller/base/sha256.h"
+#include "reconcilers/container_clone.h"
+#include "reconcilers/health.h"
+#include "reconcilers/helper_container.h"
+#include "reconcilers/host_file.h"
+#include "reconcilers/labels.h"
+#include "reconcilers/once_script.h"
+#include "reconcilers/preflight.h"
+#include "reconcilers/scripts.h"
+#include "reconcilers/steps.h"
+
+namespace oms::upgrade {
+namespace {
+
+constexpr base::Duration kHeartbeatPatience = std::chrono::seconds(60);
+constexpr base::Duration kMetaTimeout = std::chrono::seconds(10);  // Of each health question.
+constexpr int64_t kFreshHeartbeatMs = 60'000;
+
+class Observation {
+ public:
+  Observation(const base::Context& ctx, const Ports& ports, const Look& look, Memo& memo)
+      : ctx_(ctx),
+        ports_(ports),
+        look_(look),
+        memo_(memo),
+        record_(look.site.record && look.site.record->open() ? &*look.site.record : nullptr) {}
+
+  Facts Run(const LongTasks& tasks);
+
+ private:
+  bool Passed(PointKind kind) const { return record_ != nullptr && record_->Passed(kind); }
+  bool GoingBack() const {
+    return record_ != nullptr && record_->direction == Direction::kRollback;
+  }
+  // Which of the two stands for OMS now: the new one from its start on, the old one on the way
+  // back.
+  bool NewOne() const { return Passed(PointKind::kNewStarting) && !GoingBack(); }
+  void Trouble(const base::Error& error, const char* reason) {
+    facts_.troubles.push_back(
+        {error.reason.empty() ? reason : error.reason, error.message, error.Retryable()});
+  }
+
+  void LookAtNode(const SiteNode& site);
+  void LookAtContainers(const SiteNode& site, NodeFacts& node);
+  void LookForSecond(const SiteNode& site, NodeFacts& node);
+  void LookForHelpers(const SiteNode& site, NodeFacts& node);
+  void LookForOldAgain(const SiteNode& site, const FrozenNode& frozen, NodeFacts& node);
+  void LookAtImage(const SiteNode& site, NodeFacts& node);
+  void LookAtConfig(const SiteNode& site, NodeFacts& node);
+  void LookAtScript(const SiteNode& site, NodeFacts& node);
+  void LookAtServices(const SiteNode& site, NodeFacts& node);
+  void LookAtCertificate(const SiteNode& site, NodeFacts& node);
+  base::Result<std::string> ReadText(const SiteNode& site, const std::string& container,
+                                     std::string_view path);
+  base::Result<std::optional<HttpsTrust>> TrustIn(const SiteNode& site,
+                                                  const ContainerInfo& container);
+  void LookAtMeta();
+  void LookAtMetaGoingBack();
+  void LookAtHeartbeats(MetaFacts& meta);
+  void LookAtDatabases(MetaFacts& meta);
+  void JoinHealth(const MetaFacts& meta);
+  void LookAtVolume();
+  void Rehearse();
+  void Prove();
+
+  const base::Context& ctx_;
+  const Ports& ports_;
+  const Look& look_;
+  Memo& memo_;
+  const OperationRecord* record_;
+  Facts facts_;
+};
+
+void Observation::LookAtContainers(const SiteNode& site, NodeFacts& node) {
+  const FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(site.name);
+  const std::string planned =
+      frozen != nullptr ? frozen->new_name
+                        : crd::NewContainerName(site.Current()->name, look_.from, look_.to);
+  if (frozen == nullptr) {
+    node.old_container = *site.Current();
+  } else {
+    auto old = site.engine->Inspect(ctx_, frozen->old_id);
+    if (old.ok()) {
+      node.old_container = *std::move(old);
+    } else if (!old.Is(base::Code::kNotFound)) {
+      Trouble(old.error().Wrap("node " + site.name), "EngineUnreachable");
+    } else if (GoingBack()) {
+      LookForOldAgain(site, *frozen, node);
+    } else if (!Passed(PointKind::kStopping)) {
+      facts_.troubles.push_back(
+          {"ContainerNotFound",
+           fmt::format("node {}: the container '{}' (id {}) that was to be upgraded is gone",
+                       site.name, frozen->old_name, frozen->old_id.substr(0, 12))});
+    }
+    for (const auto& container : site.labelled) {
+      const auto operation = container.labels.find(labels::kOperation);
+      if (operation != container.labels.end() && record_->MadeHere(operation->second))
+        node.new_container = container;
+    }
+    if (GoingBack()) LookForHelpers(site, node);
+  }
+  LookForSecond(site, node);
+  if (!node.new_container) {
+    const auto holder = site.engine->Inspect(ctx_, planned);
+    node.planned_name_taken =
+        holder.ok() && (!node.old_container || holder->id != node.old_container->id);
+  }
+}
+
+// Both would own the host's ports and write the same databases; which of them is OMS?
+void Observation::LookForSecond(const SiteNode& site, NodeFacts& node) {
+  const auto look = [&](const ContainerInfo& container) {
+    const bool known = (node.old_container && container.id == node.old_container->id) ||
+                       (node.new_container && container.id == node.new_container->id);
+    if (container.running && !known) node.second_running = container.name;
+  };
+  if (site.named) look(*site.named);
+  for (const auto& container : site.labelled) look(container);
+}
+
+// One that wrote a file when its process died; nothing else would take it away.
+void Observation::LookForHelpers(const SiteNode& site, NodeFacts& node) {
+  if (record_->Seen(std::string(NameOf(Step::kStopNewContainers)))) return;
+  const auto made = site.engine->ListByLabel(ctx_, labels::kOperation, record_->id);
+  if (!made.ok()) return Trouble(made.error().Wrap("node " + site.name), "EngineUnreachable");
+  for (const auto& container : *made) {
+    const auto role = container.labels.find(labels::kRole);
+    if (role != container.labels.end() && role->second == "helper")
+      node.helpers.push_back(container.id);
+  }
+}
+
+// It is gone: made again by us, or still to be made, from an image that is there or not.
+void Observation::LookForOldAgain(const SiteNode& site, const FrozenNode& frozen, NodeFacts& node) {
+  auto again = site.engine->Inspect(ctx_, frozen.old_name);
+  if (again.ok() && again->image_id == frozen.old_image_id) {
+    node.old_container = *std::move(again);
+    return;
+  }
+  if (!again.ok() && !again.Is(base::Code::kNotFound))
+    return Trouble(again.error().Wrap("node " + site.name), "EngineUnreachable");
+  node.old_image_gone =
+      site.engine->InspectImage(ctx_, frozen.old_image_id).Is(base::Code::kNotFound);
+}
+
+void Observation::LookAtImage(const SiteNode& site, NodeFacts& node) {
+  if (Passed(PointKind::kNewStarting) || GoingBack()) return;
+  const std::string& reference =
+      record_ != nullptr ? record_->image.reference : look_.spec.image.reference;
+  auto image = site.engine->InspectImage(ctx_, reference);
+  if (!image.ok()) {
+    if (!image.Is(base::Code::kNotFound))
+      Trouble(image.error().Wrap("node " + site.name), "EngineUnreachable");
+    return;
+  }
+  node.target_image = *std::move(image);
+  node.old_image_saved = record_ != nullptr && record_->image_backups.contains(site.name);
+  if (record_ == nullptr)
+    return;  // To look inside takes a container; nothing is made before there is a record.
+  for (const auto& file : FilesNeeded(look_.path)) {
+    const std::string key = node.target_image->id + " " + file;
+    if (!memo_.script_in_image.contains(key)) {
+      const auto there = ImageHasFile(
+          ctx_, *site.engine, HelperFor(*record_, site.name, node.target_image->id, "look"), file);
+      if (!there.ok()) return Trouble(there.error().Wrap("node " + site.name), "EngineUnreachable");
+      memo_.script_in_image[key] = *there;
+    }
+    node.script_in_image = memo_.script_in_image[key];
+    if (node.script_in_image == true) continue;
+    node.missing_in_image = file;
+    return;
+  }
+}
+
+void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
+  if (Passed(PointKind::kNewStarting) || GoingBack() || !node.old_container) return;
+  auto file = site.engine->ReadFile(ctx_, node.old_container->id, kConfigPath);
+  if (!file.ok())
+    return Trouble(file.error().Wrap("node " + site.name + ": " + kConfigPath), "ConfigUnreadable");
+  node.config = *std::move(file);
+  node.config_sha256 = base::Sha256Hex(node.config->content);
+  if (!node.new_container) return;
+  if (const auto fresh = site.engine->ReadFile(ctx_, node.new_container->id, kConfigPath);
+      fresh.ok()) {
+    node.new_config_sha256 = base::Sha256Hex(fresh->content);
+  }
+}
+
+void Observation::LookAtScript(const SiteNode& site, NodeFacts& node) {
+  if (record_ == nullptr || GoingBack() || !node.new_container ||
+      record_->nodes.front().name != site.name)
+    return;
+  for (const ContainerScript& each : kContainerScripts) {
+    const std::string step(NameOf(each.step));
+    const int attempt = record_->LastAttempt(PointKind::kScriptStarting, site.name, step);
+    if (attempt == 0 || record_->Seen(step)) continue;
+    const auto marker = MarkerPath(record_->id, std::string(each.mark), attempt);
+    if (!marker.ok()) return Trouble(marker.error(), "Internal");
+    auto script = upgrade::LookAtScript(ctx_, *site.engine, node.new_container->id, *marker);
+    if (!script.ok()) return Trouble(script.error().Wrap("node " + site.name), "EngineUnreachable");
+    node.script = *std::move(script);
+    node.script_of = each.step;
+    return;  // They run one after the other.
+  }
+}
+
+base::Result<std::string> Observation::ReadText(const SiteNode& site, const std::string& container,
+                                                std::string_view path) {
+  auto file = site.engine->ReadFile(ctx_, container, std::string(path));
+  if (!file.ok()) return file.error().Wrap(std::string(path));
+  if (file->regular) return std::move(file->content);
+  return base::MakeError(base::Code::kInvalid, "CertificateUnreadable",
+                         fmt::format("{} is not a regular file (Docker makes a folder where the "
+                                     "source of a mount does not exist); put the file back",
+                                     path));
+}
+
+// By the CA that the user names; else by the mounted certificate itself, which needs no CA and no
+// name.
+base::Result<std::optional<HttpsTrust>> Observation::TrustIn(const SiteNode& site,
+                                                             const ContainerInfo& container) {
+  if (container.FindMount(kCertificateMount) == nullptr) return std::optional<HttpsTrust>();
+  HttpsTrust trust;
+  if (look_.spec.https) {
+    trust.certificates = look_.site.https_ca;
+    trust.server_name = look_.spec.https->server_name;
+    if (trust.server_name.empty()) trust.server_name = container.EnvValue("OMS_HOST_IP");
+  } else {
+    OMS_ASSIGN(trust.certificates, ReadText(site, container.id, kCertificateMount));
+  }
+  return std::optional<HttpsTrust>(std::move(trust));
+}
+
+void Observation::LookAtCertificate(const SiteNode& site, NodeFacts& node) {
+  if (Passed(PointKind::kStopping) || GoingBack() || !node.old_container) return;
+  const ContainerInfo& old = *node.old_container;
+  HttpsFacts https;
+  https.certificate_mounted = old.FindMount(kCertificateMount) != nullptr;
+  https.key_mounted = old.FindMount(kKeyMount) != nullptr;
+  if (https.certificate_mounted && https.key_mounted) {
+    auto pair = [&]() -> base::Result<CertificateInfo> {
+      OMS_ASSIGN(const std::string certificate, ReadText(site, old.id, kCertificateMount));
+      OMS_ASSIGN(std::string key, ReadText(site, old.id, kKeyMount));
+      return ports_.probe->ReadKeyPair(certificate, base::Secret(std::move(key)));
+    }();
+    if (pair.ok()) {
+      https.certificate = *pair;
+    } else {
+      https.error = pair.error();
+    }
+  }
+  node.https = std::move(https);
+}
+
+void Observation::LookAtServices(const SiteNode& site, NodeFacts& node) {
+  if (GoingBack()) {
+    if (!record_->Passed(PointKind::kOldStarting, site.name)) return;
+  } else if (Passed(PointKind::kStopping) && !NewOne()) {
+    return;  // Nothing runs.
+  }
+  const Step health = GoingBack() ? Step::kAwaitOldHealth : Step::kAwaitHealth;
+  if (record_ != nullptr && record_->Seen(std::string(NameOf(health)))) return;
+  const auto& container = NewOne() ? node.new_container : node.old_container;
+  if (!container || !container->running) return;
+  HealthQuery query;
+  query.container = container->id;
+  query.host = container->EnvValue("OMS_HOST_IP");
+  if (query.host.empty()) query.host = "127.0.0.1";
+  if (look_.site.config) query.port = look_.site.config->ports.nginx;
+  auto trust = TrustIn(site, *container);
+  if (!trust.ok()) return Trouble(trust.error().Wrap("node " + site.name), "CertificateUnreadable");
+  query.https = *std::move(trust);
+  node.health = LookAtHealth(ctx_, *site.engine, *ports_.probe, query);
+}
+
+void Observation::LookAtNode(const SiteNode& site) {
+  NodeFacts node;
+  node.name = site.name;
+  node.engine = site.info;
+  LookAtContainers(site, node);
+  LookAtImage(site, node);
+  LookAtConfig(site, node);
+  LookAtScript(site, node);
+  LookAtCertificate(site, node);
+  LookAtServices(site, node);
+  facts_.nodes.push_back(std::move(node));
+}
+
+void Observation::LookAtHeartbeats(MetaFacts& meta) {
+  bool all_moved = true, waited_out = false;
+  for (const auto& node : facts_.nodes) {
+    const auto& container = node.old_container ? node.old_container : node.new_container;
+    if (!container) continue;
+    const std::string ip = container->EnvValue("OMS_HOST_IP");
+    auto beat = look_.site.meta->Heartbeat(ctx_.WithTimeout(kMetaTimeout),
+                                           look_.site.config->drc_cm_heartbeat_db, ip);
+    if (!beat.ok()) {
+      Trouble(beat.error().Wrap("MetaDB"), "MetaDBUnreachable");
+      all_moved = false;
+      continue;
+    }
+    Memo::Beat& memo = memo_.beats[node.name];
+    if (memo.since == base::SteadyTime{}) {
+      memo = {beat->modified, beat->sequence_max, facts_.steady_now, false};
+    } else if (beat->found && beat->modified != memo.modified) {
+      memo.moved = true;
+    }
+    all_moved = all_moved && memo.moved;
+    waited_out = waited_out || (!memo.moved && facts_.steady_now - memo.since > kHeartbeatPatience);
+    meta.heartbeats[node.name] = *std::move(beat);
+  }
+  if (all_moved) {
+    meta.heartbeat_moves = true;
+  } else if (waited_out) {
+    meta.heartbeat_moves = false;
+  }
+}
+
+void Observation::LookAtDatabases(MetaFacts& meta) {
+  const OmsConfig& config = *look_.site.config;
+  for (const auto& name : {config.drc_rm_db, config.drc_cm_db, config.drc_cm_heartbeat_db}) {
+    auto database = look_.site.meta->Database(ctx_, name);
+    if (!database.ok()) {
+      Trouble(database.error().Wrap("MetaDB, database " + name),
+              database.Is(base::Code::kNotFound) ? "DatabaseNotFound" : "MetaDBUnreachable");
+      continue;
+    }
+    meta.databases.push_back(*std::move(database));
+  }
+}
+
+// On the way back a database may be gone for a moment: what is not there is absent, and only what
+// could not be asked is a trouble.
+void Observation::LookAtMetaGoingBack() {
+  const OmsConfig& config = *look_.site.config;
+  MetaDb& db = *look_.site.meta;
+  MetaFacts meta;
+  meta.server = *look_.site.server;
+  bool whole = true;
+  const auto keep = [&](auto result, auto& into) {
+    if (result.ok()) {
+      into = *std::move(result);
+    } else if (!result.Is(base::Code::kNotFound)) {
+      Trouble(result.error().Wrap("MetaDB"), "MetaDBUnreachable");
+      whole = false;
+    }
+  };
+  keep(db.ReadHaConfig(ctx_, record_->Database("rm")), meta.ha_raw);
+  const bool awaits = std::any_of(facts_.nodes.begin(), facts_.nodes.end(),
+                                  [](const NodeFacts& node) { return node.health.has_value(); });
+  if (awaits) {
+    LookAtHeartbeats(meta);
+    keep(db.Hosts(ctx_.WithTimeout(kMetaTimeout), record_->Database("cm")), meta.hosts);
+  } else if (Passed(PointKind::kStopping)) {
+    keep(db.Sequence(ctx_, record_->Database("cm_hb")), meta.sequence);
+    keep(db.ForeignConnections(ctx_,
+                               {config.drc_rm_db, config.drc_cm_db, config.drc_cm_heartbeat_db}),
+         meta.foreign);
+  }
+  JoinHealth(meta);
+  if (whole) facts_.meta = std::move(meta);
+}
+
+void Observation::LookAtMeta() {
+  if (GoingBack()) return LookAtMetaGoingBack();
+  const Site& site = look_.site;
+  const OmsConfig& config = *site.config;
+  MetaFacts meta;
+  meta.server = *site.server;
+  const auto keep = [&](auto result, auto& into) {
+    const bool seen = result.ok();
+    if (seen) {
+      into = *std::move(result);
+    } else {
+      Trouble(result.error().Wrap("MetaDB"), "MetaDBUnreachable");
+    }
+    return seen;
+  };
+  bool whole = keep(site.meta->ReadHaConfig(ctx_, config.drc_rm_db), meta.ha_raw);
+  if (!Passed(PointKind::kStopping)) {
+    LookAtDatabases(meta);
+    LookAtHeartbeats(meta);
+    if (look_.path.legacy_steps) {
+      keep(site.meta->LookForLegacy(ctx_, config.drc_rm_db, config.drc_cm_db, config.cm_location),
+           meta.legacy);
+    }
+  } else if (!Passed(PointKind::kNewStarting)) {
+    LookAtHeartbeats(meta);
+    whole = keep(site.meta->Sequence(ctx_, config.drc_cm_heartbeat_db), meta.sequence) && whole;
+    whole = keep(site.meta->ForeignConnections(
+                     ctx_, {config.drc_rm_db, config.drc_cm_db, config.drc_cm_heartbeat_db}),
+                 meta.foreign) &&
+            whole;
+  } else {
+    LookAtHeartbeats(meta);
+  }
+  whole =
+      keep(site.meta->Hosts(ctx_.WithTimeout(kMetaTimeout), config.drc_cm_db), meta.hosts) && whole;
+  JoinHealth(meta);
+  meta.fence_proved = memo_.fence_proved;
+  meta.rights_proved = memo_.rights_proved;
+  // After the stop a fact that could not be read must not look like an empty one.
+  if (whole || !Passed(PointKind::kStopping)) facts_.meta = std::move(meta);
+}
+
+void Observation::JoinHealth(const MetaFacts& meta) {
+  for (auto& node : facts_.nodes) {
+    if (!node.health) continue;
+    const bool fresh = NewOne();
+    const auto& container = fresh ? node.new_container : node.old_container;
+    const std::string ip = container->EnvValue("OMS_HOST_IP");
+    const auto row = std::find_if(meta.hosts.begin(), meta.hosts.end(),
+                                  [&](const HostRow& host) { return host.ip == ip; });
+    node.health->host_online = row != meta.hosts.end() && row->status == "ONLINE";
+    if (row == meta.hosts.end()) {
+      node.health->host_problem =
+          fmt::format("the table host of the CM database has no row of {}", ip);
+    } else if (!node.health->host_online) {
+      node.health->host_problem = fmt::format(
+          "host {} is {} in the table host of the CM database, not ONLINE", ip, row->status);
+    }
+    const auto beat = meta.heartbeats.find(node.name);
+    if (beat == meta.heartbeats.end() || !beat->second.found) continue;
+    int64_t limit = kFreshHeartbeatMs;
+    if (fresh || GoingBack()) {
+      // Newer than this container's start, as two ages: one by the server's clock, one by ours;
+      // never clock against clock.
+      const auto started =
+          record_->PassedAt(fresh ? PointKind::kNewStarting : PointKind::kOldStarting, node.name);
+      if (started) {
+        limit = std::min(limit,
+                         std::chrono::duration_cast<base::Duration>(facts_.now - *started).count());
+      }
+    }
+    node.health->heartbeat_fresh = beat->second.age_ms <= limit;
+  }
+}
+
+void Observation::LookAtVolume() {
+  facts_.volume = look_.site.volume;
+  if (!facts_.volume && record_ == nullptr) {
+    // Not made yet: the space of the place where it will be.
+    auto volume = ports_.store->Identify(look_.spec.backup.directory);
+    if (volume.ok()) {
+      facts_.volume = *std::move(volume);
+    } else {
+      Trouble(volume.error(), "BackupVolume");
+    }
+  }
+  const bool everywhere =
+      std::all_of(facts_.nodes.begin(), facts_.nodes.end(),
+                  [](const NodeFacts& node) { return node.target_image.has_value(); });
+  if (look_.spec.image.archive.empty() || everywhere) return;
+  const auto size = ports_.store->Size(look_.spec.image.archive);
+  if (size.ok()) {
+    facts_.archive_bytes = *size;
+  } else {
+    facts_.troubles.push_back(
+        {"ArchiveNotFound",
+         fmt::format("spec.image.archive {} cannot be read ({}); put the archive there, where this "
+                     "controller runs",
+                     look_.spec.image.archive, size.error().message),
+         true});
+  }
+}
+
+void Observation::Rehearse() {
+  if (!look_.path.config_rewrite) return;
+  const NodeFacts& node = facts_.nodes.front();
+  if (!node.config) return;
+  auto rewritten = RewriteMetaKeys(node.config->content);
+  if (!rewritten.ok()) return Trouble(rewritten.error().Wrap("config.yaml"), "ConfigInvalid");
+  if (*rewritten != node.config->content) facts_.rehearsed_config = *std::move(rewritten);
+}
+
+// Last, and only if all else holds: the two proofs that make something of ours in the MetaDB.
+void Observation::Prove() {
+  if (!facts_.meta || facts_.meta->heartbeat_moves != true) return;
+  if (!CheckPreflight(look_.spec, look_.from, look_.to, facts_).empty()) return;
+  if (!memo_.fence_proved) {
+    if (const auto proof = look_.site.meta->ProveFence(ctx_); !proof.ok()) {
+      return Trouble(proof.error().Wrap("MetaDB"), crd::reason::kCannotFence);
+    }
+    memo_.fence_proved = true;
+  }
+  if (!memo_.rights_proved) {
+    if (const auto proof = look_.site.meta->ProveRights(ctx_, base::RandomId().substr(0, 12));
+        !proof.ok()) {
+      return Trouble(proof.error().Wrap("MetaDB"), "MetaDBDenied");
+    }
+    memo_.rights_proved = true;
+  }
+  facts_.meta->fence_proved = facts_.meta->rights_proved = true;
+}
+
+Facts Observation::Run(const LongTasks& tasks) {
+  facts_.now = ctx_.clock().Wall();
+  facts_.steady_now = ctx_.clock().Now();
+  facts_.config = look_.site.config;
+  // Tasks before the world that they change: one that is seen to have ended must be seen to have
+  // had its effect, or an image that was loaded in between counts as not loaded.
+  if (record_ != nullptr) {
+    const std::string prefix = record_->id + "/";
+    for (auto& [name, view] : tasks.LookAll(prefix))
+      facts_.tasks.emplace(name.substr(prefix.size()), view);
+  }
+  for (const auto& node : look_.site.nodes) LookAtNode(node);
+  LookAtMeta();
+  if (!Passed(PointKind::kStopping) && !GoingBack()) {
+    LookAtVolume();
+    Rehearse();
+    Prove();
+  }
+  return std::move(facts_);
+}
+
+}  // namespace
+
+Facts Observe(const base::Context& ctx, const Ports& ports, const Look& look,
+              const LongTasks& tasks, Memo& memo) {
+  return Observation(ctx, ports, look, memo).Run(tasks);
+}
+
+}  // namespace oms::upgrade

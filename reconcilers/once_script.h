@@ -1,0 +1,67 @@
+// Scripts inside a container that must run exactly once (design section 4, last part).
+//
+// The record gets ScriptStarting(step, node, attempt) first. Then a wrapper makes the attempt's
+// marker folder on the logs mount by a plain mkdir, which only one process can ever win, and keeps
+// the script's output and exit code in it. The mount can be read even when the container is
+// stopped, so what became of an attempt is always looked up there, never remembered.
+//
+// A successor that finds the record but no marker claims the attempt: it makes a *file* of the
+// marker's name, by O_EXCL. mkdir and O_EXCL exclude each other in the file system as two mkdirs
+// do; and unlike a folder, the file says at once and for ever that this attempt never ran, also if
+// the claimer dies right after it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/base/context.h"
+#include "controller/base/result.h"
+#include "reconcilers/ports/container_engine.h"
+
+namespace oms::upgrade {
+
+struct ScriptState {
+  enum class Kind {
+    kNoFolder,  // Not begun; may still begin if somebody's exec is under way. Claim it to be sure.
+    kNeverRan,  // Claimed: this attempt has not run and cannot run any more.
+    kRunning,
+    kEnded,    // exit_code and output are set.
+    kUnknown,  // Began, and neither runs nor left an exit code. For a policy to decide on.
+  };
+  Kind kind = Kind::kNoFolder;
+  int exit_code = 0;
+  std::string output;  // The last lines, at most 8 KiB, valid UTF-8; also for kUnknown.
+};
+
+// "/home/admin/logs/oms-upgrade/<operation>/<step>/<attempt>". kInvalid unless operation and step
+// are of [a-z0-9-] and attempt is 1 or more.
+base::Result<std::string> MarkerPath(std::string_view operation, std::string_view step,
+                                     int attempt);
+
+// What to exec. The shell's text is constant; everything else is an argument of it. The wrapper
+// ends with 0 once the exit code is kept, kMarkerTaken if the attempt was begun or claimed before,
+// kMarkerFailed if the folder could not be made.
+inline constexpr int kMarkerTaken = 97;
+inline constexpr int kMarkerFailed = 96;
+std::vector<std::string> WrapperArgv(const std::string& marker, const std::string& working_dir,
+                                     const std::vector<std::string>& argv);
+
+// Runs the wrapper and blocks until it ends, then looks. To be called once per attempt, after the
+// record has it. kTimeout: it goes on in the container. kTerminal "MarkerFailed": the logs mount
+// cannot be written to, and nothing ran.
+base::Result<ScriptState> RunScript(const base::Context& ctx, ContainerEngine& engine,
+                                    const std::string& container, const std::string& marker,
+                                    const std::string& working_dir,
+                                    const std::vector<std::string>& argv);
+
+// Never writes. Works on running and on stopped containers.
+base::Result<ScriptState> LookAtScript(const base::Context& ctx, ContainerEngine& engine,
+                                       const std::string& container, const std::string& marker);
+
+// True: the attempt never ran and never will (also if it was claimed before). False: it was begun;
+// look at it. The container must run (else kConflict).
+base::Result<bool> ClaimAttempt(const base::Context& ctx, ContainerEngine& engine,
+                                const std::string& container, const std::string& marker);
+
+}  // namespace oms::upgrade

@@ -1,0 +1,192 @@
+// The operation record: what one operation must remember because it cannot be observed later
+// (design section 3).
+//
+// Plain values. A record is only ever added to: points are never taken back, and what is frozen is
+// never written anew. Each n on disk is a whole record; the highest n holds, and points are the
+// union over all n.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/base/clock.h"
+#include "controller/base/result.h"
+#include "crd/oms_upgrade.h"
+#include "reconcilers/ports/container_engine.h"
+#include "reconcilers/steps.h"
+
+namespace oms::upgrade {
+
+enum class OperationOutcome { kOpen, kSucceeded, kRolledBack, kAbandoned };
+
+std::string_view ToString(Direction direction);  // "Upgrade", "Rollback"
+std::string_view ToString(
+    OperationOutcome outcome);  // "Open", "Succeeded", "RolledBack", "Abandoned"
+
+// The points passed. Each is written before the act that it names; what may still be done is read
+// from these, not from what the engine shows.
+enum class PointKind {
+  kHaDisabling,
+  kStopping,
+  kNewStarting,     // node, attempt
+  kScriptStarting,  // node, step, attempt
+  kRollbackStopping,
+  kFirstDrop,
+  kOldStarting,  // node
+};
+std::string_view ToString(PointKind kind);
+
+struct Point {
+  PointKind kind = PointKind::kHaDisabling;
+  std::string node;
+  std::string step;
+  int attempt = 0;
+  base::WallTime at;
+  bool SameAs(const Point& other) const {
+    return kind == other.kind && node == other.node && step == other.step &&
+           attempt == other.attempt;
+  }
+};
+
+// What is about to be stopped and replaced on one node.
+struct FrozenNode {
+  std::string name;
+  std::string engine_id;
+  std::string host_ip;  // OMS_HOST_IP
+  // The old container, as it was.
+  std::string old_id, old_name, old_started_at, old_image, old_image_id, old_restart_policy,
+      old_inspect;
+  int old_restart_retries = 0;
+  // The new one.
+  std::string new_name, target_image_id;
+  // Where config.yaml lies on the host.
+  std::string config_source;
+};
+
+struct FrozenDatabase {
+  std::string role;  // rm, cm, cm_hb
+  std::string name;
+  std::string server;  // DbServerInfo::identity
+};
+
+// One database's part of a backup, for people.
+struct BackupPart {
+  std::string name;
+  uint64_t bytes = 0;
+  std::string sha256;  // Of all its files' sums.
+};
+
+// One dump of all databases that is known to be whole.
+struct BackupRef {
+  std::string folder;           // Below the operation's folder; absolute in an undo.
+  std::string manifest_sha256;  // Of manifest.json itself.
+  uint64_t bytes = 0;
+  // For what it is valid until NewStarting, compared by equality.
+  std::string container_id, started_at;
+  uint64_t heartbeat_max = 0;
+  base::WallTime completed;
+  std::vector<BackupPart> databases;
+};
+
+// A file kept in the operation's folder.
+struct FileRef {
+  std::string path;  // Below the operation's folder; empty: not taken.
+  std::string sha256;
+  int64_t uid = 0, gid = 0;
+  uint32_t mode = 0;
+};
+
+// What was kept of the upgraded databases before the first of them was dropped.
+struct SavedState {
+  std::string folder;     // Below the operation's folder.
+  bool complete = false;  // False: two tries failed, of a state that nobody had used.
+  std::string why;        // Of an incomplete one.
+};
+
+struct DirectionChange {
+  Direction direction = Direction::kUpgrade;
+  std::string why;
+  base::WallTime at;
+};
+
+struct OperationRecord {
+  static constexpr int kFormat = 1;
+
+  std::string id;      // Random; a second try never meets the marks of the first.
+  std::string folder;  // Absolute.
+  std::string volume;  // Identity of the backup directory.
+  std::string owner_cluster, owner_object;
+  uint64_t epoch = 0;    // Of the row, when this n was written.
+  std::string from, to;  // Versions, canonical.
+  crd::Image image;      // Follows spec.image until the new container is made from it.
+  std::string undoes;    // The id of the succeeded operation that this one undoes; else empty.
+  // Of the resource, when this n was written: a closed operation is latched until an edit.
+  std::string resource_uid;
+  int64_t generation = 0;
+  std::string reset_token;
+  // When operations of this OMS were begun or turned lately, for the flap guard.
+  std::vector<base::WallTime> recent;
+  Direction direction = Direction::kUpgrade;
+  std::vector<DirectionChange> turns;
+  OperationOutcome outcome = OperationOutcome::kOpen;
+  std::string outcome_reason;
+  base::WallTime started;
+  std::optional<base::WallTime> ended;
+
+  std::vector<FrozenNode> nodes;
+  std::vector<FrozenDatabase> databases;
+  std::optional<std::string> ha_raw;  // As found; nullopt: there was no row.
+  bool ha_was_on = false;
+  std::optional<uint64_t> global_query_timeout;  // Before we raised it; nullopt: not touched.
+
+  std::vector<Point> points;
+  std::map<std::string, int> attempts;             // By phase: how many were begun.
+  std::map<std::string, base::WallTime> evidence;  // By phase: first seen done for this operation.
+  std::optional<base::WallTime> t1, t2, t3;
+  // Since when spec.strategy.progressDeadline counts, where that is later than the stop: an edit or
+  // a token counts from zero.
+  std::optional<base::WallTime> progress_since;
+  // Of an undo: T1 of the operation whose backup is restored.
+  std::optional<base::WallTime> backup_t1;
+
+  std::optional<BackupRef> backup;
+  // Of a rollback: the databases that differ from their backup (nullopt: not compared yet), what
+  // was kept of them, those that equal it again, and what still differed after a load.
+  std::optional<std::vector<std::string>> differing;
+  std::optional<SavedState> upgraded_state;
+  std::map<std::string, base::WallTime> restored;
+  std::map<std::string, std::string> restore_differs;
+  std::map<std::string, FileRef> config_backups;   // By node.
+  std::map<std::string, FileRef> config_rewrites;  // By node; path is on the host.
+  std::map<std::string, FileRef> image_backups;    // By node.
+
+  bool open() const { return outcome == OperationOutcome::kOpen; }
+  bool Passed(PointKind kind) const;
+  bool Passed(PointKind kind, const std::string& node) const;
+  // The last attempt of a script that was begun; 0: none.
+  int LastAttempt(PointKind kind, const std::string& node, const std::string& step) const;
+  bool Seen(const std::string& phase) const { return evidence.contains(phase); }
+  // Of the last point of this kind on that node.
+  std::optional<base::WallTime> PassedAt(PointKind kind, const std::string& node) const;
+  bool MadeHere(const std::string& operation_label) const {
+    return operation_label == id || (!undoes.empty() && operation_label == undoes);
+  }
+  // Since when data must be pulled again after the backup was restored.
+  std::optional<base::WallTime> DataSince() const { return backup_t1 ? backup_t1 : t1; }
+  const FrozenNode* Node(std::string_view name) const;
+  std::string Database(std::string_view role) const;  // "" if there is none of that role.
+  // None, HADisabled, ContainersStopped, NewStarted: what going back costs (design section 5).
+  std::string_view PointOfNoReturn() const;
+
+  std::string ToJson() const;
+  // kInvalid "RecordFormat" if the text is broken or of a newer format: refused, not guessed at.
+  static base::Result<OperationRecord> FromJson(std::string_view text);
+};
+
+// The record that all n of a folder make together. kNotFound if `texts` is empty.
+base::Result<OperationRecord> FoldRecords(const std::vector<std::string>& texts);
+
+}  // namespace oms::upgrade

@@ -1,0 +1,69 @@
+// Step 6: the three databases are dumped side by side, with their sums beside the dump (guide
+// step 2.3; design section 4, row 6). Each attempt has a folder of its own; a manifest that is
+// whole and read back makes it a backup.
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "controller/base/sha256.h"
+#include "reconcilers/manifest.h"
+#include "reconcilers/phases/dump_task.h"
+#include "reconcilers/phases/phases.h"
+#include "reconcilers/state.h"
+
+namespace oms::upgrade {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The folder of attempt n, below the operation's.
+std::string AttemptFolder(int attempt) { return fmt::format("dump/{}", attempt); }
+
+// A finished attempt becomes the backup of this operation; what lies on the disk is hashed before
+// it is believed.
+base::Status Adopt(const base::Context& ctx, OperationSession& op, const std::string& folder) {
+  const fs::path path = fs::path(op.record().folder) / folder;
+  OMS_ASSIGN(const Manifest manifest, ReadManifest(*op.world()->store, path));
+  OMS_ASSIGN(const std::string sha256, op.world()->store->Sha256(path / kManifestName));
+  BackupRef backup{.folder = folder,
+                   .manifest_sha256 = sha256,
+                   .bytes = manifest.TotalBytes(),
+                   .container_id = manifest.container_id,
+                   .started_at = manifest.started_at,
+                   .heartbeat_max = manifest.heartbeat_max,
+                   .completed = ctx.clock().Wall()};
+  for (const auto& database : manifest.databases) {
+    std::string sums;
+    for (const auto& file : database.files) sums += file.sha256 + "  " + file.path + "\n";
+    backup.databases.push_back({database.name, database.Bytes(), base::Sha256Hex(sums)});
+  }
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.backup = backup; }));
+  op.Event("DatabasesBackedUp", fmt::format("the databases are backed up in {}", path.string()));
+  return base::Ok();
+}
+
+}  // namespace
+
+base::Status BackUpDatabases(const base::Context& ctx, OperationSession& op) {
+  const std::string key(NameOf(Step::kBackUpDatabases));
+  const auto begun = op.record().attempts.find(key);
+  const int last = begun == op.record().attempts.end() ? 0 : begun->second;
+  const std::string task = TaskName(Step::kBackUpDatabases, "");
+  const TaskView* view = op.facts().Task(task);
+  if (view != nullptr && view->state == TaskView::State::kSucceeded && last > 0 &&
+      !(op.record().backup && op.record().backup->folder == AttemptFolder(last))) {
+    return Adopt(ctx, op, AttemptFolder(last));
+  }
+  // Also where there was nothing to compact, and before each further attempt.
+  OMS_TRY(EndForeignConnections(ctx, op));
+  const FrozenNode& frozen = op.record().nodes.front();
+  const NodeFacts* node = op.facts().Node(frozen.name);
+  BackupPlan plan = DumpPlan(op, AttemptFolder(last + 1), {});
+  plan.container_id = frozen.old_id;
+  plan.container_name = frozen.old_name;
+  plan.started_at = node != nullptr && node->old_container ? node->old_container->started_at
+                                                           : frozen.old_started_at;
+  return StartDump(ctx, op, Step::kBackUpDatabases, last + 1, std::move(plan));
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,21 @@
+// A dump of databases of this operation, as the long task of one step: before the new version
+// starts, and of the upgraded state before it is dropped.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "reconcilers/backup_job.h"
+#include "reconcilers/phases/phases.h"
+
+namespace oms::upgrade {
+
+// Of these databases, by name, into `folder` below the operation's; as spec.backup says.
+BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
+                    const std::vector<std::string>& databases);
+
+// Counts the attempt in the record first. Foreign connections have been ended by the caller.
+base::Status StartDump(const base::Context& ctx, OperationSession& op, Step step, int attempt,
+                       BackupPlan plan);
+
+}  // namespace oms::upgrade

@@ -1,0 +1,92 @@
+// Step 9 in its two halves: the new container is created before the stop, and started after the
+// dump (guide step 5; design section 4, row 9). It is known by our labels, and made from the
+// image's id.
+#include <fmt/format.h>
+
+#include <map>
+#include <string>
+
+#include "reconcilers/container_clone.h"
+#include "reconcilers/labels.h"
+#include "reconcilers/phases/phases.h"
+
+namespace oms::upgrade {
+
+namespace {
+
+// From here on the image is what it is now, by its id, whatever the spec and its name come to say.
+base::Status RecordImageIds(const base::Context& ctx, OperationSession& op) {
+  std::map<std::string, std::string> ids;  // By node.
+  for (const auto& node : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts != nullptr && facts->target_image && node.target_image_id.empty()) {
+      ids[node.name] = facts->target_image->id;
+    }
+  }
+  if (ids.empty()) return base::Ok();
+  return op.Save(ctx, [&](OperationRecord& record) {
+    for (auto& node : record.nodes) {
+      if (ids.contains(node.name)) node.target_image_id = ids[node.name];
+    }
+  });
+}
+
+}  // namespace
+
+base::Status CreateContainers(const base::Context& ctx, OperationSession& op) {
+  OMS_TRY(RecordImageIds(ctx, op));
+  const OperationRecord& record = op.record();
+  for (const auto& node : record.nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts == nullptr || facts->new_container || node.target_image_id.empty()) continue;
+    CloneInput input;
+    input.old_inspect = node.old_inspect;
+    input.new_image_id = node.target_image_id;
+    OMS_ASSIGN(const ImageInfo old_image,
+               op.engine(node.name).InspectImage(ctx, node.old_image_id));
+    input.old_image_inspect = old_image.inspect;
+    if (const auto rewritten = record.config_rewrites.find(node.name);
+        rewritten != record.config_rewrites.end()) {
+      input.config_source = rewritten->second.path;
+    }
+    std::string owner = record.owner_object;
+    for (auto& c : owner) c = c == '/' ? '.' : c;
+    input.labels = {{labels::kOwner, owner},
+                    {labels::kOperation, record.id},
+                    {labels::kNode, node.name},
+                    {labels::kVersion, record.to},
+                    {labels::kRole, "oms"}};
+    OMS_ASSIGN(const std::string body, CloneForUpgrade(input));
+    OMS_TRY(ctx.Check());
+    const auto created = op.engine(node.name).Create(ctx, node.new_name, body);
+    // Somebody was faster. If it was a process before us, the next look finds it by its labels;
+    // else preflight says so.
+    if (!created.ok() && !created.Is(base::Code::kAlreadyExists)) return created.error();
+  }
+  return base::Ok();
+}
+
+base::Status StartContainers(const base::Context& ctx, OperationSession& op) {
+  for (const auto& node : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts == nullptr || !facts->new_container || facts->new_container->running) continue;
+    if (!op.record().Passed(PointKind::kNewStarting, node.name)) {
+      // The last look at the old one: it must never run together with the new one (both own the
+      // host's ports).
+      OMS_ASSIGN(const ContainerInfo old, op.engine(node.name).Inspect(ctx, node.old_id));
+      if (old.running) {
+        return base::MakeError(
+            base::Code::kTransient, crd::reason::kOldContainerStarted,
+            fmt::format(
+                "node {}: the old container '{}' runs; the new one is not started beside it",
+                node.name, old.name));
+      }
+      OMS_TRY(op.Pass(ctx, PointKind::kNewStarting, node.name, "", 1));
+    }
+    OMS_TRY(ctx.Check());
+    OMS_TRY(op.engine(node.name).Start(ctx, facts->new_container->id));
+  }
+  return base::Ok();
+}
+
+}  // namespace oms::upgrade

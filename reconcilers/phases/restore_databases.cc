@@ -1,0 +1,175 @@
+// The upgraded state is kept, then each database that differs is brought back from the backup, side
+// by side (design section 5). Before the first drop every file is compared with its checksum once
+// more; each database has its marks in the record, so a half-loaded one is begun again.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "reconcilers/heartbeat.h"
+#include "reconcilers/phases/dump_task.h"
+#include "reconcilers/phases/phases.h"
+#include "reconcilers/restore_job.h"
+#include "reconcilers/rollback_state.h"
+
+namespace oms::upgrade {
+namespace {
+
+namespace fs = std::filesystem;
+
+// "A moment before" the first drop; a hold in between may have been long.
+constexpr base::Duration kVerifiedForMost = std::chrono::minutes(5);
+
+int Attempts(const OperationSession& op, const std::string& what) {
+  const auto found = op.record().attempts.find(what);
+  return found == op.record().attempts.end() ? 0 : found->second;
+}
+
+bool Succeeded(const TaskView* view) {
+  return view != nullptr && view->state == TaskView::State::kSucceeded;
+}
+
+// The last attempt whose end is in the record, so that one end is counted once.
+std::string Concluded(const std::string& database) { return RestoreTask(database) + "/concluded"; }
+
+base::Status VerifyOnceMore(const base::Context& ctx, OperationSession& op) {
+  op.Start(ctx, RestoreTask(""), op.spec().strategy.timeouts.restore,
+           [world = op.world(), folder = fs::path(op.record().folder) / op.record().backup->folder,
+            sha256 = op.record().backup->manifest_sha256](
+               const base::Context&, ByteProgress&) -> base::Result<std::string> {
+             OMS_TRY(VerifyForRestore(*world->store, folder, sha256, ""));
+             return std::string();
+           });
+  return base::Ok();
+}
+
+// What a finished load of this database has come to.
+base::Status Conclude(const base::Context& ctx, OperationSession& op, const std::string& database,
+                      const std::string& difference) {
+  const base::WallTime now = ctx.clock().Wall();
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+    if (difference.empty()) {
+      record.restored[database] = now;
+      record.restore_differs.erase(database);
+    } else {
+      record.restore_differs[database] = difference;
+      ++record.attempts[DifferingLoads(database)];
+    }
+    record.attempts[Concluded(database)] = Attempts(op, RestoreTask(database));
+  }));
+  if (difference.empty()) {
+    op.Event("DatabaseRestored", fmt::format("database {} equals its backup again", database));
+  } else {
+    op.Warn(crd::reason::kRestoreDiffers,
+            fmt::format("database {} was loaded and differs from its backup: {}", database,
+                        difference));
+  }
+  return base::Ok();
+}
+
+base::Status BeginRestore(const base::Context& ctx, OperationSession& op,
+                          const std::string& database) {
+  const std::string task = RestoreTask(database);
+  const int attempt = Attempts(op, task) + 1;
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.attempts[task] = attempt; }));
+  op.Start(
+      ctx, task, op.spec().strategy.timeouts.restore,
+      [world = op.world(),
+       request = RestoreRequest{fs::path(op.record().folder) / op.record().backup->folder,
+                                database}](const base::Context& task_ctx, ByteProgress& progress) {
+        return RestoreDatabase(task_ctx, request, *world->meta, *world->backup_tool, *world->fence,
+                               *world->store, progress);
+      });
+  return base::Ok();
+}
+
+base::Status Unsaved(const base::Context& ctx, OperationSession& op, const std::string& why) {
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+    record.upgraded_state = SavedState{
+        UpgradedFolder(Attempts(op, std::string(NameOf(Step::kSaveUpgradedState)))), false, why};
+  }));
+  op.Warn("UpgradedStateUnsaved",
+          "the upgraded databases could not be dumped whole before they are dropped: " + why);
+  return base::Ok();
+}
+
+}  // namespace
+
+base::Status SaveUpgradedState(const base::Context& ctx, OperationSession& op) {
+  if (!op.record().differing) return base::Ok();
+  const std::string key(NameOf(Step::kSaveUpgradedState));
+  const int last = Attempts(op, key);
+  const TaskView* view = op.facts().Task(TaskName(Step::kSaveUpgradedState, ""));
+  if (Succeeded(view) && last > 0) {
+    OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+      record.upgraded_state = SavedState{UpgradedFolder(last), true, {}};
+    }));
+    op.Event("UpgradedStateSaved", fmt::format("the upgraded databases are kept in {}/{}",
+                                               op.record().folder, UpgradedFolder(last)));
+    return base::Ok();
+  }
+  if (SavesTried(op.record()) >= kMaxSaves &&
+      (view == nullptr || view->state == TaskView::State::kFailed)) {
+    const bool used = op.record().Seen(std::string(NameOf(Step::kAwaitHealth)));
+    const bool accepted = op.facts().accept == AcceptToken(op.record(), "UpgradedStateUnsaved");
+    if (!used || accepted) {
+      return Unsaved(ctx, op, view == nullptr ? "its dump was cut off" : view->error.message);
+    }
+  }
+  OMS_TRY(EndForeignConnections(ctx, op));
+  BackupPlan plan = DumpPlan(op, UpgradedFolder(last + 1), *op.record().differing);
+  plan.from = op.record().to;
+  plan.container_name = op.record().nodes.front().new_name;
+  return StartDump(ctx, op, Step::kSaveUpgradedState, last + 1, std::move(plan));
+}
+
+base::Status RestoreDatabases(const base::Context& ctx, OperationSession& op) {
+  if (!op.record().differing || !op.record().backup) return base::Ok();
+  if (!op.record().Passed(PointKind::kFirstDrop)) {
+    const TaskView* verified = op.facts().Task(RestoreTask(""));
+    if (!Succeeded(verified) || op.facts().steady_now - verified->ended > kVerifiedForMost) {
+      return VerifyOnceMore(ctx, op);
+    }
+    OMS_TRY(op.Pass(ctx, PointKind::kFirstDrop));
+  }
+  OMS_TRY(EndForeignConnections(ctx, op));
+  const std::vector<std::string> differing = *op.record().differing;
+  for (const auto& database : differing) {
+    if (op.record().restored.contains(database)) continue;
+    const std::string task = RestoreTask(database);
+    const TaskView* view = op.facts().Task(task);
+    if (view != nullptr && view->state == TaskView::State::kRunning) continue;
+    if (Succeeded(view) && Attempts(op, Concluded(database)) < Attempts(op, task)) {
+      OMS_TRY(Conclude(ctx, op, database, view->output));
+      if (view->output.empty()) continue;
+    }
+    if (Attempts(op, DifferingLoads(database)) >= kMaxLoads) {
+      const bool accepted =
+          op.facts().accept == AcceptToken(op.record(), crd::reason::kRestoreDiffers);
+      if (accepted) OMS_TRY(Conclude(ctx, op, database, ""));
+      continue;
+    }
+    OMS_TRY(BeginRestore(ctx, op, database));
+  }
+  return base::Ok();
+}
+
+base::Status SettleDatabases(const base::Context& ctx, OperationSession& op) {
+  if (op.record().global_query_timeout) {
+    OMS_TRY(op.world()->meta->SetGlobalQueryTimeout(ctx, *op.world()->fence,
+                                                    *op.record().global_query_timeout));
+  }
+  if (!op.record().Passed(PointKind::kNewStarting)) {
+    const SequenceTables& tables = op.facts().meta->sequence;
+    // A table that nothing was begun on is left as it is.
+    if (!tables.base.exists || tables.bak.exists || tables.bak2.exists) {
+      OMS_TRY(CompactHeartbeat(ctx, op));
+    }
+  }
+  const base::WallTime seen = ctx.clock().Wall();
+  return op.Save(ctx, [&](OperationRecord& record) {
+    record.evidence.emplace(NameOf(Step::kSettleDatabases), seen);
+  });
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,88 @@
+// Steps 10 to 12: the correction jar and add_resource (from below 4.0.1 only), and
+// docker_upgrade.sh. Each exactly once, on one node (guide step 6, second part steps 7 to 9; design
+// section 4, last part).
+//
+// The point is written first; then a wrapper makes the attempt's folder with a plain mkdir, so that
+// only one can ever win. A successor that finds the point but no folder makes that folder itself:
+// if it wins, that attempt never ran and never can, and it goes on with the next.
+#include <fmt/format.h>
+
+#include "reconcilers/once_script.h"
+#include "reconcilers/phases/phases.h"
+#include "reconcilers/scripts.h"
+#include "reconcilers/state.h"
+
+namespace oms::upgrade {
+namespace {
+
+constexpr base::Duration kSupervisorctl = std::chrono::seconds(60);
+
+base::Status RunOnce(const base::Context& ctx, OperationSession& op, Step at) {
+  const FrozenNode& node = op.record().nodes.front();
+  const NodeFacts* facts = op.facts().Node(node.name);
+  if (facts == nullptr || !facts->new_container) return base::Ok();
+  const std::string step(NameOf(at));
+  const std::string mark(ScriptOf(at).mark);
+  const std::string& container = facts->new_container->id;
+  ContainerEngine& engine = op.engine(node.name);
+
+  const int last = op.record().LastAttempt(PointKind::kScriptStarting, node.name, step);
+  if (last > 0) {
+    OMS_ASSIGN(const std::string marker, MarkerPath(op.record().id, mark, last));
+    OMS_TRY(ctx.Check());
+    OMS_ASSIGN(const bool won, ClaimAttempt(ctx, engine, container, marker));
+    if (!won) return base::Ok();  // It runs after all: the next look sees it.
+    ctx.log().Info("attempt {} of {} never ran; going on with attempt {}", last, ScriptOf(at).name,
+                   last + 1);
+  }
+  const int attempt = last + 1;
+  const auto marker = MarkerPath(op.record().id, mark, attempt);
+  if (!marker.ok()) return marker.error();
+  OMS_TRY(op.Pass(ctx, PointKind::kScriptStarting, node.name, step, attempt));
+  op.Start(ctx, TaskName(at, node.name), op.spec().strategy.timeouts.script,
+           [world = op.world(), name = node.name, container, marker = *marker,
+            command = CommandOf(at, op.path())](const base::Context& task,
+                                                ByteProgress&) -> base::Result<std::string> {
+             OMS_TRY(task.Check());
+             // Ends when the script does, which wakes the resource; what became of it is read from
+             // the marker.
+             OMS_TRY(RunScript(task, *world->engines.at(name), container, marker,
+                               command.working_directory, command.argv));
+             return std::string();
+           });
+  return base::Ok();
+}
+
+}  // namespace
+
+base::Status SwitchConsole(const base::Context& ctx, OperationSession& op, const std::string& node,
+                           const std::string& container, const std::string& verb) {
+  OMS_TRY(ctx.Check());
+  OMS_ASSIGN(const ExecResult done, op.engine(node).Exec(ctx.WithTimeout(kSupervisorctl), container,
+                                                         {"supervisorctl", verb, kConsole}, "/"));
+  if (done.exit_code == 0) return base::Ok();
+  return base::MakeError(base::Code::kTransient, "ConsoleNotSwitched",
+                         fmt::format("node {}: `supervisorctl {} {}` ended with exit code {}: {}",
+                                     node, verb, kConsole, done.exit_code, done.output));
+}
+
+base::Status CorrectSchema(const base::Context& ctx, OperationSession& op) {
+  const FrozenNode& node = op.record().nodes.front();
+  const NodeFacts* facts = op.facts().Node(node.name);
+  if (facts == nullptr || !facts->new_container || !facts->health) return base::Ok();
+  // IS_UPGRADE holds the console back in some versions; where it does not, it is stopped, and seen
+  // to stand still before the jar is begun.
+  if (ConsoleMoves(*facts->health))
+    return SwitchConsole(ctx, op, node.name, facts->new_container->id, "stop");
+  return RunOnce(ctx, op, Step::kCorrectSchema);
+}
+
+base::Status InitializeMetadata(const base::Context& ctx, OperationSession& op) {
+  return RunOnce(ctx, op, Step::kInitializeMetadata);
+}
+
+base::Status RunUpgradeScript(const base::Context& ctx, OperationSession& op) {
+  return RunOnce(ctx, op, Step::kRunUpgradeScript);
+}
+
+}  // namespace oms::upgrade

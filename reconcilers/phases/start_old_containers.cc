@@ -1,0 +1,89 @@
+// The old containers run again: started, or made again from their inspect document and image where
+// they are gone; and their restart policy as it was, once all services answer (design section 5).
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "reconcilers/container_clone.h"
+#include "reconcilers/phases/phases.h"
+#include "reconcilers/state.h"
+
+namespace oms::upgrade {
+namespace {
+
+void LoadOldImage(const base::Context& ctx, OperationSession& op, const FrozenNode& node) {
+  op.Start(ctx, TaskName(Step::kStartOldContainers, node.name),
+           op.spec().strategy.timeouts.image_load,
+           [world = op.world(), name = node.name,
+            archive = std::filesystem::path(op.record().folder) /
+                      op.record().image_backups.at(node.name).path,
+            sha256 = op.record().image_backups.at(node.name).sha256](
+               const base::Context& task, ByteProgress& progress) -> base::Result<std::string> {
+             OMS_ASSIGN(const std::string found, world->store->Sha256(archive));
+             if (found != sha256) {
+               return base::MakeError(
+                   base::Code::kTerminal, crd::reason::kBackupCorrupt,
+                   fmt::format("the saved image {} is not as it was written; load the image of the "
+                               "old version by hand",
+                               archive.string()));
+             }
+             OMS_TRY(world->engines.at(name)->LoadImage(task, archive, progress));
+             return std::string();
+           });
+}
+
+base::Status Recreate(const base::Context& ctx, OperationSession& op, const FrozenNode& node) {
+  // By its name only where that still means this image; the tag may point elsewhere by now.
+  const auto named = op.engine(node.name).InspectImage(ctx, node.old_image);
+  const bool same = named.ok() && named->id == node.old_image_id;
+  OMS_ASSIGN(const std::string body,
+             RecreateFromInspect(node.old_inspect, same ? node.old_image : ""));
+  OMS_TRY(ctx.Check());
+  const auto created = op.engine(node.name).Create(ctx, node.old_name, body);
+  // A process before us was faster: the next look finds it by its name and image.
+  if (!created.ok() && !created.Is(base::Code::kAlreadyExists)) return created.error();
+  op.Warn("OldContainerRecreated",
+          fmt::format("node {}: the container '{}' was gone and was made again from its settings",
+                      node.name, node.old_name));
+  return base::Ok();
+}
+
+}  // namespace
+
+base::Status StartOldContainers(const base::Context& ctx, OperationSession& op) {
+  for (const auto& node : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts == nullptr || facts->new_container) continue;
+    if (!facts->old_container) {
+      if (facts->old_image_gone) {
+        LoadOldImage(ctx, op, node);
+      } else {
+        OMS_TRY(Recreate(ctx, op, node));
+      }
+      continue;
+    }
+    if (!op.record().Passed(PointKind::kOldStarting, node.name)) {
+      OMS_TRY(op.Pass(ctx, PointKind::kOldStarting, node.name, "", 1));
+    }
+    OMS_TRY(ctx.Check());
+    OMS_TRY(op.engine(node.name).Start(ctx, facts->old_container->id));
+  }
+  return base::Ok();
+}
+
+base::Status AcceptOldHealth(const base::Context& ctx, OperationSession& op) {
+  for (const auto& node : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts == nullptr || !facts->old_container) return base::Ok();
+    OMS_TRY(ctx.Check());
+    OMS_TRY(op.engine(node.name).SetRestartPolicy(
+        ctx, facts->old_container->id, node.old_restart_policy, node.old_restart_retries));
+  }
+  const base::WallTime seen = ctx.clock().Wall();
+  return op.Save(ctx, [&](OperationRecord& record) {
+    record.evidence.emplace(NameOf(Step::kAwaitOldHealth), seen);
+    if (!record.ha_was_on) record.t2 = seen;
+  });
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,87 @@
+// The point from which a rollback is one-way: the new containers are stopped and removed, so that a
+// late start of them meets a 404. Their logs and settings are kept, and their image.
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "reconcilers/phases/phases.h"
+#include "reconcilers/state.h"
+
+namespace oms::upgrade {
+namespace {
+
+constexpr int kKeptLogLines = 10'000;
+
+// What a person will want to read afterwards. Best effort: a container that cannot be asked is
+// still stopped.
+base::Status KeepTraces(const base::Context& ctx, const World& world, ContainerEngine& engine,
+                        const std::string& id, const std::filesystem::path& folder) {
+  if (const auto info = engine.Inspect(ctx, id); info.ok()) {
+    OMS_TRY(world.store->WriteFile(folder / "inspect.json", info->inspect));
+  }
+  if (const auto logs = engine.Logs(ctx, id, kKeptLogLines); logs.ok()) {
+    OMS_TRY(world.store->WriteFile(folder / "container.log", *logs));
+  }
+  return base::Ok();
+}
+
+base::Status StopForGood(const base::Context& ctx, ContainerEngine& engine, const std::string& id,
+                         base::Duration grace) {
+  OMS_TRY(ctx.Check());
+  OMS_TRY(engine.SetRestartPolicy(ctx, id, "no", 0));
+  OMS_TRY(ctx.Check());
+  return engine.Stop(ctx, id, grace);
+}
+
+}  // namespace
+
+base::Status StopNewContainers(const base::Context& ctx, OperationSession& op) {
+  if (op.record().Passed(PointKind::kNewStarting) &&
+      !op.record().Passed(PointKind::kRollbackStopping)) {
+    const base::WallTime now = ctx.clock().Wall();
+    OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+      record.points.push_back({PointKind::kRollbackStopping, "", "", 0, now});
+      if (!record.t3) record.t3 = now;
+    }));
+    ctx.log().With("point", "RollbackStopping").Info("point passed");
+  }
+  const base::Duration grace = op.spec().strategy.timeouts.stop;
+  for (const auto& node : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts == nullptr) continue;
+    for (const auto& helper : facts->helpers) {
+      OMS_TRY(ctx.Check());
+      const auto removed = op.engine(node.name).Remove(ctx, helper, true);
+      if (!removed.ok() && !removed.Is(base::Code::kNotFound)) return removed.error();
+    }
+    const bool started = op.record().Passed(PointKind::kOldStarting, node.name);
+    const std::string old = facts->old_container && facts->old_container->running && !started &&
+                                    op.record().Passed(PointKind::kStopping)
+                                ? facts->old_container->id
+                                : std::string();
+    const std::string fresh = facts->new_container ? facts->new_container->id : std::string();
+    if (old.empty() && fresh.empty()) continue;
+    op.Start(ctx, TaskName(Step::kStopNewContainers, node.name),
+             2 * grace + std::chrono::minutes(1),
+             [world = op.world(), name = node.name, old, fresh, grace,
+              folder = std::filesystem::path(op.record().folder) / "rollback" / node.name](
+                 const base::Context& task, ByteProgress&) -> base::Result<std::string> {
+               ContainerEngine& engine = *world->engines.at(name);
+               if (!fresh.empty()) {
+                 // A script that runs in it ends with it.
+                 OMS_TRY(StopForGood(task, engine, fresh, grace));
+                 OMS_TRY(KeepTraces(task, *world, engine, fresh, folder));
+                 OMS_TRY(task.Check());
+                 const auto removed = engine.Remove(task, fresh, false);
+                 if (!removed.ok() && !removed.Is(base::Code::kNotFound)) return removed.error();
+               }
+               // The upgrade's own stop may still be under way, or a person has started it: it must
+               // stand while its databases are brought back.
+               if (!old.empty()) OMS_TRY(StopForGood(task, engine, old, grace));
+               return std::string();
+             });
+  }
+  return base::Ok();
+}
+
+}  // namespace oms::upgrade

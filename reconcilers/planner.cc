@@ -1,0 +1,344 @@
+#include "reconcilers/planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace oms::upgrade {
+namespace {
+
+using Kind = Decision::Kind;
+
+// A hold between HA off and the stop that lasts longer than this puts HA back (design section 4).
+constexpr base::Duration kMaxHoldWithHaOff = std::chrono::minutes(5);
+constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
+constexpr base::Duration kFirstBackoff = std::chrono::seconds(2);
+constexpr base::Duration kMaxBackoff = std::chrono::minutes(2);
+// More operations and turns than this within the hour are two sources that fight.
+constexpr size_t kMaxFlaps = 3;
+constexpr base::Duration kFlapHour = std::chrono::hours(1);
+
+std::string Reason(const StepState& state) {
+  return state.reason.empty() ? crd::reason::kProgressing : state.reason;
+}
+
+bool WantsVersion(const crd::Spec& spec, const std::string& version) {
+  const auto wanted = crd::Version::Parse(spec.version);
+  return wanted.ok() && wanted->ToString() == version;
+}
+
+bool BeforeTheStop(const OperationRecord& record) { return !record.Passed(PointKind::kStopping); }
+
+// ------------------------------------------------------------------------------------ why to turn
+
+// A revert, a deletion, or a third version before the stop: whatever the state of the steps is.
+std::optional<Decision> TurnAsAsked(const crd::Spec& spec, const OperationRecord& record,
+                                    const Wishes& wishes) {
+  const auto turn = [&](const char* why, const std::string& because) {
+    return Decision{
+        Kind::kTurn, Step::kVerifyBackups, why,
+        fmt::format("{}; the upgrade from {} to {} is turned back{}", because, record.from,
+                    record.to, BeforeTheStop(record) ? ", nothing was stopped yet" : "")};
+  };
+  if (wishes.deleting) return turn(crd::reason::kDeleted, "the resource is being deleted");
+  const auto wanted = crd::Version::Parse(spec.version);
+  if (!wanted.ok() || wanted->ToString() == record.to) return std::nullopt;
+  const std::string asks = "spec.version asks for " + wanted->ToString();
+  if (wanted->ToString() == record.from) {
+    if (spec.strategy.on_version_revert == crd::OnVersionRevert::kIgnore) return std::nullopt;
+    return turn(crd::reason::kVersionReverted, asks);
+  }
+  if (BeforeTheStop(record)) return turn(crd::reason::kSuperseded, asks);
+  return std::nullopt;
+}
+
+// A step has failed for good: does the policy, or a third version that waits, turn it back?
+std::optional<Decision> TurnAfterFailure(const crd::Spec& spec, const OperationRecord& record,
+                                         Step step, const StepState& state) {
+  if (step == Step::kPreflight || Reason(state) == crd::reason::kOldContainerStarted) {
+    return std::nullopt;
+  }
+  const bool third = !WantsVersion(spec, record.to) && !WantsVersion(spec, record.from) &&
+                     crd::Version::Parse(spec.version).ok();
+  if (!third && spec.strategy.on_failure != crd::OnFailure::kRollback) return std::nullopt;
+  return Decision{Kind::kTurn, step, third ? crd::reason::kSuperseded : crd::reason::kFailurePolicy,
+                  fmt::format("{} failed ({}), so the upgrade from {} to {} is turned back{}",
+                              NameOf(step), state.message, record.from, record.to,
+                              third ? "; then " + spec.version + " is begun" : "")};
+}
+
+// ------------------------------------------------------------------------------------------- gates
+
+// What stands before a step, asked in the order of precedence (design section 6). Nullopt: go on.
+std::optional<Decision> Gate(const crd::Spec& spec, const OperationRecord& record,
+                             const Wishes& wishes, Step step) {
+  const bool back = record.direction == Direction::kRollback;
+  // A restore goes to its end; a deletion that rolls back is not held up by anything.
+  if (record.Passed(PointKind::kFirstDrop) || wishes.deleting) return std::nullopt;
+  if (!back) {
+    const auto wanted = crd::Version::Parse(spec.version);
+    if (!wanted.ok())
+      return Decision{Kind::kStall, step, wanted.error().reason, wanted.error().message};
+  }
+  // A revert outranks suspend (design section 6): who is held in the middle can always go back.
+  const bool reverted = back && WantsVersion(spec, record.from);
+  if (spec.suspend && !reverted) {
+    return Decision{
+        Kind::kHold, step, crd::reason::kSuspended,
+        fmt::format("suspended before {}; set spec.suspend to false to go on", NameOf(step))};
+  }
+  if (!back && step == Step::kDisableHa && !wishes.window_open) {
+    return Decision{Kind::kHold, step, crd::reason::kOutsideWindow, wishes.window_message,
+                    std::chrono::minutes(1)};
+  }
+  return std::nullopt;
+}
+
+// HA is off, OMS still runs, and nothing goes on.
+bool HeldTooLongWithHaOff(const OperationRecord& record, const Facts& facts) {
+  if (!record.ha_was_on || !record.Passed(PointKind::kHaDisabling) || !BeforeTheStop(record))
+    return false;
+  const auto last = record.PassedAt(PointKind::kHaDisabling, "");
+  return last && facts.now - *last > kMaxHoldWithHaOff;
+}
+
+bool HaIsOff(const State& state) { return At(state, Step::kDisableHa).verdict == Verdict::kDone; }
+
+// --------------------------------------------------------------------------------------- failures
+
+bool MayRetry(const crd::Spec& spec, const OperationRecord& record, const StepState& state,
+              const FailureCount& failures) {
+  const bool by_policy = record.direction == Direction::kUpgrade &&
+                         spec.strategy.on_failure == crd::OnFailure::kRetry && state.repeatable;
+  return (state.retryable || by_policy) && failures.failures <= spec.strategy.max_retries;
+}
+
+Decision AfterFailure(const crd::Spec& spec, const OperationRecord& record, Step step,
+                      const StepState& state, const FailureCount& failures, const Facts& facts,
+                      double random) {
+  if (step == Step::kPreflight) {
+    // Looked at again by itself, so that a world that was mended goes on without a touch of the
+    // resource.
+    return {Kind::kStall, step, Reason(state), state.message, kLookAgainAtTrouble};
+  }
+  if (MayRetry(spec, record, state, failures)) {
+    const base::Duration pause =
+        base::Backoff(kFirstBackoff, kMaxBackoff, std::max(0, failures.failures - 1), random);
+    const auto due = failures.last + pause;
+    if (facts.steady_now < due) {
+      return {
+          Kind::kWait, step, crd::reason::kProgressingWithRetry, state.message,
+          std::chrono::duration_cast<base::Duration>(due - facts.steady_now) + base::Duration(1)};
+    }
+    return {Kind::kRun, step, crd::reason::kProgressingWithRetry, state.message};
+  }
+  if (record.direction == Direction::kUpgrade) {
+    if (auto turn = TurnAfterFailure(spec, record, step, state)) return *std::move(turn);
+  }
+  return {Kind::kStall, step, Reason(state), state.message};
+}
+
+// spec.strategy.progressDeadline: of the downtime, held time not counted (an edit counts anew). It
+// never ends a rollback, and past the upgrade script it only pauses.
+std::optional<Decision> PastDeadline(const crd::Spec& spec, const OperationRecord& record,
+                                     Step step, const Facts& facts) {
+  const auto stopped = record.PassedAt(PointKind::kStopping, "");
+  if (record.direction == Direction::kRollback || !stopped) return std::nullopt;
+  const base::WallTime since = std::max(*stopped, record.progress_since.value_or(*stopped));
+  if (facts.now - since <= spec.strategy.progress_deadline) return std::nullopt;
+  const std::string message = fmt::format(
+      "{} has not ended, and the upgrade is {} past its stop of OMS "
+      "(spec.strategy.progressDeadline); revert spec.version to {} to go back, or annotate {} with "
+      "a new value to give it as long again",
+      NameOf(step), base::FormatDuration(spec.strategy.progress_deadline), record.from,
+      crd::kResetAt);
+  const bool past_script = record.Seen(std::string(NameOf(Step::kRunUpgradeScript)));
+  if (!past_script && spec.strategy.on_failure == crd::OnFailure::kRollback) {
+    return Decision{Kind::kTurn, step, crd::reason::kFailurePolicy, message};
+  }
+  return Decision{Kind::kStall, step, crd::reason::kDeadlineExceeded, message, kLookAgainAtTrouble};
+}
+
+// ---------------------------------------------------------------------------- no operation is open
+
+// A closed operation is latched: only an edit of the spec or a token opens the next one.
+std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
+  if (closed.last == nullptr || !WantsVersion(spec, closed.last->to)) return std::nullopt;
+  const OperationRecord& last = *closed.last;
+  if (last.resource_uid != wishes.uid || last.generation != wishes.generation ||
+      last.reset_token != wishes.reset) {
+    return std::nullopt;
+  }
+  const std::string how = fmt::format(
+      "edit the resource, or annotate {} with a new value, to begin anew", crd::kResetAt);
+  if (last.outcome == OperationOutcome::kRolledBack &&
+      last.outcome_reason == crd::reason::kFailurePolicy) {
+    return Decision{Kind::kStall, Step::kPreflight, crd::reason::kRolledBackAfterFailure,
+                    fmt::format("the upgrade from {} to {} failed and was rolled back; OMS runs "
+                                "{}. It is not tried again by itself: {}",
+                                last.from, last.to, closed.running.ToString(), how)};
+  }
+  if (last.outcome == OperationOutcome::kSucceeded) {
+    return Decision{Kind::kStall, Step::kPreflight, "VersionDiffers",
+                    fmt::format("OMS was upgraded to {} by this controller, and runs {} now; "
+                                "nothing is repaired by itself: {}",
+                                last.to, closed.running.ToString(), how)};
+  }
+  return std::nullopt;
+}
+
+bool Flaps(const Closed& closed) {
+  return closed.last != nullptr && RecentOnly(closed.last->recent, closed.now).size() > kMaxFlaps;
+}
+
+Decision AwaitApproval(const Closed& closed, const std::string& because) {
+  return {Kind::kHold, Step::kPreflight, crd::reason::kAwaitingApproval,
+          fmt::format("{}; it begins once the resource is annotated with {}={}", because,
+                      crd::kApprove, closed.plan_hash)};
+}
+
+// What holds any operation before it is opened. Nullopt: open it.
+std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& closed,
+                                          const Wishes& wishes, bool undo) {
+  const char* what = undo ? "the rollback" : "the upgrade";
+  if (spec.suspend) {
+    return Decision{Kind::kHold, Step::kPreflight, crd::reason::kSuspended,
+                    fmt::format("{} is suspended before its start; set spec.suspend to false to go "
+                                "on",
+                                what)};
+  }
+  if (spec.mode == crd::Mode::kPlan) {
+    return Decision{Kind::kHold, Step::kPreflight, crd::reason::kPlanned,
+                    fmt::format("{} is planned (status.plan); spec.mode is Plan, so nothing is "
+                                "touched; set it to Apply to go on",
+                                what)};
+  }
+  const bool approved = !closed.plan_hash.empty() && wishes.approve == closed.plan_hash;
+  if (approved) return std::nullopt;
+  if (Flaps(closed)) {
+    return AwaitApproval(closed, fmt::format("{} would be one of more than {} operations within an "
+                                             "hour; do two sources edit spec.version?",
+                                             what, kMaxFlaps));
+  }
+  if (spec.approval == crd::Approval::kManual) {
+    return AwaitApproval(closed, fmt::format("{} waits for approval (status.plan says what it "
+                                             "would do)",
+                                             what));
+  }
+  if (undo && closed.last->ended &&
+      closed.now - *closed.last->ended > spec.strategy.rollback_window) {
+    return AwaitApproval(
+        closed, fmt::format("the upgrade to {} succeeded more than {} ago, so going back is not "
+                            "done without being asked: {}",
+                            closed.last->to, base::FormatDuration(spec.strategy.rollback_window),
+                            closed.plan_text));
+  }
+  return std::nullopt;
+}
+
+Decision DecideUndo(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
+  if (auto held = HeldBeforeOpening(spec, closed, wishes, true)) return *std::move(held);
+  return {Kind::kOpenUndo, Step::kVerifyBackups, crd::reason::kVersionReverted,
+          fmt::format("spec.version asks for {}, from which OMS was upgraded to {}",
+                      closed.last->from, closed.last->to)};
+}
+
+Decision Refused(const Closed& closed, const crd::Version& wanted) {
+  std::string possible = closed.running.ToString() + " or higher";
+  if (closed.last != nullptr && closed.last->outcome == OperationOutcome::kSucceeded &&
+      closed.runs_last_new) {
+    possible += fmt::format(", or to {} to take the last upgrade back", closed.last->from);
+  }
+  return {Kind::kStall, Step::kPreflight, crd::reason::kDowngradeRefused,
+          fmt::format("OMS runs {}, and spec.version asks for the lower {}; OMS cannot be "
+                      "downgraded in place, and only the last upgrade can be taken back. Set "
+                      "spec.version to {}",
+                      closed.running.ToString(), wanted.ToString(), possible)};
+}
+
+}  // namespace
+
+bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running) {
+  const auto wanted = crd::Version::Parse(spec.version);
+  return wanted.ok() && *wanted > running;
+}
+
+bool WantsUndo(const crd::Spec& spec, const Closed& closed) {
+  return closed.last != nullptr && closed.last->outcome == OperationOutcome::kSucceeded &&
+         spec.strategy.on_version_revert == crd::OnVersionRevert::kRollback &&
+         closed.runs_last_new && WantsVersion(spec, closed.last->from) &&
+         !WantsVersion(spec, closed.running.ToString());
+}
+
+std::vector<base::WallTime> RecentOnly(std::vector<base::WallTime> times, base::WallTime now) {
+  std::erase_if(times, [&](base::WallTime time) { return now - time > kFlapHour; });
+  return times;
+}
+
+Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
+  const auto wanted = crd::Version::Parse(spec.version);
+  if (!wanted.ok())
+    return {Kind::kStall, Step::kPreflight, wanted.error().reason, wanted.error().message};
+  if (*wanted == closed.running)
+    return {Kind::kIdle, Step::kPreflight, crd::reason::kUpToDate,
+            "OMS runs version " + closed.running.ToString()};
+  if (WantsUndo(spec, closed)) return DecideUndo(spec, closed, wishes);
+  if (*wanted < closed.running) return Refused(closed, *wanted);
+  if (auto latched = Latched(spec, closed, wishes)) return *std::move(latched);
+  if (closed.preflight == nullptr)
+    return {Kind::kWait, Step::kPreflight, crd::reason::kProgressing, "looking", base::Duration(0)};
+  switch (closed.preflight->verdict) {
+    case Verdict::kFailed:
+      return {Kind::kStall, Step::kPreflight, Reason(*closed.preflight), closed.preflight->message,
+              kLookAgainAtTrouble};
+    case Verdict::kRunning:
+    case Verdict::kPending:
+      return {Kind::kWait, Step::kPreflight, crd::reason::kProgressing, closed.preflight->message,
+              closed.preflight->look_again};
+    case Verdict::kDone:
+    case Verdict::kSkipped: break;
+  }
+  if (auto held = HeldBeforeOpening(spec, closed, wishes, false)) return *std::move(held);
+  return {Kind::kOpen, Step::kPreflight, crd::reason::kProgressing, "preflight passed"};
+}
+
+Decision Decide(const crd::Spec& spec, const OperationRecord& record, const State& state,
+                const Facts& facts, const Wishes& wishes, const FailureCount& failures,
+                double random) {
+  const bool back = record.direction == Direction::kRollback;
+  if (!back) {
+    if (auto turn = TurnAsAsked(spec, record, wishes)) return *std::move(turn);
+  }
+  const auto steps = StepsOf(record.direction);
+  for (const StepInfo& info : steps) {
+    const StepState& at = At(state, info.step);
+    if (at.complete()) continue;
+    Decision decision;
+    if (const auto gate = Gate(spec, record, wishes, info.step);
+        gate && at.verdict != Verdict::kRunning) {
+      decision = *gate;
+    } else if (auto late = PastDeadline(spec, record, info.step, facts)) {
+      decision = *std::move(late);
+    } else if (at.reason == crd::reason::kAwaitingHaSwitch) {
+      // Nothing is under way: a person is waited for, and told so once.
+      decision = {Kind::kHold, info.step, at.reason, at.message, at.look_again};
+    } else if (at.verdict == Verdict::kRunning) {
+      decision = {Kind::kWait, info.step, crd::reason::kProgressing, at.message, at.look_again};
+    } else if (at.verdict == Verdict::kFailed) {
+      decision = AfterFailure(spec, record, info.step, at, failures, facts, random);
+    } else {
+      return {Kind::kRun, info.step, crd::reason::kProgressing, at.message};
+    }
+    if (!back && spec.ha.control == crd::HaControl::kAuto && HeldTooLongWithHaOff(record, facts) &&
+        HaIsOff(state) && decision.kind != Kind::kRun && decision.kind != Kind::kTurn) {
+      return {Kind::kRestoreHa, info.step, decision.reason, decision.message};
+    }
+    return decision;
+  }
+  return {Kind::kClose, steps.back().step,
+          back ? crd::reason::kRolledBackByRequest : crd::reason::kSucceeded,
+          back ? fmt::format("went back from {} to {}", record.to, record.from)
+               : fmt::format("upgraded from {} to {}", record.from, record.to)};
+}
+
+}  // namespace oms::upgrade

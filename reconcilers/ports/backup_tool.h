@@ -1,0 +1,70 @@
+// BackupTool: dumps a database with mydumper or mysqldump, and loads such a dump, through a relay
+// that registers each connection with the fence before a byte of the tool reaches the server
+// (design section 3).
+//
+// Blocks in the caller's thread (a long task); the context's stop token ends the child within a
+// second. The child gets its password by a 0600 defaults file in a private folder; nothing secret
+// is in argv or environment.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "controller/base/context.h"
+#include "controller/base/result.h"
+#include "reconcilers/ports/container_engine.h"
+#include "reconcilers/ports/meta_db.h"
+
+namespace oms::upgrade {
+
+enum class DumpTool { kMydumper, kMysqldump };
+enum class Compression { kNone, kZstd };
+
+struct DumpRequest {
+  DbServerAddress server;
+  std::string database;
+  std::filesystem::path
+      folder;  // Made by the tool; must not exist (an attempt has a folder of its own).
+  DumpTool tool = DumpTool::kMydumper;
+  Compression compression = Compression::kZstd;
+};
+
+struct DumpFile {
+  std::string path;  // Relative to the attempt's folder.
+  uint64_t bytes = 0;
+  std::string sha256;
+};
+
+struct DumpOutcome {
+  std::string tool_version;
+  std::vector<DumpFile> files;  // Every file, fsynced, none empty, completion mark seen.
+};
+
+// A dump to be brought back.
+struct LoadRequest {
+  DbServerAddress server;
+  std::string database;  // Exists, and is empty.
+  std::filesystem::path
+      folder;                   // The attempt's folder, to which the paths of `files` are relative.
+  std::vector<DumpFile> files;  // Of this database, as the manifest lists them.
+  DumpTool tool = DumpTool::kMydumper;
+  Compression compression = Compression::kZstd;
+};
+
+class BackupTool {
+ public:
+  virtual ~BackupTool() = default;
+  // Error "DumpFailed" (kTransient): exit code, and the tool's last words with nothing secret in
+  // them. "DumpIncomplete": exit code 0, but no completion mark, or an empty file.
+  virtual base::Result<DumpOutcome> Dump(const base::Context& ctx, Fence& fence,
+                                         const DumpRequest& request, ByteProgress& progress) = 0;
+  // Tables, rows, views, triggers and routines, side by side where that is safe. Adds to
+  // progress.total the bytes of the files at once, and to progress.done what is loaded. Not to be
+  // repeated into what it has left behind: drop and create the database first. Error "LoadFailed"
+  // (kTransient): the client's last words, with nothing secret in them.
+  virtual base::Status Load(const base::Context& ctx, Fence& fence, const LoadRequest& request,
+                            ByteProgress& progress) = 0;
+};
+
+}  // namespace oms::upgrade

@@ -1,0 +1,392 @@
+#include "reconcilers/preflight.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "reconcilers/container_clone.h"
+#include "reconcilers/ha_config.h"
+#include "reconcilers/human.h"
+#include "reconcilers/maintenance_window.h"
+#include "reconcilers/version_path.h"
+
+namespace oms::upgrade {
+namespace {
+
+using Troubles = std::vector<Trouble>;
+
+bool IsBelow(const std::string& path, const std::vector<std::string>& folders) {
+  const auto clean = std::filesystem::path(path).lexically_normal();
+  return std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
+    const auto relative =
+        clean.lexically_relative(std::filesystem::path(folder).lexically_normal());
+    return !relative.empty() && *relative.begin() != "..";
+  });
+}
+
+void CheckOldContainer(const NodeFacts& node, Troubles& found) {
+  if (!node.old_container) return;
+  const ContainerInfo& old = *node.old_container;
+  if (old.auto_remove) {
+    found.push_back(
+        {"AutoRemove",
+         fmt::format("node {}: container '{}' was started with --rm, so a stop would delete it "
+                     "and the way back with it; start OMS without --rm",
+                     node.name, old.name)});
+  } else if (const auto flags = CheckGuideFlags(old); !flags.ok()) {
+    found.push_back(
+        {flags.error().reason, fmt::format("node {}: {}", node.name, flags.error().message)});
+  }
+  for (const auto* label :
+       {"com.docker.compose.project", "com.docker.stack.namespace", "io.kubernetes.pod.name"}) {
+    if (old.labels.contains(label)) {
+      found.push_back(
+          {"OwnedByOtherTool",
+           fmt::format(
+               "node {}: container '{}' is run by another tool (label {}), which would start it "
+               "again in the middle; take it out of that tool's hands first",
+               node.name, old.name, label)});
+    }
+  }
+  if (!old.running) {
+    found.push_back(
+        {"OMSNotRunning",
+         fmt::format(
+             "node {}: container '{}' is {}; start it and see that OMS is well before an upgrade",
+             node.name, old.name, old.status),
+         true});
+  }
+}
+
+// The guide's certificate mounts: both or none, and such as nginx can still use after the upgrade.
+void CheckHttps(const crd::Spec& spec, const NodeFacts& node, base::WallTime now, Troubles& found) {
+  if (!node.https) return;
+  const HttpsFacts& https = *node.https;
+  if (https.certificate_mounted != https.key_mounted) {
+    found.push_back(
+        {"CertificateHalfMounted",
+         fmt::format("node {}: {} is mounted and {} is not; HTTPS needs both: run OMS with both "
+                     "mounts, or with none",
+                     node.name, https.certificate_mounted ? kCertificateMount : kKeyMount,
+                     https.certificate_mounted ? kKeyMount : kCertificateMount)});
+  } else if (https.error) {
+    found.push_back(
+        {https.error->reason.empty() ? "CertificateUnreadable" : https.error->reason,
+         fmt::format("node {}: the mounted certificate and key ({}, {}) cannot be used: {}; put "
+                     "the right files where they are mounted from",
+                     node.name, kCertificateMount, kKeyMount, https.error->message),
+         true});
+  } else if (https.certificate &&
+             (https.certificate->not_after <= now || https.certificate->not_before > now)) {
+    const bool expired = https.certificate->not_after <= now;
+    found.push_back(
+        {expired ? "CertificateExpired" : "CertificateNotYetValid",
+         fmt::format("node {}: the mounted certificate {} {} {}; put a valid one where it is "
+                     "mounted from, with its key, and restart nginx of OMS",
+                     node.name, kCertificateMount,
+                     expired ? "has expired at" : "is not valid before",
+                     base::FormatTime(expired ? https.certificate->not_after
+                                              : https.certificate->not_before)),
+         true});
+  } else if (spec.https && !https.certificate_mounted) {
+    found.push_back(
+        {"CertificateNotMounted",
+         fmt::format("node {}: spec.https is set, but no certificate is mounted at {}, so OMS "
+                     "speaks HTTP; leave spec.https out, or run OMS with the two mounts",
+                     node.name, kCertificateMount)});
+  }
+}
+
+void CheckNode(const NodeFacts& node, Troubles& found) {
+  CheckOldContainer(node, found);
+  if (!node.second_running.empty()) {
+    found.push_back(
+        {"SecondContainerRuns",
+         fmt::format("node {}: container '{}' of this OMS runs as well; stop the one that is not "
+                     "wanted, so that it is clear which of them OMS is",
+                     node.name, node.second_running),
+         true});
+  }
+  if (node.planned_name_taken) {
+    found.push_back(
+        {"NameTaken",
+         fmt::format("node {}: the new container's name is taken by a container that is not of "
+                     "this upgrade; rename or remove that one",
+                     node.name)});
+  }
+  if (node.config && !node.config->regular) {
+    found.push_back(
+        {"ConfigUnreadable",
+         fmt::format(
+             "node {}: /home/admin/conf/config.yaml is not a regular file (Docker makes a folder "
+             "where the source of a mount does not exist); put the file back",
+             node.name)});
+  }
+  if (node.health) {
+    // That the heartbeat moves says more than its age, and has a reason of its own (CheckMeta).
+    HealthFacts health = *node.health;
+    health.heartbeat_fresh = true;
+    if (const std::string missing = health.Missing(); !missing.empty()) {
+      found.push_back(
+          {"OMSUnhealthy",
+           fmt::format("node {}: OMS is not well before the upgrade: {}; mend that first",
+                       node.name, missing),
+           true});
+    }
+  }
+}
+
+void CheckHosts(const Facts& facts, Troubles& found) {
+  std::set<std::string> listed;
+  for (const auto& node : facts.nodes) {
+    if (node.old_container) listed.insert(node.old_container->EnvValue("OMS_HOST_IP"));
+  }
+  for (const auto& host : facts.meta->hosts) {
+    if (host.status == "ONLINE" && !listed.contains(host.ip)) {
+      found.push_back(
+          {"UnlistedHostOnline",
+           fmt::format(
+               "OMS host {} is ONLINE in the table host of the CM database, but no entry of "
+               "spec.nodes has that OMS_HOST_IP (they have: {}); list every node of this OMS, or "
+               "stop the one that does not belong",
+               host.ip, fmt::join(listed, ", "))});
+    }
+  }
+}
+
+// IPv4 in digits, or IPv6.
+bool IsAddress(const std::string& text) {
+  return text.find(':') != std::string::npos ||
+         text.find_first_not_of("0123456789.") == std::string::npos;
+}
+
+// "The CM database for each region is as expected" (guide, step 4): OMS finds its own hosts by
+// these addresses. That the databases are reached, and have names of their own, is looked at
+// elsewhere. A host name may be any address, so a list that holds one is not judged.
+void CheckCmNodes(const Facts& facts, Troubles& found) {
+  if (!facts.config || facts.config->cm_nodes.empty()) return;
+  const auto& listed = facts.config->cm_nodes;
+  if (!std::all_of(listed.begin(), listed.end(), IsAddress)) return;
+  for (const auto& node : facts.nodes) {
+    if (!node.old_container) continue;
+    const std::string ip = node.old_container->EnvValue("OMS_HOST_IP");
+    if (ip.empty() || std::find(listed.begin(), listed.end(), ip) != listed.end()) continue;
+    found.push_back(
+        {"HostNotInConfig",
+         fmt::format("node {}: its OMS_HOST_IP {} is not in cm_nodes of config.yaml ({}), so the "
+                     "new version would take this host for another region's; correct cm_nodes",
+                     node.name, ip, fmt::join(listed, ", "))});
+  }
+}
+
+void CheckSpace(const crd::Spec& spec, const Facts& facts, Troubles& found) {
+  if (!facts.volume || !facts.meta) return;
+  uint64_t dumps = 0;
+  for (const auto& db : facts.meta->databases) dumps += db.bytes;
+  // Two dumps (before, and of the upgraded state before a restore) and room to breathe; the saved
+  // image where asked for.
+  uint64_t need = 2 * dumps + (64ULL << 20);
+  if (spec.backup.image) {
+    for (const auto& node : facts.nodes) {
+      if (!node.old_image_saved) need += node.target_image ? node.target_image->size : 0;
+    }
+  }
+  if (facts.volume->free_bytes < need) {
+    found.push_back({"DiskLow",
+                     fmt::format("{} has {} free, but two dumps{} need about {}; make room or set "
+                                 "spec.backup.directory to a larger volume",
+                                 spec.backup.directory, Human(facts.volume->free_bytes),
+                                 spec.backup.image ? " and the saved image" : "", Human(need)),
+                     true});
+  }
+}
+
+void CheckWindow(const crd::Spec& spec, const Facts& facts, Troubles& found) {
+  if (!spec.maintenance_window) return;
+  if (const auto window = LookAtWindow(*spec.maintenance_window, facts.now); !window.ok()) {
+    found.push_back({window.error().reason, window.error().message});
+  }
+}
+
+constexpr size_t kMostNamed = 5;  // A message is short.
+
+// Names with their ids, and the statement that renames one of them.
+std::string DescribeDuplicates(const std::vector<DuplicateTask>& duplicates,
+                               const std::string& rm) {
+  std::vector<std::string> named;
+  for (const auto& task : duplicates) {
+    if (named.size() == kMostNamed) break;
+    named.push_back(fmt::format(
+        "'{}' in {} (ids {}{})", task.name, task.table, fmt::join(task.ids, ", "),
+        task.ids.size() < task.count ? fmt::format(" and {} more", task.count - task.ids.size())
+                                     : ""));
+  }
+  if (duplicates.size() > named.size())
+    named.push_back(fmt::format("{} more names", duplicates.size() - named.size()));
+  const DuplicateTask& first = duplicates.front();
+  return fmt::format(
+      "tasks have the same name, which OMS from 4.0.1 on does not allow: {}; rename all but one of "
+      "each in database {}, for instance UPDATE {} SET project_name='<new name>' WHERE id={}; this "
+      "is looked at again by itself",
+      fmt::join(named, "; "), rm, first.table, first.ids.empty() ? "<id>" : first.ids.back());
+}
+
+// What the guide's second part asks for before an upgrade from below 4.0.1.
+void CheckLegacy(const crd::Spec& spec, const Facts& facts, Troubles& found) {
+  if (!facts.meta->legacy) return;
+  const LegacyFindings& legacy = *facts.meta->legacy;
+  if (!legacy.duplicates.empty()) {
+    found.push_back(
+        {"DuplicateTaskNames",
+         DescribeDuplicates(legacy.duplicates, facts.config ? facts.config->drc_rm_db : "of rm"),
+         true});
+  }
+  if (legacy.black_regions.empty() || spec.legacy.data_source_used_at_both_ends == false) return;
+  const std::vector<std::string> values(
+      legacy.black_regions.begin(),
+      legacy.black_regions.begin() + std::min(legacy.black_regions.size(), kMostNamed));
+  found.push_back(
+      {"BlackRegionNoChanged",
+       fmt::format(
+           "config_job of database {} has sourceFile.blackRegionNo = {}, and cm_location is {}; if "
+           "a data source is still the target of one task and the source of another, contact OMS "
+           "Technical Support; if none is, set spec.legacy.dataSourceUsedAtBothEnds to false",
+           facts.config ? facts.config->drc_cm_db : "cm", fmt::join(values, ", "),
+           facts.config ? facts.config->cm_location : "another"),
+       true});
+}
+
+void CheckMeta(const crd::Spec& spec, const Facts& facts, Troubles& found) {
+  CheckHosts(facts, found);
+  CheckLegacy(spec, facts, found);
+  for (const auto& db : facts.meta->databases) {
+    if (spec.backup.tool != crd::BackupTool::kMysqldump || db.no_mysqldump.empty()) continue;
+    found.push_back({"DumpUnsupported",
+                     fmt::format("{}; what mysqldump writes of it cannot be loaded into this "
+                                 "server, so it would be no way back; set spec.backup.tool to "
+                                 "mydumper",
+                                 db.no_mysqldump)});
+  }
+  if (facts.meta->ha_raw) {
+    if (const auto ha = ReadHa(*facts.meta->ha_raw); !ha.ok())
+      found.push_back({ha.error().reason, ha.error().message});
+  }
+  if (facts.meta->heartbeat_moves == false) {
+    found.push_back(
+        {"NotThisOMS",
+         "the heart_beat row of this node's OMS_HOST_IP stands still although OMS runs: the "
+         "databases that "
+         "are reached are not the ones that this OMS writes; correct spec.metaDB.connect",
+         true});
+  }
+}
+
+// Fields of the schema that this controller cannot honour yet. To go on as if they were not there
+// would do what the user has asked not to be done.
+void CheckSupported(const crd::Spec& spec, Troubles& found) {
+  const auto refuse = [&](bool set, std::string_view field, std::string_view instead) {
+    if (!set) return;
+    found.push_back(
+        {"NotSupportedYet",
+         fmt::format("{} is not supported by this controller yet; {}", field, instead)});
+  };
+  refuse(spec.nodes.size() > 1, "more than one entry in spec.nodes",
+         "upgrade an OMS of several nodes by hand");
+  refuse(std::any_of(spec.nodes.begin(), spec.nodes.end(),
+                     [](const crd::Node& node) { return node.role != crd::NodeRole::kAll; }),
+         "spec.nodes[].role other than All", "leave it out");
+  refuse(spec.deployment.keep_tasks_running, "spec.deployment.keepTasksRunning", "set it to false");
+  refuse(spec.deployment.config == crd::ConfigPlace::kInPlace, "spec.deployment.config: InPlace",
+         "set it to Beside");
+}
+
+}  // namespace
+
+bool MatchesPattern(std::string_view pattern, std::string_view text) {
+  size_t p = 0, t = 0, star = std::string_view::npos, mark = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      mark = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++mark;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+PathOptions PathOptionsOf(const crd::Spec& spec) {
+  PathOptions options;
+  options.oat = spec.deployment.provisioner == crd::Provisioner::kOat;
+  if (const auto version = crd::Version::Parse(spec.deployment.oat_version); version.ok()) {
+    options.oat_version = *version;
+  }
+  options.accept_unlisted = std::find(spec.acknowledge.begin(), spec.acknowledge.end(),
+                                      kAcknowledgeUnlisted) != spec.acknowledge.end();
+  return options;
+}
+
+base::Status CheckLimits(const crd::Spec& spec, const Limits& limits) {
+  for (const auto& node : spec.nodes) {
+    const bool allowed = std::any_of(
+        limits.engines.begin(), limits.engines.end(),
+        [&](const std::string& pattern) { return MatchesPattern(pattern, node.engine.endpoint); });
+    if (!allowed) {
+      return base::MakeError(
+          base::Code::kInvalid, "EngineNotAllowed",
+          fmt::format("node {}: this controller may not use the engine {}; it was started with "
+                      "--allow-engine {}",
+                      node.name, node.engine.endpoint, fmt::join(limits.engines, ", ")));
+    }
+  }
+  if (!IsBelow(spec.backup.directory, limits.backup_dirs)) {
+    return base::MakeError(
+        base::Code::kInvalid, "BackupDirectoryNotAllowed",
+        fmt::format(
+            "spec.backup.directory {} is not below a folder that this controller may use; it "
+            "was started with --allow-backup-dir {}",
+            spec.backup.directory, fmt::join(limits.backup_dirs, ", ")));
+  }
+  if (!spec.image.archive.empty() && !IsBelow(spec.image.archive, limits.archive_dirs)) {
+    return base::MakeError(
+        base::Code::kInvalid, "ArchiveNotAllowed",
+        fmt::format("spec.image.archive {} is not below a folder that this controller may read; it "
+                    "was started with --allow-archive-dir {}",
+                    spec.image.archive, fmt::join(limits.archive_dirs, ", ")));
+  }
+  return base::Ok();
+}
+
+std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& from,
+                                    const crd::Version& to, const Facts& facts) {
+  Troubles found = facts.troubles;
+  if (const auto path = CheckPath(from, to, PathOptionsOf(spec)); !path.ok()) {
+    found.insert(found.begin(), {path.error().reason, path.error().message});
+  }
+  CheckSupported(spec, found);
+  CheckWindow(spec, facts, found);
+  for (const auto& node : facts.nodes) {
+    CheckHttps(spec, node, facts.now, found);
+    CheckNode(node, found);
+  }
+  CheckCmNodes(facts, found);
+  if (facts.meta) CheckMeta(spec, facts, found);
+  CheckSpace(spec, facts, found);
+  return found;
+}
+
+bool PreflightStillLooking(const Facts& facts) {
+  return !facts.meta || !facts.meta->heartbeat_moves.has_value();
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,43 @@
+// Preflight: what must hold before anything of OMS is touched (design section 4, row 1).
+//
+// Pure. Each finding says what is wrong and what to do, and is one word for the condition. The
+// first one is shown; the count of the others is added.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "controller/base/result.h"
+#include "crd/oms_upgrade.h"
+#include "crd/version.h"
+#include "reconcilers/facts.h"
+#include "reconcilers/version_path.h"
+
+namespace oms::upgrade {
+
+// What this controller may touch at all; set by flags, not by the resource (design section 6).
+struct Limits {
+  std::vector<std::string>
+      engines;  // Patterns with '*': "unix:///var/run/docker.sock", "tcp://10.0.0.*:2376"
+  std::vector<std::string> backup_dirs;  // The folder itself or one below.
+  std::vector<std::string> archive_dirs;
+};
+
+// Of the spec alone; asked before anything is dialled. `reason` and words for a person.
+base::Status CheckLimits(const crd::Spec& spec, const Limits& limits);
+
+// What the spec says of the path beside its two versions.
+PathOptions PathOptionsOf(const crd::Spec& spec);
+
+// Matches a pattern in which '*' stands for any run of characters.
+bool MatchesPattern(std::string_view pattern, std::string_view text);
+
+// All that stands in the way, the facts' own troubles first. `from` is what runs.
+std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& from,
+                                    const crd::Version& to, const Facts& facts);
+
+// True while the look is not complete (the heartbeat has not been seen to move yet) and nothing is
+// wrong so far.
+bool PreflightStillLooking(const Facts& facts);
+
+}  // namespace oms::upgrade

@@ -1,0 +1,109 @@
+#include "reconcilers/restore_job.h"
+
+#include <fmt/format.h>
+
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+#include "controller/base/task_group.h"
+#include "crd/conditions.h"
+#include "crd/oms_upgrade.h"
+
+namespace oms::upgrade {
+namespace {
+
+using base::Code;
+using base::Context;
+using base::MakeError;
+using base::Result;
+
+base::Error Corrupt(const std::string& what) {
+  return MakeError(
+      Code::kTerminal, crd::reason::kBackupCorrupt,
+      fmt::format("{}; nothing was dropped because of it. Bring the file back from a copy of your "
+                  "own, then annotate {} with a new value",
+                  what, crd::kResetAt));
+}
+
+// The difference in words; a database that is gone is one.
+Result<std::string> Difference(const Context& ctx, const ManifestDatabase& database,
+                               MetaDb& meta_db) {
+  const auto found = meta_db.Digest(ctx, database.name);
+  if (found.Is(Code::kNotFound)) return std::string("the database is gone");
+  if (!found.ok()) return found.error();
+  return DescribeDifference(database.digest, *found);
+}
+
+}  // namespace
+
+Result<Manifest> VerifyForRestore(RecordStore& store, const std::filesystem::path& folder,
+                                  const std::string& manifest_sha256, const std::string& database) {
+  if (!manifest_sha256.empty()) {
+    const auto sha256 = store.Sha256(folder / kManifestName);
+    if (!sha256.ok() && !sha256.Is(Code::kNotFound)) return sha256.error();
+    if (!sha256.ok() || *sha256 != manifest_sha256) {
+      return Corrupt(fmt::format("{}/{} {}", folder.string(), kManifestName,
+                                 sha256.ok() ? "is not the one that was written" : "is missing"));
+    }
+  }
+  auto verified = VerifyManifest(store, folder, database);
+  if (verified.ok() || verified.error().Retryable()) return verified;
+  return Corrupt(verified.error().message);
+}
+
+Result<std::map<std::string, std::string>> CompareWithBackup(const Context& outer,
+                                                             const std::filesystem::path& folder,
+                                                             MetaDb& meta_db, RecordStore& store) {
+  OMS_ASSIGN(const Manifest manifest, ReadManifest(store, folder));
+  std::map<std::string, std::string> differences;
+  std::mutex mutex;
+  std::optional<base::Error> failed;  // Guarded by mutex, as differences is.
+  base::TaskGroup group;
+  const std::stop_callback<std::function<void()>> stopper(outer.stop(),
+                                                          [&group] { group.RequestStop(); });
+  for (const auto& database : manifest.databases) {
+    group.Start("compare", [&, ctx = outer.WithStop(group.token())](std::stop_token) {
+      auto difference = Difference(ctx, database, meta_db);
+      const std::lock_guard lock(mutex);
+      if (difference.ok()) {
+        differences[database.name] = *std::move(difference);
+      } else if (!failed) {
+        failed = difference.error();
+        group.RequestStop();
+      }
+    });
+  }
+  group.Join();
+  OMS_TRY(outer.Check());
+  if (failed) return *failed;
+  return differences;
+}
+
+Result<std::string> RestoreDatabase(const Context& ctx, const RestoreRequest& request,
+                                    MetaDb& meta_db, BackupTool& tool, Fence& fence,
+                                    RecordStore& store, ByteProgress& progress) {
+  OMS_ASSIGN(const Manifest manifest,
+             VerifyForRestore(store, request.folder, "", request.database));
+  const ManifestDatabase* database = manifest.Find(request.database);
+  if (database == nullptr) {
+    return Corrupt(fmt::format("{}/{} does not hold database {}", request.folder.string(),
+                               kManifestName, request.database));
+  }
+  OMS_TRY(ctx.Check());
+  OMS_TRY(meta_db.DropDatabase(ctx, fence, database->name));
+  OMS_TRY(meta_db.CreateDatabase(ctx, fence, database->name, database->digest.charset,
+                                 database->digest.collation));
+  LoadRequest load;
+  load.server = meta_db.address();
+  load.database = database->name;
+  load.folder = request.folder;
+  load.files = database->files;
+  load.tool = manifest.tool;
+  load.compression = manifest.compression;
+  OMS_TRY(tool.Load(ctx, fence, load, progress));
+  return Difference(ctx, *database, meta_db);
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,309 @@
+#include "reconcilers/rollback_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "reconcilers/ha_config.h"
+#include "reconcilers/heartbeat.h"
+
+namespace oms::upgrade {
+namespace {
+
+using namespace rows;  // NOLINT(google-build-using-namespace): made for this file and one more.
+
+bool Restores(const Input& in) { return in.Passed(PointKind::kNewStarting); }
+bool Stopped(const Input& in) { return in.Passed(PointKind::kStopping); }
+bool Seen(const Input& in, Step step) { return in.record.Seen(std::string(NameOf(step))); }
+
+StepState VerifyBackups(const Input& in) {
+  if (!Restores(in)) return Skipped("no database has to be restored");
+  if (Seen(in, Step::kVerifyBackups)) return Done();
+  if (!in.record.backup) {
+    return Failed(crd::reason::kBackupCorrupt,
+                  "the operation's record names no backup although the new container was started; "
+                  "nothing is dropped");
+  }
+  const TaskView* task = in.facts.Task(TaskName(Step::kVerifyBackups, ""));
+  if (task == nullptr) return Pending();
+  if (task->state == TaskView::State::kSucceeded) return Done();
+  return FromTask(*task, "comparing the backup's files with their checksums");
+}
+
+// Of an undo: HA as it is now counts, not as it was before the upgrade; a person may have switched
+// it since. The phase writes that down.
+StepState SwitchHaOffForUndo(const Input& in) {
+  const bool unread = !in.facts.meta || !in.facts.meta->ha_raw;
+  if (unread && (!in.facts.meta || !in.facts.troubles.empty())) {
+    return Running("waiting for the MetaDB");
+  }
+  if (unread) return Done("there is no ha.config any more");
+  const auto ha = ReadHa(*in.facts.meta->ha_raw);
+  if (!ha.ok()) return Done(ha.error().message);
+  if (ha->enabled != in.record.ha_was_on) return Pending();
+  if (!ha->enabled) return Skipped("HA is off and stays off");
+  return in.spec.ha.control == crd::HaControl::kManual
+             ? Done("spec.ha.control is Manual: HA was left as it is")
+             : Pending();
+}
+
+// Best effort: the table may be gone, and what runs is stopped next in any case.
+StepState SwitchHaOff(const Input& in) {
+  if (!Stopped(in)) return Skipped("OMS was not stopped");
+  const bool past = Seen(in, Step::kSwitchHaOff) || in.Passed(PointKind::kRollbackStopping);
+  if (!past && !in.record.undoes.empty() && !in.Passed(PointKind::kHaDisabling)) {
+    return SwitchHaOffForUndo(in);
+  }
+  if (!in.record.ha_was_on) return Skipped("HA was off before");
+  if (past) return Done();
+  if (!in.facts.meta || !in.facts.meta->ha_raw) return Done("ha.config cannot be read");
+  const auto ha = ReadHa(*in.facts.meta->ha_raw);
+  if (!ha.ok()) return Done(ha.error().message);
+  if (!ha->enabled) return Done();
+  if (in.spec.ha.control == crd::HaControl::kManual) {
+    return Done("spec.ha.control is Manual: HA was left as it is");
+  }
+  return Pending();
+}
+
+// Whether the stop of the old container, which the upgrade had begun, may still be under way.
+bool StopUnfinished(const Input& in, const FrozenNode& frozen, const NodeFacts& node) {
+  return Stopped(in) && node.old_container && node.old_container->running &&
+         node.old_container->started_at == frozen.old_started_at;
+}
+
+StepState StopNewContainers(const Input& in) {
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    const bool old_started = in.record.Passed(PointKind::kOldStarting, frozen.name);
+    const bool old_must_stand =
+        !old_started && (StopUnfinished(in, frozen, node) ||
+                         (Restores(in) && node.old_container && node.old_container->running));
+    if (!node.new_container && node.helpers.empty() && !old_must_stand &&
+        (!Restores(in) || in.Passed(PointKind::kRollbackStopping))) {
+      return Done();
+    }
+    if (const TaskView* task = in.facts.Task(TaskName(Step::kStopNewContainers, frozen.name));
+        task != nullptr && task->state != TaskView::State::kSucceeded) {
+      return FromTask(*task, fmt::format("stopping OMS {} on node {}", in.record.to, frozen.name));
+    }
+    return Pending();
+  });
+}
+
+StepState CompareDatabases(const Input& in) {
+  if (!Restores(in)) return Skipped("the new container was never started");
+  if (in.record.differing) return Done();
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  const TaskView* task = in.facts.Task(TaskName(Step::kCompareDatabases, ""));
+  if (task == nullptr || task->state == TaskView::State::kSucceeded) return Pending();
+  return FromTask(*task, "comparing the databases with their backup");
+}
+
+int Attempts(const Input& in, const std::string& what) {
+  const auto found = in.record.attempts.find(what);
+  return found == in.record.attempts.end() ? 0 : found->second;
+}
+
+StepState SaveUpgradedState(const Input& in) {
+  if (!in.record.differing) {
+    return Restores(in) ? Pending() : Skipped("the new container was never started");
+  }
+  if (in.record.differing->empty()) return Skipped("every database still equals its backup");
+  if (in.record.upgraded_state) {
+    return in.record.upgraded_state->complete
+               ? Done()
+               : Done("incomplete: " + in.record.upgraded_state->why);
+  }
+  if (in.Passed(PointKind::kFirstDrop)) return Done();
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  const TaskView* task = in.facts.Task(TaskName(Step::kSaveUpgradedState, ""));
+  if (task == nullptr || task->state == TaskView::State::kSucceeded) return Pending();
+  StepState state = FromTask(*task, "dumping the upgraded databases before they are dropped");
+  if (state.verdict != Verdict::kFailed || SavesTried(in.record) < kMaxSaves) {
+    state.retryable = true;  // Any failure: a half-migrated schema is just where dumps fail.
+    return state;
+  }
+  // Nobody has used that state: the rollback goes on without it. The phase writes that down.
+  if (!Seen(in, Step::kAwaitHealth)) return Pending("giving the dump of the upgraded state up");
+  const std::string token = AcceptToken(in.record, "UpgradedStateUnsaved");
+  if (in.facts.accept == token) return Pending("a person goes on without it");
+  return Failed(
+      "UpgradedStateUnsaved",
+      fmt::format("the upgraded databases, which were in use, cannot be dumped before they are "
+                  "dropped: {}; mend that and annotate {}, or go on without it by {}={}",
+                  state.message, crd::kResetAt, crd::kAccept, token));
+}
+
+StepState RestoreDatabases(const Input& in) {
+  if (!in.record.differing) {
+    return Restores(in) ? Pending() : Skipped("the new container was never started");
+  }
+  if (in.record.differing->empty()) return Skipped("every database still equals its backup");
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  StepState loading = Done();
+  for (const auto& database : *in.record.differing) {
+    if (in.record.restored.contains(database)) continue;
+    const TaskView* task = in.facts.Task(RestoreTask(database));
+    const auto differs = in.record.restore_differs.find(database);
+    if (differs != in.record.restore_differs.end() &&
+        Attempts(in, DifferingLoads(database)) >= kMaxLoads &&
+        (task == nullptr || task->state != TaskView::State::kRunning)) {
+      const std::string token = AcceptToken(in.record, crd::reason::kRestoreDiffers);
+      if (in.facts.accept == token) return Pending("a person accepts the difference");
+      return Failed(crd::reason::kRestoreDiffers,
+                    fmt::format("database {} was loaded twice and still differs from its backup: "
+                                "{}; look at RESTORE.md in {}, then annotate {} to load it again, "
+                                "or accept the difference by {}={}",
+                                database, differs->second, in.record.folder, crd::kResetAt,
+                                crd::kAccept, token));
+    }
+    if (task == nullptr || task->state == TaskView::State::kSucceeded) {
+      if (loading.complete()) loading = Pending();
+      continue;
+    }
+    StepState state = FromTask(*task, fmt::format("restoring {}", database));
+    if (state.verdict == Verdict::kFailed) return state;
+    state.done += loading.done;
+    state.total += loading.total;
+    // One that is still to be begun goes before the wait for another.
+    if (loading.verdict == Verdict::kPending) {
+      loading.done = state.done;
+      loading.total = state.total;
+    } else {
+      loading = std::move(state);
+    }
+  }
+  if (!loading.complete() && loading.verdict == Verdict::kPending) {
+    const TaskView* verify = in.facts.Task(RestoreTask(""));
+    if (verify != nullptr && !in.Passed(PointKind::kFirstDrop) &&
+        verify->state != TaskView::State::kSucceeded) {
+      return FromTask(*verify, "comparing the backup's files with their checksums once more");
+    }
+  }
+  return loading;
+}
+
+// What the upgrade had begun and no restore replaces: the compaction is carried to its end, and a
+// global setting put back.
+StepState SettleDatabases(const Input& in) {
+  if (!Stopped(in) || (Restores(in) && !in.record.global_query_timeout)) {
+    return Skipped("nothing was begun in the databases");
+  }
+  if (Seen(in, Step::kSettleDatabases)) return Done();
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  return Pending();
+}
+
+StepState RestoreConfig(const Input&) {
+  return Skipped("config.yaml was not touched; the new version read a file of its own");
+}
+
+StepState StartOldContainers(const Input& in) {
+  if (!Stopped(in)) return Skipped("OMS was not stopped");
+  if (Seen(in, Step::kAwaitOldHealth)) return Done();
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (node.old_container && node.old_container->running &&
+        in.record.Passed(PointKind::kOldStarting, frozen.name)) {
+      return Done();
+    }
+    if (!node.old_container && node.old_image_gone &&
+        !in.record.image_backups.contains(frozen.name)) {
+      return Failed("OldImageGone",
+                    fmt::format("node {}: the container '{}' and its image {} are gone, and no "
+                                "copy of the image was kept; load the image again, then annotate "
+                                "{}",
+                                frozen.name, frozen.old_name, frozen.old_image, crd::kResetAt));
+    }
+    if (const TaskView* task = in.facts.Task(TaskName(Step::kStartOldContainers, frozen.name));
+        task != nullptr && task->state != TaskView::State::kSucceeded) {
+      return FromTask(*task, fmt::format("bringing the image of {} back on node {}", in.record.from,
+                                         frozen.name));
+    }
+    return Pending();
+  });
+}
+
+StepState AwaitOldHealth(const Input& in) {
+  if (!Stopped(in)) return Skipped("OMS was not stopped");
+  if (Seen(in, Step::kAwaitOldHealth)) return Done();
+  StepState all = EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (!node.health) return Running("waiting for node " + frozen.name);
+    const std::string missing = node.health->Missing();
+    if (missing.empty()) return Done();
+    const auto since = in.record.PassedAt(PointKind::kOldStarting, frozen.name);
+    if (since && in.facts.now - *since > in.spec.strategy.timeouts.healthy) {
+      StepState late = Failed(
+          "ServicesNotHealthy",
+          fmt::format("node {}: the old container '{}' is not healthy {} after it was started: {}; "
+                      "see `docker logs {}`; it is still looked at",
+                      frozen.name, frozen.old_name,
+                      base::FormatDuration(in.spec.strategy.timeouts.healthy), missing,
+                      frozen.old_name));
+      return late;
+    }
+    StepState waiting = Running(fmt::format("node {}: {}", frozen.name, missing));
+    waiting.look_again = std::chrono::milliseconds(300);  // OMS is down meanwhile.
+    return waiting;
+  });
+  return all.complete() ? Pending("all services answer") : all;
+}
+
+StepState RestoreHa(const Input& in) {
+  if (!in.record.ha_was_on) return Skipped("HA was off before and stays off");
+  if (Seen(in, Step::kRestoreHa)) return Done();
+  if (!in.Passed(PointKind::kHaDisabling) && !Stopped(in)) return Skipped("HA was not touched");
+  // Until then the table may be gone, which is no failure of this step.
+  if (Stopped(in) && !Seen(in, Step::kAwaitOldHealth)) return Pending();
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  if (!in.facts.meta->ha_raw) {
+    // A row that could not be read must not pass for one that is gone.
+    if (!in.facts.troubles.empty()) return Running("waiting for the MetaDB");
+    if (!Stopped(in)) return Pending();
+    return Failed("HAConfigMissing", "oms_normal_config has no row ha.config any more");
+  }
+  const auto ha = ReadHa(*in.facts.meta->ha_raw);
+  if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
+  if (in.spec.ha.control == crd::HaControl::kManual && !ha->enabled) return AwaitsHaSwitch(true);
+  return Pending();
+}
+
+}  // namespace
+
+std::string AcceptToken(const OperationRecord& record, const std::string& reason) {
+  return reason + "-" + record.id.substr(0, 8);
+}
+
+int SavesTried(const OperationRecord& record) {
+  const auto begun = record.attempts.find(std::string(NameOf(Step::kSaveUpgradedState)));
+  const auto forgiven = record.attempts.find(kSavesForgiven);
+  return (begun == record.attempts.end() ? 0 : begun->second) -
+         (forgiven == record.attempts.end() ? 0 : forgiven->second);
+}
+
+std::string UpgradedFolder(int attempt) { return fmt::format("upgraded/{}", attempt); }
+
+std::string RestoreTask(const std::string& database) {
+  return TaskName(Step::kRestoreDatabases, database.empty() ? "verify" : "db:" + database);
+}
+
+std::string DifferingLoads(const std::string& database) {
+  return RestoreTask(database) + std::string(kDiffered);
+}
+
+State DetermineRollback(const Input& in) {
+  State state;
+  At(state, Step::kVerifyBackups) = VerifyBackups(in);
+  At(state, Step::kSwitchHaOff) = SwitchHaOff(in);
+  At(state, Step::kStopNewContainers) = StopNewContainers(in);
+  At(state, Step::kCompareDatabases) = CompareDatabases(in);
+  At(state, Step::kSaveUpgradedState) = SaveUpgradedState(in);
+  At(state, Step::kRestoreDatabases) = RestoreDatabases(in);
+  At(state, Step::kSettleDatabases) = SettleDatabases(in);
+  At(state, Step::kRestoreConfig) = RestoreConfig(in);
+  At(state, Step::kStartOldContainers) = StartOldContainers(in);
+  At(state, Step::kAwaitOldHealth) = AwaitOldHealth(in);
+  At(state, Step::kRestoreHa) = RestoreHa(in);
+  return state;
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,41 @@
+// The rows of a rollback (design section 5). Pure, as state.h.
+//
+// What need not be undone, by the points passed, is Skipped; so the cheapest way back is no way of
+// its own.
+//
+//   none, HADisabling   what was created is removed, HA back to what it was
+//   Stopping            compaction carried to an end; the old container started; HA
+//   NewStarting         all of it
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "reconcilers/operation.h"
+#include "reconcilers/state_rows.h"
+
+namespace oms::upgrade {
+
+State DetermineRollback(const rows::Input& in);
+
+// How often a restore or the saving of the upgraded state is tried before a person is asked.
+inline constexpr int kMaxLoads = 2;
+inline constexpr int kMaxSaves = 2;
+
+// What a person writes into the annotation oms.oceanbase.com/accept to accept `reason` for this
+// operation, and for no other.
+std::string AcceptToken(const OperationRecord& record, const std::string& reason);
+
+// Tries to save the upgraded state since the last reset token; their folders go on counting.
+int SavesTried(const OperationRecord& record);
+inline constexpr char kSavesForgiven[] = "SaveUpgradedState/forgiven";
+
+// Below this folder of the operation lies what was kept of the upgraded state.
+std::string UpgradedFolder(int attempt);
+// Names of tasks and attempts, per database.
+std::string RestoreTask(const std::string& database);
+// The attempts of which the database still differed afterwards.
+inline constexpr std::string_view kDiffered = "/differed";
+std::string DifferingLoads(const std::string& database);
+
+}  // namespace oms::upgrade

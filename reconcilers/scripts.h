@@ -1,0 +1,40 @@
+// The scripts that run once in the new container (design section 4, rows 10 to 12): what each is
+// called, and what is run. Pure.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reconcilers/steps.h"
+#include "reconcilers/version_path.h"
+
+namespace oms::upgrade {
+
+struct ContainerScript {
+  Step step;
+  std::string_view mark;  // Its marker folder in the logs mount.
+  std::string_view name;  // For a person.
+};
+// In the order in which they run.
+inline constexpr std::array<ContainerScript, 3> kContainerScripts{{
+    {Step::kCorrectSchema, "correction-jar", "the correction jar"},
+    {Step::kInitializeMetadata, "add-resource", "add_resource"},
+    {Step::kRunUpgradeScript, "upgrade-script", "the upgrade script"},
+}};
+
+// `step` is one of those above.
+const ContainerScript& ScriptOf(Step step);
+
+struct ScriptCommand {
+  std::vector<std::string> argv;
+  std::string working_directory;
+  std::vector<std::string> completion_lines;
+};
+ScriptCommand CommandOf(Step step, const PathSteps& path);
+
+// The files that the image must have for all of it, absolute.
+std::vector<std::string> FilesNeeded(const PathSteps& path);
+
+}  // namespace oms::upgrade

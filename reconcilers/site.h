@@ -1,0 +1,83 @@
+// Site: the world of one resource, reached anew in each pass: engines, the container that runs, its
+// config.yaml, the MetaDB, the row, and the record. Reading only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "controller/base/context.h"
+#include "controller/kube/api_client.h"
+#include "crd/oms_upgrade.h"
+#include "crd/version.h"
+#include "reconcilers/config_yaml.h"
+#include "reconcilers/facts.h"
+#include "reconcilers/operation.h"
+#include "reconcilers/phases/operation_session.h"
+#include "reconcilers/ports/backup_tool.h"
+#include "reconcilers/ports/container_engine.h"
+#include "reconcilers/ports/http_probe.h"
+#include "reconcilers/ports/meta_db.h"
+#include "reconcilers/ports/ownership.h"
+#include "reconcilers/ports/record_store.h"
+
+namespace oms::upgrade {
+
+// Everything outside that the reconcilers use. All outlive them.
+struct Ports {
+  kube::ApiClient* api = nullptr;  // For Secrets.
+  EngineProvider* engines = nullptr;
+  MetaDbProvider* meta_dbs = nullptr;
+  OwnershipProvider* ownerships = nullptr;
+  RecordStore* store = nullptr;
+  BackupTool* backup_tool = nullptr;
+  HttpProbe* probe = nullptr;
+};
+
+struct SiteNode {
+  std::string name;
+  std::shared_ptr<ContainerEngine> engine;
+  EngineInfo info;
+  std::optional<ContainerInfo> named;   // The container that spec.nodes[].container.name adopts.
+  std::vector<ContainerInfo> labelled;  // Ours, by the owner's label; newest first.
+  std::string last_upgraded;  // The id of the new container of the last upgrade that succeeded.
+  // The one that stands for OMS on this node: the one that runs, else the last upgraded one, else
+  // the named one, else our newest.
+  const ContainerInfo* Current() const;
+};
+
+struct Site {
+  std::vector<SiteNode> nodes;
+  std::optional<FileContent> config_file;  // Of the current container of the first node.
+  std::optional<OmsConfig> config;
+  std::string https_ca;  // PEM, of spec.https; empty: none is given.
+  std::shared_ptr<MetaDb> meta;
+  std::optional<DbServerInfo> server;
+  std::shared_ptr<Ownership> ownership;
+  std::string oms;  // The key of the row: the rm database's name.
+  std::optional<OwnershipRow> row;
+  std::optional<VolumeInfo> volume;
+  std::optional<OperationRecord> record;  // The open operation, or the last one.
+  int last_n = 0;
+  std::optional<crd::Version> running;  // What the current container of the first node runs.
+  // The first thing that could not be reached; what comes after it in this struct is absent then.
+  std::optional<Trouble> trouble;
+};
+
+// `owner_label`: "namespace.name". `known_folder`: where status says that the operation lies; used
+// only where the row is gone.
+Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
+               const std::string& owner_label, const std::string& known_folder);
+
+// spec.version as what it means: with the edition that spec.deployment.edition names, or that the
+// tag of spec.image does where the version itself says none. What is no version stays as it is.
+std::string WantedVersion(const crd::Spec& spec);
+
+// The version that a container runs: our label, the image's tag, or spec.deployment.currentVersion.
+base::Result<crd::Version> RunningVersion(const crd::Spec& spec, const ContainerInfo& container);
+
+inline constexpr char kConfigPath[] = "/home/admin/conf/config.yaml";
+
+}  // namespace oms::upgrade

@@ -1,0 +1,437 @@
+#include "reconcilers/state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "reconcilers/ha_config.h"
+#include "reconcilers/heartbeat.h"
+#include "reconcilers/once_script.h"
+#include "reconcilers/preflight.h"
+#include "reconcilers/rollback_state.h"
+#include "reconcilers/scripts.h"
+#include "reconcilers/state_rows.h"
+#include "reconcilers/version_path.h"
+
+namespace oms::upgrade {
+namespace {
+
+using namespace rows;  // NOLINT(google-build-using-namespace): made for this file and one more.
+
+StepState Preflight(const Input& in) {
+  if (in.Passed(PointKind::kStopping)) return Done("passed before OMS was stopped");
+  const auto from = crd::Version::Parse(in.record.from);
+  const auto to = crd::Version::Parse(in.record.to);
+  if (!from.ok()) return Failed(from.error().reason, from.error().message);
+  if (!to.ok()) return Failed(to.error().reason, to.error().message);
+  return PreflightState(in.spec, *from, *to, in.facts);
+}
+
+StepState LoadImage(const Input& in) {
+  if (in.Passed(PointKind::kNewStarting)) return Done();
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    const std::string& reference = in.record.image.reference;
+    if (const TaskView* task = in.facts.Task(TaskName(Step::kLoadImage, frozen.name));
+        task != nullptr && task->state != TaskView::State::kSucceeded && !node.target_image) {
+      return FromTask(*task, fmt::format("loading {} on node {}", reference, frozen.name));
+    }
+    if (!node.target_image) {
+      if (const TaskView* task = in.facts.Task(TaskName(Step::kLoadImage, frozen.name));
+          task != nullptr) {
+        return Failed(
+            "ImageNotInArchive",
+            fmt::format("node {}: the archive {} was loaded, but the engine does not list {}; set "
+                        "spec.image.reference to the name that the archive holds ({})",
+                        frozen.name, in.spec.image.archive, reference, task->output));
+      }
+      return Pending(fmt::format("{} is not on node {} yet", reference, frozen.name));
+    }
+    if (!in.spec.image.id.empty() && node.target_image->id != in.spec.image.id) {
+      return Failed(
+          "ImageIDDiffers",
+          fmt::format(
+              "node {}: {} has the id {}, but spec.image.id asks for {}; load the right archive or "
+              "correct spec.image.id",
+              frozen.name, reference, node.target_image->id, in.spec.image.id));
+    }
+    if (node.script_in_image == false) {
+      const bool script =
+          node.missing_in_image.empty() || node.missing_in_image == in.path.upgrade_script;
+      return Failed(script ? "UpgradeScriptMissing" : "CorrectionJarMissing",
+                    fmt::format("node {}: image {} has no {} where version {} keeps it{}; check "
+                                "that it is an OMS image, or set {}",
+                                frozen.name, reference,
+                                script ? "upgrade script" : "correction jar, or no java for it,",
+                                in.record.to, script ? "" : " (" + node.missing_in_image + ")",
+                                script ? "spec.deployment.upgradeScript" : "spec.legacy.jarPath"));
+    }
+    return Done();
+  });
+}
+
+StepState SaveOldImage(const Input& in) {
+  if (!in.spec.backup.image) return Skipped("spec.backup.image is false");
+  if (in.Passed(PointKind::kStopping)) return Done();
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts&) {
+    if (in.record.image_backups.contains(frozen.name)) return Done();
+    if (const TaskView* task = in.facts.Task(TaskName(Step::kSaveOldImage, frozen.name));
+        task != nullptr && task->state != TaskView::State::kSucceeded) {
+      return FromTask(*task, fmt::format("saving the image of version {} of node {}",
+                                         in.record.from, frozen.name));
+    }
+    return Pending();
+  });
+}
+
+StepState BackUpConfig(const Input& in) {
+  if (in.Passed(PointKind::kStopping)) return Done();
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    const auto kept = in.record.config_backups.find(frozen.name);
+    if (kept == in.record.config_backups.end()) return Pending();
+    // Edited since: the copy must be of what the old container reads.
+    return kept->second.sha256 == node.config_sha256
+               ? Done()
+               : Pending("config.yaml has changed since it was copied");
+  });
+}
+
+StepState RewriteConfig(const Input& in) {
+  if (in.Passed(PointKind::kNewStarting))
+    return in.record.config_rewrites.empty() ? Skipped("no key had to change") : Done();
+  if (!in.facts.rehearsed_config && in.record.config_rewrites.empty())
+    return Skipped("no key has to change");
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    const auto written = in.record.config_rewrites.find(frozen.name);
+    if (written == in.record.config_rewrites.end()) return Pending();
+    if (!node.new_config_sha256.empty() && node.new_config_sha256 != written->second.sha256) {
+      return Pending("the rewritten config.yaml is not what was written");
+    }
+    return Done();
+  });
+}
+
+StepState CreateContainers(const Input& in) {
+  if (in.Passed(PointKind::kNewStarting)) return Done();
+  return EachNode(in, [&](const FrozenNode&, const NodeFacts& node) {
+    return node.new_container ? Done() : Pending();
+  });
+}
+
+StepState DisableHa(const Input& in) {
+  if (!in.record.ha_was_on) return Skipped("HA was off already");
+  if (in.record.Seen(std::string(NameOf(Step::kAwaitHealth)))) return Done();
+  if (!in.Passed(PointKind::kHaDisabling)) return Pending();
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  if (!in.facts.meta->ha_raw) return Done("there is no ha.config any more");
+  const auto ha = ReadHa(*in.facts.meta->ha_raw);
+  if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
+  // After the stop nobody but a person can have switched it on again; it is switched off again all
+  // the same.
+  if (!ha->enabled) return Done();
+  if (in.spec.ha.control == crd::HaControl::kManual) return AwaitsHaSwitch(false);
+  return Pending("ha.config is on");
+}
+
+StepState StopContainers(const Input& in) {
+  if (!in.Passed(PointKind::kStopping)) return Pending();
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (!node.old_container) {
+      if (in.Passed(PointKind::kNewStarting)) return Done();
+      // One that could not be asked is not gone.
+      if (!in.facts.troubles.empty()) return Running("waiting for the engine");
+      return Failed("OldContainerGone", fmt::format("node {}: the old container '{}' is gone",
+                                                    frozen.name, frozen.old_name));
+    }
+    const ContainerInfo& old = *node.old_container;
+    if (old.started_at != frozen.old_started_at ||
+        (old.running && in.Passed(PointKind::kNewStarting))) {
+      return Failed(
+          crd::reason::kOldContainerStarted,
+          fmt::format(
+              "node {}: somebody started the old container '{}' again at {}; {}revert spec.version "
+              "to {} to go back",
+              frozen.name, old.name, old.started_at,
+              in.Passed(PointKind::kNewStarting)
+                  ? "stop it, or "
+                  : fmt::format("annotate {} with a new value to have it stopped and backed up "
+                                "anew, or ",
+                                crd::kResetAt),
+              in.record.from));
+    }
+    if (!old.running && old.restart_policy == "no") return Done();
+    if (const TaskView* task = in.facts.Task(TaskName(Step::kStopContainers, frozen.name));
+        task != nullptr && task->state != TaskView::State::kSucceeded) {
+      return FromTask(*task, fmt::format("stopping '{}' on node {}", old.name, frozen.name));
+    }
+    return Pending();
+  });
+}
+
+bool BackupHolds(const Input& in) {
+  if (!in.record.backup) return false;
+  if (in.Passed(PointKind::kNewStarting)) return true;
+  const BackupRef& backup = *in.record.backup;
+  const NodeFacts* node = in.facts.nodes.empty() ? nullptr : &in.facts.nodes.front();
+  return node != nullptr && node->old_container && node->old_container->id == backup.container_id &&
+         node->old_container->started_at == backup.started_at && in.facts.meta &&
+         in.facts.meta->sequence.base.max_id == backup.heartbeat_max;
+}
+
+StepState CompactHeartbeat(const Input& in) {
+  if (in.Passed(PointKind::kNewStarting) || BackupHolds(in)) return Done();
+  if (!in.Passed(PointKind::kStopping)) return Pending();  // Not looked at before.
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  if (Compacted(in.facts.meta->sequence)) return Done();
+  if (NextCompactionAct(in.facts.meta->sequence) == CompactionAct::kNone) {
+    return Failed("HeartbeatTableMissing",
+                  fmt::format("database {} has no table heatbeat_sequence any more, nor one of its "
+                              "copies; bring it back from a backup of your own",
+                              in.record.Database("cm_hb")));
+  }
+  return Pending();
+}
+
+StepState BackUpDatabases(const Input& in) {
+  if (BackupHolds(in)) return Done();
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  if (const TaskView* task = in.facts.Task(TaskName(Step::kBackUpDatabases, ""));
+      task != nullptr && task->state != TaskView::State::kSucceeded) {
+    return FromTask(*task, "dumping the databases");
+  }
+  return Pending();
+}
+
+StepState StartContainers(const Input& in) {
+  // Once all services answered, the engine restarts it by the policy that it had before.
+  if (in.record.Seen(std::string(NameOf(Step::kAwaitHealth)))) return Done();
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (!in.record.Passed(PointKind::kNewStarting, frozen.name)) return Pending();
+    if (!node.new_container) {
+      return Failed(crd::reason::kNewContainerDied,
+                    fmt::format("node {}: the new container '{}' was started, and is gone now; "
+                                "revert spec.version to "
+                                "{} to go back",
+                                frozen.name, frozen.new_name, in.record.from));
+    }
+    if (node.new_container->running) return Done();
+    // Written down, but never started: we died between the point and the act. To start it now is
+    // the first start.
+    if (node.new_container->status == "created") return Pending();
+    return Failed(crd::reason::kNewContainerDied,
+                  fmt::format("node {}: the new container '{}' has ended (exit code {}); see "
+                              "`docker logs {}`; it is not "
+                              "started again by itself; revert spec.version to {} to go back",
+                              frozen.name, node.new_container->name, node.new_container->exit_code,
+                              node.new_container->name, in.record.from));
+  });
+}
+
+bool HasCompletionLine(const std::vector<std::string>& lines, const std::string& output) {
+  return lines.empty() || std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
+           return output.find(line) != std::string::npos;
+         });
+}
+
+// The last line that says something, for a message.
+std::string LastLine(const std::string& output) {
+  const size_t end = output.find_last_not_of("\r\n ");
+  if (end == std::string::npos) return "it printed nothing";
+  const size_t begin = output.find_last_of('\n', end);
+  return output.substr(begin == std::string::npos ? 0 : begin + 1,
+                       end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+}
+
+StepState SoonReady(std::string message) {
+  StepState waiting = Running(std::move(message));
+  waiting.look_again = std::chrono::milliseconds(200);  // OMS is down meanwhile.
+  return waiting;
+}
+
+// Cluster manager and supervisor stand before the jar is run (the guide of 4.2.2; that of 4.3.1
+// does not ask for it, so it is not waited for without end).
+std::optional<StepState> AwaitBase(const Input& in, const FrozenNode& frozen,
+                                   const HealthFacts& health) {
+  const auto started = in.record.PassedAt(PointKind::kNewStarting, frozen.name);
+  if (started && in.facts.now - *started > in.spec.strategy.timeouts.start) return std::nullopt;
+  for (const char* program : {"oms_drc_cm", "oms_drc_supervisor"}) {
+    const std::string state = health.Program(program);
+    if (!state.empty() && state != "RUNNING")
+      return SoonReady(fmt::format("{} is {} in the new container", program, state));
+  }
+  return std::nullopt;
+}
+
+// One of the scripts that run once, on one node (guide step 6).
+StepState RunOnce(const Input& in, Step at) {
+  const FrozenNode& frozen = in.record.nodes.front();
+  const NodeFacts* node = in.facts.Node(frozen.name);
+  const std::string step(NameOf(at));
+  const std::string name(ScriptOf(at).name);
+  if (in.record.Seen(step)) return Done();
+  const int attempt = in.record.LastAttempt(PointKind::kScriptStarting, frozen.name, step);
+  if (attempt == 0) {
+    if (node == nullptr || !node->health || !node->health->supervisor_answers)
+      return SoonReady("waiting for supervisord in the new container");
+    if (at == Step::kCorrectSchema) {
+      if (auto waiting = AwaitBase(in, frozen, *node->health)) return *std::move(waiting);
+    }
+    return Pending();
+  }
+  if (node == nullptr || !node->script || node->script_of != at) {
+    return Running("waiting for the engine of node " + frozen.name);
+  }
+  const ScriptState& script = *node->script;
+  const std::string log = fmt::format("oms-upgrade/{}/{}/{}/output.log in the logs mount",
+                                      in.record.id, ScriptOf(at).mark, attempt);
+  const std::string back = fmt::format("revert spec.version to {} to go back", in.record.from);
+  switch (script.kind) {
+    case ScriptState::Kind::kNoFolder:
+      // Our own start may still be on its way; a successor claims the attempt instead.
+      if (const TaskView* task = in.facts.Task(TaskName(at, frozen.name));
+          task != nullptr && task->state == TaskView::State::kRunning) {
+        return Running("starting " + name);
+      }
+      return Pending();
+    case ScriptState::Kind::kNeverRan: return Pending();
+    case ScriptState::Kind::kRunning: {
+      const auto begun = in.record.PassedAt(PointKind::kScriptStarting, frozen.name);
+      const base::Duration limit = in.spec.strategy.timeouts.script;
+      if (!begun || in.facts.now - *begun <= limit) {
+        return Running(name + " runs; its log is " + log);
+      }
+      // It is not ended for that: should it come to its end after all, the upgrade goes on.
+      return Failed(
+          crd::reason::kDeadlineExceeded,
+          fmt::format(
+              "{} still runs after {} (spec.strategy.timeouts.script); its log is {}; raise "
+              "the timeout to wait longer, or {} (it ends with its container)",
+              name, base::FormatDuration(limit), log, back));
+    }
+    case ScriptState::Kind::kUnknown:
+      return Failed(
+          crd::reason::kScriptOutcomeUnknown,
+          fmt::format("{} was started, left no exit code and runs no more; it is not run a second "
+                      "time. Look at {}, then {}",
+                      name, log, back));
+    case ScriptState::Kind::kEnded: break;
+  }
+  if (script.exit_code != 0) {
+    return Failed(crd::reason::kScriptFailed,
+                  fmt::format("{} ended with exit code {}: {}; the whole log is {}; {}", name,
+                              script.exit_code, LastLine(script.output), log, back));
+  }
+  if (!HasCompletionLine(CommandOf(at, in.path).completion_lines, script.output)) {
+    return Failed(
+        crd::reason::kScriptFailed,
+        fmt::format("{} ended with exit code 0, but without the line that tells its completion; "
+                    "see {}; {}",
+                    name, log, back));
+  }
+  return Done();
+}
+
+StepState LegacyScript(const Input& in, Step at) {
+  return in.path.legacy_steps ? RunOnce(in, at) : Skipped(kLegacyOnly);
+}
+
+StepState AwaitHealth(const Input& in) {
+  if (in.record.Seen(std::string(NameOf(Step::kAwaitHealth)))) return Done();
+  StepState all = EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (!node.health) return Running("waiting for node " + frozen.name);
+    const std::string missing = node.health->Missing();
+    if (missing.empty()) return Done();
+    if (ConsoleStillHeld(in.path, node)) return Pending("oms_console is to be started again");
+    const auto since = in.record.evidence.find(std::string(NameOf(Step::kRunUpgradeScript)));
+    if (since != in.record.evidence.end() &&
+        in.facts.now - since->second > in.spec.strategy.timeouts.healthy) {
+      return Failed(
+          "ServicesNotHealthy",
+          fmt::format("node {}: not healthy {} after the upgrade script: {}; revert spec.version "
+                      "to {} to go back",
+                      frozen.name, base::FormatDuration(in.spec.strategy.timeouts.healthy), missing,
+                      in.record.from));
+    }
+    StepState waiting = Running(fmt::format("node {}: {}", frozen.name, missing));
+    waiting.look_again = std::chrono::milliseconds(300);  // OMS is down meanwhile.
+    return waiting;
+  });
+  // To be written down, with the restart policy.
+  return all.complete() ? Pending("all services answer") : all;
+}
+
+StepState EnableHa(const Input& in) {
+  if (!in.record.ha_was_on) return Skipped("HA was off before the upgrade and stays off");
+  if (in.record.Seen(std::string(NameOf(Step::kEnableHa)))) return Done();
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  if (!in.facts.meta->ha_raw)
+    return Failed("HAConfigMissing", "oms_normal_config has no row ha.config any more");
+  const auto ha = ReadHa(*in.facts.meta->ha_raw);
+  if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
+  if (in.spec.ha.control == crd::HaControl::kManual && !ha->enabled) return AwaitsHaSwitch(true);
+  return Pending();
+}
+
+}  // namespace
+
+bool ConsoleMoves(const HealthFacts& health) {
+  const std::string state = health.Program(kConsole);
+  return !state.empty() && state != "STOPPED" && state != "EXITED" && state != "FATAL";
+}
+
+bool ConsoleStillHeld(const PathSteps& path, const NodeFacts& node) {
+  return path.legacy_steps && node.health && node.health->Program(kConsole) == "STOPPED";
+}
+
+std::string TaskName(Step step, const std::string& node) {
+  return node.empty() ? std::string(NameOf(step)) : fmt::format("{}/{}", NameOf(step), node);
+}
+
+StepState PreflightState(const crd::Spec& spec, const crd::Version& from, const crd::Version& to,
+                         const Facts& facts) {
+  const auto troubles = CheckPreflight(spec, from, to, facts);
+  if (!troubles.empty()) {
+    const Trouble& first = troubles.front();
+    std::string message = first.message;
+    if (troubles.size() > 1) {
+      message += fmt::format(" ({} more: ", troubles.size() - 1);
+      for (size_t i = 1; i < troubles.size(); ++i)
+        message += (i > 1 ? ", " : "") + troubles[i].reason;
+      message += ")";
+    }
+    StepState state = Failed(first.reason, std::move(message));
+    state.retryable = first.passing;
+    return state;
+  }
+  if (PreflightStillLooking(facts)) {
+    StepState looking = Running("watching whether the heartbeat of this OMS moves");
+    looking.look_again = std::chrono::milliseconds(500);
+    return looking;
+  }
+  return Done();
+}
+
+State DetermineState(const crd::Spec& spec, const PathSteps& path, const OperationRecord& record,
+                     const Facts& facts) {
+  const Input in{spec, path, record, facts};
+  if (record.direction == Direction::kRollback) return DetermineRollback(in);
+  State state;
+  At(state, Step::kPreflight) = Preflight(in);
+  At(state, Step::kLoadImage) = LoadImage(in);
+  At(state, Step::kSaveOldImage) = SaveOldImage(in);
+  At(state, Step::kBackUpConfig) = BackUpConfig(in);
+  At(state, Step::kRewriteConfig) = RewriteConfig(in);
+  At(state, Step::kCreateContainers) = CreateContainers(in);
+  At(state, Step::kDisableHa) = DisableHa(in);
+  At(state, Step::kStopContainers) = StopContainers(in);
+  At(state, Step::kCompactHeartbeat) = CompactHeartbeat(in);
+  At(state, Step::kBackUpDatabases) = BackUpDatabases(in);
+  At(state, Step::kStartContainers) = StartContainers(in);
+  At(state, Step::kCorrectSchema) = LegacyScript(in, Step::kCorrectSchema);
+  At(state, Step::kInitializeMetadata) = LegacyScript(in, Step::kInitializeMetadata);
+  At(state, Step::kRunUpgradeScript) = RunOnce(in, Step::kRunUpgradeScript);
+  At(state, Step::kAwaitHealth) = AwaitHealth(in);
+  At(state, Step::kEnableHa) = EnableHa(in);
+  return state;
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,67 @@
+// State: how far each step of the open operation has come. Pure: (spec, record, facts) -> a row per
+// step.
+//
+// "Done" is seen, not remembered, as long as somebody still needs it; a step that is past its need
+// is history (design section 2) and stays done. What runs once (stop, start, scripts) is read from
+// the points of the record.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "crd/oms_upgrade.h"
+#include "reconcilers/facts.h"
+#include "reconcilers/operation.h"
+#include "reconcilers/steps.h"
+#include "reconcilers/version_path.h"
+
+namespace oms::upgrade {
+
+enum class Verdict {
+  kDone,
+  kSkipped,  // Not needed here; counts as done.
+  kPending,  // To be begun, or begun and safe to ask again.
+  kRunning,  // Under way; look again later.
+  kFailed,
+};
+
+struct StepState {
+  Verdict verdict = Verdict::kPending;
+  std::string reason;
+  std::string message;
+  bool retryable =
+      false;  // Of a failed one: may be tried again within the limits of spec.strategy.
+  // Of a failed one: a whole try came to its end (a task), so that another may be begun.
+  bool repeatable = false;
+  uint64_t done = 0, total = 0;
+  base::Duration look_again =
+      std::chrono::seconds(2);  // Of a running one; its end wakes the key before that.
+  bool complete() const { return verdict == Verdict::kDone || verdict == Verdict::kSkipped; }
+};
+
+using State = std::array<StepState, kSteps.size()>;  // Those of the other direction stay empty.
+
+inline StepState& At(State& state, Step step) { return state[static_cast<size_t>(step)]; }
+inline const StepState& At(const State& state, Step step) {
+  return state[static_cast<size_t>(step)];
+}
+
+// The state of an open operation, in its direction.
+State DetermineState(const crd::Spec& spec, const PathSteps& path, const OperationRecord& record,
+                     const Facts& facts);
+
+// Preflight alone, when no operation is open yet.
+StepState PreflightState(const crd::Spec& spec, const crd::Version& from, const crd::Version& to,
+                         const Facts& facts);
+
+// The console, in supervisord's words.
+inline constexpr char kConsole[] = "oms_console";
+// It runs or may run in a moment: the correction jar must not be begun beside it.
+bool ConsoleMoves(const HealthFacts& health);
+// It was stopped for the jar, and nobody has started it again. Asked after the upgrade script.
+bool ConsoleStillHeld(const PathSteps& path, const NodeFacts& node);
+
+// Names of tasks, without the operation's id.
+std::string TaskName(Step step, const std::string& node);
+
+}  // namespace oms::upgrade

@@ -1,0 +1,76 @@
+// What the rows of both tables of state are made of (state.cc, rollback_state.cc). Not for others.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "reconcilers/state.h"
+
+namespace oms::upgrade::rows {
+
+inline StepState Done(std::string message = {}) {
+  return {Verdict::kDone, crd::reason::kDone, std::move(message)};
+}
+inline StepState Skipped(std::string message) {
+  return {Verdict::kSkipped, crd::reason::kSkipped, std::move(message)};
+}
+inline StepState Pending(std::string message = {}) {
+  return {Verdict::kPending, crd::reason::kInProgress, std::move(message)};
+}
+inline StepState Running(std::string message) {
+  return {Verdict::kRunning, crd::reason::kInProgress, std::move(message)};
+}
+// spec.ha.control is Manual: a person switches HA in the console, and the next look sees it.
+inline StepState AwaitsHaSwitch(bool on) {
+  StepState state = Running(
+      on ? "spec.ha.control is Manual: set enable to true in ha.config on the System Parameters "
+           "page, and perceiveStoreClientCheckpoint to true, or refetchStoreIntervalMin to more "
+           "minutes than OMS was down (status.operation.t1 is when it went down) and 30 for safety"
+         : "spec.ha.control is Manual: copy and save the value of ha.config on the System "
+           "Parameters page, and set enable to false in it");
+  state.reason = crd::reason::kAwaitingHaSwitch;
+  return state;
+}
+inline StepState Failed(std::string reason, std::string message) {
+  return {Verdict::kFailed, std::move(reason), std::move(message)};
+}
+
+inline StepState FromTask(const TaskView& task, std::string doing) {
+  if (task.state == TaskView::State::kFailed) {
+    StepState state = Failed(task.error.reason.empty() ? crd::reason::kFailed : task.error.reason,
+                             task.error.message);
+    // A task that was fenced, while the pass that looks at it holds the row: the row was lost or
+    // taken meanwhile, and is ours again. Its attempt is over; a new one may begin.
+    state.retryable = task.error.Retryable() || task.error.code == base::Code::kFenced;
+    state.repeatable = true;
+    return state;
+  }
+  StepState state = Running(std::move(doing));
+  state.done = task.done;
+  state.total = task.total;
+  return state;
+}
+
+// Everything one row of the table may look at.
+struct Input {
+  const crd::Spec& spec;
+  const PathSteps& path;
+  const OperationRecord& record;
+  const Facts& facts;
+
+  bool Passed(PointKind kind) const { return record.Passed(kind); }
+};
+
+// Runs `judge` for each node and keeps the first answer that is not "done".
+template <typename F>
+StepState EachNode(const Input& in, F judge) {
+  for (const auto& frozen : in.record.nodes) {
+    const NodeFacts* facts = in.facts.Node(frozen.name);
+    if (facts == nullptr || !facts->engine)
+      return Running("waiting for the engine of node " + frozen.name);
+    if (StepState state = judge(frozen, *facts); !state.complete()) return state;
+  }
+  return Done();
+}
+
+}  // namespace oms::upgrade::rows

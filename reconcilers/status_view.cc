@@ -1,0 +1,362 @@
+#include "reconcilers/status_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "reconcilers/labels.h"
+#include "reconcilers/status_steps.h"
+
+namespace oms::upgrade {
+namespace {
+
+using Kind = Decision::Kind;
+
+// Where a folder of the operation lies; an undo names those of the operation before.
+std::string PlaceOf(const OperationRecord& record, const std::string& folder) {
+  return folder.starts_with('/') ? folder : record.folder + "/" + folder;
+}
+
+// From the stop to the end; of an undo, from the stop of the new container on.
+std::optional<base::Duration> DowntimeOf(const OperationRecord& record) {
+  const auto begin = record.t1 ? record.t1 : record.t3;
+  if (!begin || !record.t2) return std::nullopt;
+  return std::chrono::duration_cast<base::Duration>(*record.t2 - *begin);
+}
+
+class View {
+ public:
+  View(crd::Status status, const ViewInput& in)
+      : in_(in), status_(std::move(status)), stamp_{in.resource.meta.generation, in.now} {}
+
+  crd::Status Build();
+
+ private:
+  void Operation();
+  void Backups();
+  void Nodes();
+  void History();
+  void Pruned();
+  void Progress();
+  void FollowUps();
+  void PlanOf();
+  void Tokens();
+  void Summary();
+
+  const ViewInput& in_;
+  crd::Status status_;
+  crd::Stamp stamp_;
+};
+
+void View::Operation() {
+  if (in_.record == nullptr) return;
+  const OperationRecord& record = *in_.record;
+  crd::OperationStatus shown;
+  shown.id = record.id;
+  shown.folder = record.folder;
+  shown.direction = record.direction == Direction::kUpgrade ? crd::Direction::kUpgrade
+                                                            : crd::Direction::kRollback;
+  shown.from = record.from;
+  shown.to = record.to;
+  if (!record.nodes.empty()) {
+    shown.from_image_id = record.nodes.front().old_image_id;
+    shown.to_image_id = record.nodes.front().target_image_id;
+  }
+  if (in_.facts != nullptr && !in_.facts->nodes.empty() && in_.facts->nodes.front().target_image) {
+    shown.to_image_id = in_.facts->nodes.front().target_image->id;
+  }
+  // The new container tells it too, when the image was loaded before the status was erased.
+  if (shown.to_image_id.empty() && !in_.site.nodes.empty()) {
+    for (const auto& container : in_.site.nodes.front().labelled) {
+      const auto operation = container.labels.find(labels::kOperation);
+      if (operation != container.labels.end() && operation->second == record.id)
+        shown.to_image_id = container.image_id;
+    }
+  }
+  if (shown.to_image_id.empty() && status_.operation && status_.operation->id == record.id) {
+    shown.to_image_id = status_.operation->to_image_id;
+  }
+  shown.started_at = record.started;
+  shown.t1 = record.t1;
+  shown.t2 = record.t2;
+  shown.t3 = record.t3;
+  shown.undoes = record.undoes;
+  shown.downtime = DowntimeOf(record);
+  shown.point_of_no_return = record.Passed(PointKind::kNewStarting)
+                                 ? crd::PointOfNoReturn::kNewStarting
+                             : record.Passed(PointKind::kStopping) ? crd::PointOfNoReturn::kStopping
+                                                                   : crd::PointOfNoReturn::kNone;
+  for (const auto& point : record.points) {
+    std::string text(ToString(point.kind));
+    if (!point.node.empty())
+      text += "(" + point.node + (point.step.empty() ? "" : ", " + point.step) +
+              fmt::format(", {})", point.attempt);
+    shown.points.push_back(std::move(text));
+  }
+  status_.downtime = shown.downtime;
+  status_.direction = record.open() ? shown.direction : crd::Direction::kNone;
+  status_.operation = std::move(shown);
+}
+
+void View::Backups() {
+  if (in_.record == nullptr || !in_.record->backup) return;
+  const BackupRef& backup = *in_.record->backup;
+  status_.backups.clear();
+  for (const auto& part : backup.databases) {
+    crd::BackupStatus shown;
+    shown.name = fmt::format("{}/{}", backup.folder, part.name);
+    shown.database = part.name;
+    shown.place = PlaceOf(*in_.record, backup.folder);
+    shown.size = static_cast<int64_t>(part.bytes);
+    shown.sha256 = part.sha256;
+    shown.complete = true;
+    shown.created_at = backup.completed;
+    shown.verified_at = backup.completed;
+    status_.backups.push_back(std::move(shown));
+  }
+}
+
+void View::Nodes() {
+  if (in_.site.nodes.empty()) return;
+  status_.nodes.clear();
+  for (const auto& node : in_.site.nodes) {
+    const ContainerInfo* current = node.Current();
+    if (current == nullptr) continue;
+    crd::NodeStatus shown;
+    shown.name = node.name;
+    shown.container = current->name;
+    shown.container_id = current->id;
+    shown.image = current->image;
+    shown.image_id = current->image_id;
+    if (const auto version = RunningVersion(in_.resource.spec, *current); version.ok())
+      shown.version = version->ToString();
+    shown.state = current->status;
+    shown.engine_id = node.info.id;
+    status_.nodes.push_back(std::move(shown));
+  }
+  if (in_.site.running) status_.current_version = in_.site.running->ToString();
+}
+
+void View::Pruned() {
+  for (auto& entry : status_.history) {
+    std::erase_if(entry.backups, [&](const std::string& place) {
+      return std::any_of(in_.pruned.begin(), in_.pruned.end(), [&](const std::string& folder) {
+        return place.starts_with(folder + "/");
+      });
+    });
+  }
+}
+
+void View::History() {
+  if (in_.record == nullptr || in_.record->open()) return;
+  const OperationRecord& record = *in_.record;
+  crd::HistoryEntry entry;
+  entry.id = record.id;
+  entry.from = record.from;
+  entry.to = record.to;
+  const bool superseded = record.outcome_reason == crd::reason::kSuperseded;
+  entry.outcome =
+      record.outcome == OperationOutcome::kRolledBack
+          ? (superseded ? crd::HistoryOutcome::kSuperseded : crd::HistoryOutcome::kRolledBack)
+      : record.outcome == OperationOutcome::kAbandoned ? crd::HistoryOutcome::kAbandoned
+                                                       : crd::HistoryOutcome::kSucceeded;
+  entry.started_at = record.started;
+  entry.finished_at = record.ended;
+  entry.downtime = DowntimeOf(record);
+  if (record.backup) entry.backups.push_back(PlaceOf(record, record.backup->folder));
+  if (record.upgraded_state) {
+    entry.backups.push_back(PlaceOf(record, record.upgraded_state->folder));
+  }
+  entry.reason = record.outcome_reason;
+  auto& history = status_.history;
+  history.erase(std::remove_if(history.begin(), history.end(),
+                               [&](const auto& old) { return old.id == entry.id; }),
+                history.end());
+  history.insert(history.begin(), std::move(entry));
+  const auto limit = static_cast<size_t>(std::max(1, in_.resource.spec.history_limit));
+  if (history.size() > limit) history.resize(limit);
+}
+
+void View::Progress() {
+  if (in_.record == nullptr || !in_.record->open()) {
+    if (in_.record != nullptr && in_.preflight == nullptr &&
+        in_.record->outcome == OperationOutcome::kSucceeded) {
+      status_.progress =
+          crd::Progress{fmt::format("{0}/{0} 100%", crd::UpgradeSteps().size()), 100, std::nullopt};
+    } else {
+      status_.progress.reset();
+    }
+    return;
+  }
+  if (in_.state == nullptr) return;
+  const auto count = static_cast<int>(status_.phases.size());
+  int complete = 0;
+  double fraction = 0;
+  for (const auto& phase : status_.phases) {
+    if (phase.state == crd::PhaseState::kDone || phase.state == crd::PhaseState::kSkipped)
+      ++complete;
+    if (phase.state == crd::PhaseState::kRunning && phase.bytes_total > 0) {
+      fraction = std::min(
+          1.0, static_cast<double>(phase.bytes_done) / static_cast<double>(phase.bytes_total));
+    }
+  }
+  crd::Progress progress;
+  progress.percent = count == 0 ? 0 : static_cast<int>((complete + fraction) * 100 / count);
+  progress.summary = fmt::format("{}/{} {}%", complete, count, progress.percent);
+  if (in_.facts != nullptr) {
+    for (const auto& [name, task] : in_.facts->tasks) {
+      if (task.state != TaskView::State::kRunning || task.done == 0 || task.total <= task.done)
+        continue;
+      const auto elapsed =
+          std::chrono::duration_cast<std::chrono::seconds>(in_.steady_now - task.started).count();
+      progress.eta_seconds = static_cast<int64_t>(static_cast<double>(elapsed) *
+                                                  static_cast<double>(task.total - task.done) /
+                                                  static_cast<double>(task.done));
+    }
+  }
+  status_.progress = progress;
+}
+
+void View::FollowUps() {
+  status_.follow_ups.clear();
+  if (in_.record == nullptr || in_.preflight != nullptr) return;
+  if (in_.record->open()) {
+    const auto level = DowntimeLevelOf(in_.resource.spec, *in_.record, in_.now);
+    if (level != DowntimeLevel::kWell)
+      status_.follow_ups.push_back(DowntimeText(in_.resource.spec, level));
+    return;
+  }
+  for (auto& left : FollowUpsOf(*in_.record)) status_.follow_ups.push_back(std::move(left.text));
+}
+
+// Only of what is wanted and not begun; afterwards the phases tell more.
+void View::PlanOf() {
+  status_.plan.reset();
+  if (in_.plan != nullptr) status_.plan = in_.plan->ToStatus();
+}
+
+// What this pass has looked at; a person sees that a token was taken.
+void View::Tokens() {
+  const auto take = [&](const char* name, std::string& into) {
+    const auto found = in_.resource.meta.annotations.find(name);
+    if (found != in_.resource.meta.annotations.end()) into = found->second;
+  };
+  take(crd::kRequestedAt, status_.last_handled.requested_at);
+  take(crd::kResetAt, status_.last_handled.reset_at);
+  take(crd::kTakeOver, status_.last_handled.take_over);
+  take(crd::kAbandon, status_.last_handled.abandon);
+  // Named plans and differences are handled only once they let something go on.
+  const bool open = in_.record != nullptr && in_.record->open();
+  if (open) take(crd::kApprove, status_.last_handled.approve);
+  if (open && in_.decision.kind != Kind::kStall) take(crd::kAccept, status_.last_handled.accept);
+}
+
+void View::Summary() {
+  crd::Verdict verdict;
+  verdict.reason = in_.decision.reason;
+  verdict.message = in_.decision.message;
+  switch (in_.decision.kind) {
+    case Kind::kIdle:
+    case Kind::kClose: verdict.standing = crd::Standing::kCurrent; break;
+    case Kind::kHold: verdict.standing = crd::Standing::kHeld; break;
+    case Kind::kStall: verdict.standing = crd::Standing::kFailed; break;
+    case Kind::kUnknown: verdict.standing = crd::Standing::kUnknown; break;
+    case Kind::kOpen:
+    case Kind::kOpenUndo:
+    case Kind::kRun:
+    case Kind::kWait:
+    case Kind::kTurn:
+    case Kind::kRestoreHa: verdict.standing = crd::Standing::kInProgress; break;
+  }
+  const bool working = in_.record != nullptr && in_.record->open();
+  if (verdict.standing == crd::Standing::kInProgress && working) {
+    const std::string doing(InfoOf(in_.decision.step).condition.type);
+    const bool back = in_.record->direction == Direction::kRollback;
+    if (back && verdict.reason == crd::reason::kProgressing) {
+      verdict.reason = crd::reason::kRollingBack;
+    }
+    verdict.message = fmt::format("{}from {} to {}, at {}{}{}", back ? "going back " : "",
+                                  back ? in_.record->to : in_.record->from,
+                                  back ? in_.record->from : in_.record->to, doing,
+                                  verdict.message.empty() ? "" : ": ", verdict.message);
+  }
+  status_.phase = verdict.standing == crd::Standing::kCurrent  ? "Idle"
+                  : verdict.standing == crd::Standing::kFailed ? "Stalled"
+                  : verdict.standing == crd::Standing::kHeld   ? "Held"
+                  : working ? std::string(InfoOf(in_.decision.step).condition.type)
+                            : "Preflight";
+  status_.message = verdict.message;
+  status_.observed_generation = in_.resource.meta.generation;
+  crd::Summarize(status_.conditions, verdict, stamp_);
+}
+
+crd::Status View::Build() {
+  ShowSteps(status_, in_, stamp_);
+  Operation();
+  Backups();
+  Nodes();
+  History();
+  Pruned();
+  Progress();
+  FollowUps();
+  PlanOf();
+  Tokens();
+  Summary();
+  return std::move(status_);
+}
+
+}  // namespace
+
+DowntimeLevel DowntimeLevelOf(const crd::Spec& spec, const OperationRecord& record,
+                              base::WallTime now) {
+  const auto begin = record.t1 ? record.t1 : record.t3;
+  if (!record.open() || !begin || record.t2) return DowntimeLevel::kWell;
+  const auto down = now - *begin;
+  const auto budget = spec.strategy.downtime_budget;
+  if (down > budget) return DowntimeLevel::kOver;
+  return 4 * down > 3 * budget ? DowntimeLevel::kNear : DowntimeLevel::kWell;
+}
+
+std::string DowntimeText(const crd::Spec& spec, DowntimeLevel level) {
+  if (level == DowntimeLevel::kWell) return {};
+  return fmt::format(
+      "OMS has been down for more than {}{} (spec.strategy.downtimeBudget). Tasks that are paused "
+      "for more than 12h cannot be recovered: revert spec.version to go back, or bring the upgrade "
+      "to its end.",
+      level == DowntimeLevel::kNear ? "three quarters of " : "",
+      base::FormatDuration(spec.strategy.downtime_budget));
+}
+
+std::vector<FollowUp> FollowUpsOf(const OperationRecord& record) {
+  if (record.open() || record.outcome == OperationOutcome::kAbandoned ||
+      !record.Passed(PointKind::kStopping)) {
+    return {};
+  }
+  std::vector<FollowUp> left;
+  if (!record.ha_was_on) {
+    left.push_back({true,
+                    "HA was off before and is off now: Store and Incr-Sync components that stopped "
+                    "will not start by themselves; start them, or switch HA on."});
+  }
+  left.push_back({false,
+                  "Resume the Full-Import components of your tasks by hand; OMS does not start "
+                  "them again by itself."});
+  left.push_back({false, "Clear the browser cache before you log in to the OMS console."});
+  return left;
+}
+
+crd::Status BuildStatus(crd::Status status, const ViewInput& in) {
+  return View(std::move(status), in).Build();
+}
+
+bool SameButForProgress(const crd::Status& a, const crd::Status& b) {
+  const auto bare = [](crd::Status status) {
+    status.progress.reset();
+    for (auto& phase : status.phases) phase.bytes_done = phase.bytes_total = 0;
+    return status;
+  };
+  return bare(a) == bare(b);
+}
+
+}  // namespace oms::upgrade

@@ -1,0 +1,1315 @@
+#include "tests/fakes/fake_world.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "controller/base/sha256.h"
+#include "reconcilers/labels.h"
+#include "reconcilers/once_script.h"
+
+namespace oms::fakes {
+namespace {
+
+using base::Code;
+using base::Context;
+using base::MakeError;
+using base::Result;
+using base::Status;
+using nlohmann::json;
+using namespace upgrade;  // NOLINT(google-build-using-namespace): fakes of all its ports.
+
+const kube::ResourceType kUpgrades{crd::kGroup, crd::kVersionName, crd::kPlural};
+const kube::ObjectKey kKey{"ns", "oms"};
+constexpr char kNever[] = "0001-01-01T00:00:00Z";
+
+bool IsOms(const upgrade::ContainerInfo& info) {
+  return info.image_id == "sha256:oms430" || (info.image_id == "sha256:oms431" && info.privileged);
+}
+bool IsNew(const upgrade::ContainerInfo& info) { return info.image_id == "sha256:oms431"; }
+
+// ".../<operation>/<script>/<attempt>"
+std::string ScriptName(const std::string& marker) {
+  return std::filesystem::path(marker).parent_path().filename().string();
+}
+
+base::Error NoContainer(const std::string& id) {
+  return MakeError(Code::kNotFound, "NoSuchContainer", "no such container: " + id);
+}
+
+json OldBody(const std::string& image) {
+  return {{"Image", image},
+          {"Tty", true},
+          {"OpenStdin", true},
+          {"Env", {"OMS_HOST_IP=10.0.0.1", "HTTP_PROXY=http://proxy"}},
+          {"Labels", {{"team", "data"}}},
+          {"HostConfig",
+           {{"Binds",
+             {"/data/conf/config.yaml:/home/admin/conf/config.yaml", "/data/logs:/home/admin/logs",
+              "/data/store:/home/ds/store", "/data/run:/home/ds/run"}},
+            {"NetworkMode", "host"},
+            {"Privileged", true},
+            {"PidsLimit", -1},
+            {"RestartPolicy", {{"Name", "always"}, {"MaximumRetryCount", 0}}},
+            {"Ulimits", {{{"Name", "nproc"}, {"Soft", 65535}, {"Hard", 65535}}}}}}};
+}
+
+ImageInfo Image(const std::string& id, const std::string& tag) {
+  ImageInfo image;
+  image.id = id;
+  image.tags = {tag};
+  image.size = 1000;
+  image.inspect =
+      json{{"Id", id}, {"Config", {{"Env", {"PATH=/bin"}}, {"Labels", json::object()}}}}.dump();
+  return image;
+}
+
+}  // namespace
+
+// ------------------------------------------------------------------------------------------- world
+
+World::World(const std::string& from) {
+  base::InitLogging(base::LogFormat::kText, base::LogLevel::kError);
+  images["oms:" + from] = Image("sha256:oms430", "oms:" + from);
+  image_files["sha256:oms430"] = {"/root/docker_init.sh"};
+  image_files["sha256:oms431"] = {"/root/docker_init.sh", "/root/docker_upgrade.sh",
+                                  "/root/correction-1.0-SNAPSHOT-jar-with-dependencies.jar",
+                                  "/opt/alibaba/java/bin/java"};
+  archives[kArchive] = "oms:4.3.1";
+  files[kArchive] = "the archive of 4.3.1";
+  host_files["/data/conf/config.yaml"] = {kOldConfig, 1000, 1001, 0640, true};
+  databases = {{"oms_rm", "rm of " + from}, {"oms_cm", "cm of " + from}, {"oms_cm_hb", "beats"}};
+  sequence.base = {true, 100'000, 100'000, 100'001};
+  std::string name = "oms_" + from;
+  std::erase(name, '.');
+  const std::string old = *CreateLocked(name, OldBody("oms:" + from));
+  (void)StartLocked(containers.at(old));
+  api.Put(kUpgrades, {{"apiVersion", crd::kApiVersion},
+                      {"kind", crd::kKind},
+                      {"metadata", {{"namespace", kKey.ns}, {"name", kKey.name}}},
+                      {"spec",
+                       {{"version", "4.3.1"},
+                        {"image", {{"reference", "oms:4.3.1"}, {"archive", kArchive}}},
+                        {"nodes",
+                         {{{"name", "oms-1"},
+                           {"engine", {{"endpoint", "unix:///var/run/docker.sock"}}},
+                           {"container", {{"name", name}}}}}}}}});
+  oms_writes = writes = 0;
+  log.clear();
+}
+
+std::string World::NewId() { return fmt::format("{:064x}", next_id_++); }
+
+World::Container* World::Find(const std::string& name_or_id) {
+  for (auto& [id, container] : containers) {
+    if (id == name_or_id || container.info.name == name_or_id) return &container;
+  }
+  return nullptr;
+}
+
+bool World::OmsRuns() const {
+  return std::any_of(containers.begin(), containers.end(), [](const auto& item) {
+    return item.second.info.running && IsOms(item.second.info);
+  });
+}
+
+bool World::AwaitStop(const Life& life, const std::atomic<bool>& end) {
+  std::unique_lock lock(mutex_);
+  while (!life.stands_ && !end) changed_.wait_for(lock, std::chrono::milliseconds(2));
+  return life.stands_;
+}
+
+void World::Release() {
+  std::unique_lock lock(mutex_);
+  load_held = dump_held = script_held = restore_held = false;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return held_ == 0; });
+}
+
+bool World::AwaitHeld(int count) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return held_ >= count; });
+}
+
+bool World::Held() const {
+  std::lock_guard lock(mutex_);
+  return held_ > 0;
+}
+
+Result<std::string> World::CreateLocked(const std::string& name, const json& body) {
+  if (Find(name) != nullptr)
+    return MakeError(Code::kAlreadyExists, "NameTaken", "the name " + name + " is taken");
+  const std::string image = body.at("Image");
+  const ImageInfo* found = nullptr;
+  for (const auto& [reference, info] : images) {
+    if (reference == image || info.id == image) found = &info;
+  }
+  if (found == nullptr) return MakeError(Code::kNotFound, "NoSuchImage", "no such image: " + image);
+  Container container;
+  container.body = body;
+  ContainerInfo& info = container.info;
+  info.id = NewId();
+  info.name = name;
+  info.image = image;
+  info.image_id = found->id;
+  info.status = "created";
+  info.created = base::FormatMicroTime(clock.Wall());
+  info.started_at = info.finished_at = kNever;
+  const json host = body.value("HostConfig", json::object());
+  info.restart_policy = host.value("/RestartPolicy/Name"_json_pointer, std::string("no"));
+  info.restart_max_retries = host.value("/RestartPolicy/MaximumRetryCount"_json_pointer, 0);
+  info.auto_remove = host.value("AutoRemove", false);
+  info.privileged = host.value("Privileged", false);
+  info.network_mode = host.value("NetworkMode", "default");
+  info.pids_limit = host.value("PidsLimit", 0);
+  for (const auto& limit : host.value("Ulimits", json::array())) {
+    info.nproc_soft = limit.at("Soft");
+    info.nproc_hard = limit.at("Hard");
+  }
+  for (const auto& bind : host.value("Binds", json::array())) {
+    const std::string text = bind;
+    const size_t colon = text.find(':');
+    info.mounts.push_back({"bind", text.substr(0, colon), text.substr(colon + 1), true});
+  }
+  for (const auto& mount : host.value("Mounts", json::array())) {
+    info.mounts.push_back(
+        {"bind", mount.at("Source"), mount.at("Target"), !mount.value("ReadOnly", false)});
+  }
+  info.env = body.value("Env", std::vector<std::string>());
+  info.labels = body.value("Labels", std::map<std::string, std::string>());
+  json config = body;
+  config.erase("HostConfig");
+  info.inspect = json{{"Id", info.id},    {"Name", "/" + name}, {"Image", info.image_id},
+                      {"Config", config}, {"HostConfig", host}, {"Mounts", json::array()}}
+                     .dump();
+  const std::string id = info.id;
+  containers[id] = std::move(container);
+  return id;
+}
+
+void World::MountCertificate(std::chrono::hours valid) {
+  const auto until =
+      std::chrono::duration_cast<std::chrono::seconds>((clock.Wall() + valid).time_since_epoch());
+  const std::string certificate = "of k3y-word until " + std::to_string(until.count());
+  host_files["/data/https_crt"] = {certificate, 0, 0, 0644, true};
+  host_files["/data/https_key"] = {"k3y-word", 0, 0, 0600, true};
+  ContainerInfo& old = Find("oms_430")->info;
+  json doc = json::parse(old.inspect);
+  for (const char* suffix : {"crt", "key"}) {
+    const std::string source = std::string("/data/https_") + suffix;
+    const std::string destination = std::string("/etc/pki/nginx/oms_server.") + suffix;
+    old.mounts.push_back({"bind", source, destination, true});
+    doc["HostConfig"]["Binds"].push_back(source + ":" + destination);
+  }
+  old.inspect = doc.dump();
+  speaks = HttpsTrust{certificate, ""};
+}
+
+Status World::StartLocked(Container& container) {
+  ContainerInfo& info = container.info;
+  if (info.running) return base::Ok();
+  if (IsOms(info) && OmsRuns()) both_ran = true;
+  info.running = true;
+  info.status = "running";
+  info.started_at = base::FormatMicroTime(clock.Wall());
+  if (IsOms(info)) last_beat = clock.Wall();
+  if (container.files.contains("/oms-upgrade-content")) {
+    // The helper that writes a host's file: its script's name is argv 0, then name, owner, mode.
+    const json& argv = container.body.at("Cmd");
+    FileContent file = container.files.at("/oms-upgrade-content");
+    const std::string owner = argv.at(3);
+    file.uid = std::stoll(owner.substr(0, owner.find(':')));
+    file.gid = std::stoll(owner.substr(owner.find(':') + 1));
+    file.mode = static_cast<uint32_t>(std::stoul(argv.at(4).get<std::string>(), nullptr, 8));
+    host_files[info.mounts.at(0).source + "/" + argv.at(2).get<std::string>()] = file;
+    StopLocked(container, 0);
+  } else if (IsNew(info) && new_dies_at_start) {
+    StopLocked(container, 1);
+  }
+  return base::Ok();
+}
+
+void World::StopLocked(Container& container, int exit_code) {
+  ContainerInfo& info = container.info;
+  if (!info.running) return;
+  if (IsOms(info)) last_beat = clock.Wall();
+  info.running = false;
+  info.status = "exited";
+  info.exit_code = exit_code;
+  info.finished_at = base::FormatMicroTime(clock.Wall());
+  for (auto& script : scripts) {
+    if (script.container == info.id) script.running = false;
+  }
+}
+
+std::string World::HostPath(const Container& container, const std::string& path) const {
+  for (const auto& mount : container.info.mounts) {
+    if (path == mount.destination) return mount.source;
+    if (path.starts_with(mount.destination + "/"))
+      return mount.source + path.substr(mount.destination.size());
+  }
+  return {};
+}
+
+FileContent* World::FileLocked(Container& container, const std::string& path) {
+  const std::string host = HostPath(container, path);
+  auto& where = host.empty() ? container.files : host_files;
+  const auto found = where.find(host.empty() ? path : host);
+  if (found != where.end()) return &found->second;
+  if (!host.empty() || !image_files[container.info.image_id].contains(path)) return nullptr;
+  return &(container.files[path] = FileContent{"#!/bin/sh\n", 0, 0, 0755, true});
+}
+
+void World::FinishScriptLocked(Script& script) {
+  script.running = false;
+  Container& container = containers.at(script.container);
+  const std::string folder = HostPath(container, script.marker);
+  const std::string name = ScriptName(script.marker);
+  int code = exit_code_of.contains(name) ? exit_code_of.at(name) : script_exit_code;
+  if (code == 0 && !ActLocked(name)) code = 1;
+  host_files[folder + "/output.log"] = {"schemas changed\n", 0, 0, 0644, true};
+  host_files[folder + "/exit_code"] = {std::to_string(code) + "\n", 0, 0, 0644, true};
+}
+
+// What the script does to the databases. False: it refuses, as they are not what it expects.
+bool World::ActLocked(const std::string& script) {
+  std::string &rm = databases["oms_rm"], &cm = databases["oms_cm"];
+  const bool legacy_schema = rm.starts_with("rm of 3.");
+  if (script == "correction-jar") {
+    if (!legacy_schema) return false;
+    rm = "rm corrected";
+    return true;
+  }
+  if (script == "add-resource") {
+    if (rm != "rm corrected") return false;
+    cm = "cm with groups";
+    return true;
+  }
+  if (legacy_schema || (rm == "rm corrected" && cm != "cm with groups")) return false;
+  rm = "rm of 4.3.1";
+  cm = "cm of 4.3.1";
+  return true;
+}
+
+std::string World::ContentLocked(const std::string& database) const {
+  json content = {{"rows", databases.at(database)}};
+  if (database == "oms_rm") content["ha"] = ha ? json(*ha) : json();
+  if (database == "oms_cm_hb") {
+    content["maxID"] = sequence.base.max_id;
+    content["beat"] = base::FormatMicroTime(last_beat);
+  }
+  return content.dump();
+}
+
+void World::FillLocked(const std::string& database, const std::string& text) {
+  const json content = json::parse(text);
+  databases[database] = content.at("rows");
+  if (content.contains("ha")) {
+    ha = content.at("ha").is_null() ? std::nullopt
+                                    : std::optional(content.at("ha").get<std::string>());
+  }
+  if (content.contains("maxID")) {
+    sequence = {};
+    sequence.base = {true, 1, content.at("maxID"), content.at("maxID").get<uint64_t>() + 1};
+    last_beat = *base::ParseTime(content.at("beat").get<std::string>());
+  }
+}
+
+bool World::WaitLocked(std::unique_lock<std::mutex>& lock, const Context& ctx, const Life& life,
+                       const std::function<bool()>& done) {
+  ++held_;
+  changed_.notify_all();
+  changed_.wait(lock, ctx.stop(), [&] { return life.dead_ || done(); });
+  --held_;
+  changed_.notify_all();
+  return !life.dead_ && done();
+}
+
+Status World::RegisterLocked(uint64_t epoch, const DbConnection& connection) {
+  if (!row || row->epoch != epoch) return MakeError(Code::kFenced, "the row is another's");
+  row->connections.push_back(connection);
+  return base::Ok();
+}
+
+void World::StartByHand(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  (void)StartLocked(*Find(name));
+}
+
+void World::EndContainer(const std::string& name, int exit_code) {
+  std::lock_guard lock(mutex_);
+  StopLocked(*Find(name), exit_code);
+}
+
+crd::OmsUpgrade World::Resource() const {
+  const auto found = api.Find(kUpgrades, kKey);
+  if (!found) return {};
+  return *crd::FromJson(*found);
+}
+
+void World::EraseStatus() {
+  auto object = *api.Find(kUpgrades, kKey);
+  object.erase("status");
+  api.Put(kUpgrades, object);
+}
+
+void World::EditSpec(const std::function<void(json&)>& edit) {
+  auto object = *api.Find(kUpgrades, kKey);
+  edit(object["spec"]);
+  api.Put(kUpgrades, object);
+}
+
+void World::Annotate(const std::string& key, const std::string& value) {
+  auto object = *api.Find(kUpgrades, kKey);
+  object["metadata"]["annotations"][key] = value;
+  api.Put(kUpgrades, object);
+}
+
+void World::Delete() {
+  base::SystemClock system;
+  (void)api.Delete(Context(system, {}), kUpgrades, kKey);
+}
+
+std::optional<OperationRecord> World::Record() const {
+  std::lock_guard lock(mutex_);
+  if (!row || !records.contains(row->folder)) return std::nullopt;
+  std::vector<std::string> texts;
+  for (const auto& [n, text] : records.at(row->folder)) texts.push_back(text);
+  auto record = FoldRecords(texts);
+  if (!record.ok()) return std::nullopt;
+  return *std::move(record);
+}
+
+// ------------------------------------------------------------------------------------------- ports
+
+namespace {
+
+// The part of each port that every call goes through.
+class Door {
+ public:
+  Door(World& world, Life& life) : world_(world), life_(life) {}
+
+ protected:
+  Status Write(const std::string& name, bool touches_oms, const std::function<Status()>& act) {
+    return world_.Write<base::Unit>(life_, name, touches_oms, act);
+  }
+  World& world_;
+  Life& life_;
+};
+
+class Engine final : public ContainerEngine, private Door {
+ public:
+  using Door::Door;
+
+  Result<EngineInfo> Info(const Context&) override {
+    return Seen<EngineInfo>([&]() -> Result<EngineInfo> {
+      return EngineInfo{"engine-1", "20.10", "1.41"};
+    });
+  }
+  Result<ContainerInfo> Inspect(const Context&, const std::string& id) override {
+    return Seen<ContainerInfo>([&]() -> Result<ContainerInfo> {
+      auto* found = world_.Find(id);
+      if (found == nullptr) return NoContainer(id);
+      return found->info;
+    });
+  }
+  Result<std::vector<ContainerInfo>> ListByLabel(const Context&, const std::string& label,
+                                                 const std::string& value) override {
+    using List = std::vector<ContainerInfo>;
+    return Seen<List>([&]() -> Result<List> {
+      List list;
+      for (const auto& [id, container] : world_.containers) {
+        const auto at = container.info.labels.find(label);
+        if (at != container.info.labels.end() && at->second == value)
+          list.push_back(container.info);
+      }
+      return list;
+    });
+  }
+  Result<ImageInfo> InspectImage(const Context&, const std::string& reference) override {
+    return Seen<ImageInfo>([&]() -> Result<ImageInfo> {
+      for (const auto& [name, image] : world_.images) {
+        if (name == reference || image.id == reference) return image;
+      }
+      return MakeError(Code::kNotFound, "NoSuchImage", "no such image: " + reference);
+    });
+  }
+  Status LoadImage(const Context& ctx, const std::filesystem::path& archive,
+                   ByteProgress&) override {
+    if (std::unique_lock lock(world_.mutex()); world_.load_held) {
+      if (!world_.WaitLocked(lock, ctx, life_, [&] { return !world_.load_held; }))
+        return MakeError(Code::kCancelled, "stopping");
+    }
+    return Write("LoadImage", false, [&]() -> Status {
+      const auto held = world_.archives.find(archive.string());
+      if (held == world_.archives.end())
+        return MakeError(Code::kNotFound, "NoSuchFile", "no archive " + archive.string());
+      world_.images[held->second] = Image(
+          held->second.starts_with("oms:4.3.1") ? "sha256:oms431" : "sha256:else", held->second);
+      return base::Ok();
+    });
+  }
+  Status PullImage(const Context&, const std::string& reference) override {
+    return Write("PullImage", false, [&]() -> Status {
+      return MakeError(Code::kNotFound, "NoSuchImage", "no registry has " + reference);
+    });
+  }
+  Status SaveImage(const Context&, const std::string& reference,
+                   const std::filesystem::path& archive, ByteProgress&) override {
+    return Write("SaveImage", false, [&]() -> Status {
+      world_.files[archive.string()] = "image " + reference;
+      return base::Ok();
+    });
+  }
+  Result<std::string> Create(const Context&, const std::string& name,
+                             const std::string& body) override {
+    return world_.Write<std::string>(life_, "Create " + name, name.starts_with("oms_"),
+                                     [&] { return world_.CreateLocked(name, json::parse(body)); });
+  }
+  Status Start(const Context&, const std::string& id) override {
+    return OnContainer("Start", id, [&](World::Container& c) { return world_.StartLocked(c); });
+  }
+  Status Stop(const Context&, const std::string& id, base::Duration) override {
+    return OnContainer("Stop", id, [&](World::Container& c) -> Status {
+      world_.StopLocked(c, 137);
+      return base::Ok();
+    });
+  }
+  Status Remove(const Context&, const std::string& id, bool) override {
+    return OnContainer("Remove", id, [&](World::Container& c) -> Status {
+      world_.containers.erase(std::string(c.info.id));
+      return base::Ok();
+    });
+  }
+  Status SetRestartPolicy(const Context&, const std::string& id, const std::string& policy,
+                          int retries) override {
+    return OnContainer("SetRestartPolicy " + policy, id, [&](World::Container& c) -> Status {
+      c.info.restart_policy = policy;
+      c.info.restart_max_retries = retries;
+      return base::Ok();
+    });
+  }
+  Result<int> Wait(const Context&, const std::string& id) override {
+    return Seen<int>([&]() -> Result<int> {
+      auto* found = world_.Find(id);
+      if (found == nullptr) return NoContainer(id);
+      return found->info.exit_code;
+    });
+  }
+  Result<std::string> Logs(const Context&, const std::string&, int) override {
+    return Seen<std::string>([&]() -> Result<std::string> { return std::string("log"); });
+  }
+  Result<std::vector<ProcessInfo>> Processes(const Context&, const std::string& id) override {
+    using List = std::vector<ProcessInfo>;
+    return Seen<List>([&]() -> Result<List> {
+      auto* found = world_.Find(id);
+      if (found == nullptr) return NoContainer(id);
+      if (!found->info.running) return MakeError(Code::kConflict, "NotRunning", "not running");
+      List list = {{"1", "supervisord"}};
+      for (auto& script : world_.scripts) {
+        if (script.container != found->info.id || !script.running) continue;
+        list.push_back(
+            {"17", "/bin/sh -c text oms-upgrade-script " + script.marker + " /root sh x"});
+        if (!world_.script_held && --script.looks_left <= 0) world_.FinishScriptLocked(script);
+      }
+      return list;
+    });
+  }
+  Result<FileContent> ReadFile(const Context&, const std::string& id,
+                               const std::string& path) override {
+    return Seen<FileContent>([&]() -> Result<FileContent> {
+      auto* found = world_.Find(id);
+      if (found == nullptr) return NoContainer(id);
+      const FileContent* file = world_.FileLocked(*found, path);
+      if (file == nullptr) return MakeError(Code::kNotFound, "NoSuchFile", "no such file: " + path);
+      return *file;
+    });
+  }
+  Status WriteFile(const Context&, const std::string& id, const std::string& path,
+                   const FileContent& file) override {
+    return OnContainer("WriteFile", id, [&](World::Container& c) -> Status {
+      c.files[path] = file;
+      return base::Ok();
+    });
+  }
+  Result<ExecResult> Exec(const Context& ctx, const std::string& id,
+                          const std::vector<std::string>& argv, const std::string&) override {
+    if (argv == std::vector<std::string>{"supervisorctl", "status"}) {
+      return Seen<ExecResult>([&]() -> Result<ExecResult> {
+        OMS_TRY(Runs(id));
+        if (world_.supervisor_silent)
+          return ExecResult{4, "unix:///tmp/supervisor.sock no such file\n"};
+        const bool old = !IsNew(world_.Find(id)->info);
+        return ExecResult{0, "nginx   RUNNING   pid 7, uptime 0:00:10\noms_console   " +
+                                 (old ? "RUNNING" : world_.console) + "   pid 8\n"};
+      });
+    }
+    if (argv.at(0) == "supervisorctl") {
+      return world_.Write<ExecResult>(
+          life_, "Console " + argv.at(1), true, [&]() -> Result<ExecResult> {
+            OMS_TRY(Runs(id));
+            const std::string wanted = argv.at(1) == "stop" ? "STOPPED" : "RUNNING";
+            if (world_.console == wanted)
+              return ExecResult{1, "oms_console: ERROR (not running, or already started)\n"};
+            world_.console = wanted;
+            return ExecResult{0, ""};
+          });
+    }
+    const std::string &what = argv.at(3), marker = argv.at(4);
+    if (what == "oms-upgrade-claim") {
+      return world_.Write<ExecResult>(life_, "Claim", true, [&]() -> Result<ExecResult> {
+        OMS_TRY(Runs(id));
+        auto [at, won] = world_.host_files.try_emplace(world_.HostPath(*world_.Find(id), marker),
+                                                       FileContent{"", 0, 0, 0644, true});
+        return ExecResult{won || at->second.regular ? 0 : kMarkerTaken, ""};
+      });
+    }
+    size_t mine = 0;
+    OMS_ASSIGN(const ExecResult begun,
+               world_.Write<ExecResult>(life_, "RunScript", true, [&]() -> Result<ExecResult> {
+                 OMS_TRY(Runs(id));
+                 const bool won = world_.host_files
+                                      .try_emplace(world_.HostPath(*world_.Find(id), marker),
+                                                   FileContent{"", 0, 0, 0755, false})
+                                      .second;
+                 if (!won) return ExecResult{kMarkerTaken, ""};
+                 const std::string name = ScriptName(marker);
+                 if (name == "correction-jar") {
+                   ++world_.jar_runs;
+                   if (world_.console == "RUNNING") world_.jar_beside_console = true;
+                 } else if (name == "add-resource") {
+                   ++world_.resource_runs;
+                 } else {
+                   ++world_.script_runs;
+                 }
+                 const bool vanishes = world_.script_vanishes || world_.vanishes == name;
+                 mine = world_.scripts.size();
+                 world_.scripts.push_back({world_.Find(id)->info.id, marker, !vanishes, 2});
+                 return ExecResult{0, ""};
+               }));
+    if (begun.exit_code != 0) return begun;
+    std::unique_lock lock(world_.mutex());
+    if (world_.script_held) {
+      world_.WaitLocked(lock, ctx, life_,
+                        [&] { return !world_.script_held || !world_.scripts[mine].running; });
+      if (world_.script_held && world_.scripts[mine].running) {
+        return MakeError(Code::kCancelled, "the exec's caller has gone");
+      }
+    }
+    if (world_.scripts[mine].running) world_.FinishScriptLocked(world_.scripts[mine]);
+    return ExecResult{0, ""};
+  }
+
+ private:
+  template <typename T>
+  Result<T> Seen(const std::function<Result<T>()>& look) {
+    return world_.Look<T>(life_, [&]() -> Result<T> {
+      OMS_TRY(Reached());
+      return look();
+    });
+  }
+  Status Reached() const {
+    if (world_.engine_down)
+      return MakeError(Code::kTransient, "EngineUnreachable", "the engine does not answer");
+    return base::Ok();
+  }
+  Status Runs(const std::string& id) const {
+    auto* found = world_.Find(id);
+    if (found == nullptr) return NoContainer(id);
+    if (!found->info.running)
+      return MakeError(Code::kConflict, "NotRunning", "the container does not run");
+    return base::Ok();
+  }
+  Status OnContainer(const std::string& verb, const std::string& id,
+                     const std::function<Status(World::Container&)>& act) {
+    bool oms = false;
+    std::string name = id;
+    {
+      std::lock_guard lock(world_.mutex());
+      if (auto* found = world_.Find(id); found != nullptr) {
+        oms = IsOms(found->info);
+        name = found->info.name;
+      }
+    }
+    return Write(verb + " " + name, oms, [&]() -> Status {
+      OMS_TRY(Reached());
+      auto* found = world_.Find(id);
+      if (found == nullptr) return NoContainer(id);
+      return act(*found);
+    });
+  }
+};
+
+class Engines final : public EngineProvider {
+ public:
+  Engines(World& world, Life& life) : engine_(std::make_shared<Engine>(world, life)) {}
+  Result<std::shared_ptr<ContainerEngine>> Open(const EngineAddress&) override {
+    return std::shared_ptr<ContainerEngine>(engine_);
+  }
+
+ private:
+  std::shared_ptr<Engine> engine_;
+};
+
+class Db final : public MetaDb, private Door {
+ public:
+  Db(World& world, Life& life, DbServerAddress address)
+      : Door(world, life), address_(std::move(address)) {}
+
+  const DbServerAddress& address() const override { return address_; }
+
+  Result<DbServerInfo> Server(const Context&) override {
+    return Seen<DbServerInfo>([&]() -> Result<DbServerInfo> {
+      return DbServerInfo{"8.0", true, world_.server_identity};
+    });
+  }
+  Result<DbInfo> Database(const Context&, const std::string& name) override {
+    return Seen<DbInfo>([&]() -> Result<DbInfo> {
+      if (!world_.databases.contains(name))
+        return MakeError(Code::kNotFound, "no database " + name);
+      return DbInfo{name, "utf8mb4", "utf8mb4_general_ci", 1 << 20};
+    });
+  }
+  Result<std::optional<std::string>> ReadHaConfig(const Context&, const std::string&) override {
+    using Row = std::optional<std::string>;
+    return Seen<Row>([&]() -> Result<Row> {
+      if (!world_.databases.contains("oms_rm")) return MakeError(Code::kNotFound, "no such table");
+      return world_.ha;
+    });
+  }
+  Result<std::vector<HostRow>> Hosts(const Context&, const std::string&) override {
+    using List = std::vector<HostRow>;
+    return Seen<List>([&]() -> Result<List> { return world_.hosts; });
+  }
+  Result<LegacyFindings> LookForLegacy(const Context&, const std::string&, const std::string&,
+                                       const std::string&) override {
+    return Seen<LegacyFindings>([&]() -> Result<LegacyFindings> { return world_.legacy; });
+  }
+  Result<HeartbeatInfo> Heartbeat(const Context&, const std::string&,
+                                  const std::string& ip) override {
+    return Seen<HeartbeatInfo>([&]() -> Result<HeartbeatInfo> {
+      if (ip != "10.0.0.1") return HeartbeatInfo{};
+      if (world_.OmsRuns() && !world_.heart_stands_still) {
+        world_.last_beat = world_.clock.Wall();
+        auto& base = world_.sequence.base;
+        ++base.rows;
+        ++base.max_id;
+        ++base.auto_increment;
+      }
+      const auto age =
+          std::chrono::duration_cast<base::Duration>(world_.clock.Wall() - world_.last_beat);
+      return HeartbeatInfo{true, age.count(), base::FormatMicroTime(world_.last_beat),
+                           world_.sequence.base.max_id};
+    });
+  }
+  Result<SequenceTables> Sequence(const Context&, const std::string&) override {
+    return Seen<SequenceTables>([&]() -> Result<SequenceTables> { return world_.sequence; });
+  }
+  Result<std::vector<DbConnection>> ForeignConnections(const Context&,
+                                                       const std::vector<std::string>&) override {
+    using List = std::vector<DbConnection>;
+    return Seen<List>([&]() -> Result<List> { return world_.foreign; });
+  }
+  Result<DatabaseDigest> Digest(const Context&, const std::string& name) override {
+    return Seen<DatabaseDigest>([&]() -> Result<DatabaseDigest> {
+      if (!world_.databases.contains(name))
+        return MakeError(Code::kNotFound, "no database " + name);
+      const std::string sum = base::Sha256Hex(world_.ContentLocked(name));
+      return DatabaseDigest{
+          name, "utf8mb4", "utf8mb4_general_ci", {{"t", 1, sum, 0}}, {{"table", "t", sum}}};
+    });
+  }
+  Status ProveFence(const Context&) override {
+    return Write("ProveFence", false, [&]() -> Status {
+      if (world_.cannot_fence)
+        return MakeError(Code::kTerminal, "CannotFence",
+                         "the victim lives; connect to an observer");
+      return base::Ok();
+    });
+  }
+  Status ProveRights(const Context&, const std::string&) override {
+    return Write("ProveRights", false, [&]() -> Status {
+      if (world_.no_rights) return MakeError(Code::kDenied, "MetaDBDenied", "CREATE is denied");
+      return base::Ok();
+    });
+  }
+  Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string&,
+                      const std::string& expected, const std::string& desired) override {
+    return Guarded(ctx, fence, "SwapHaConfig", [&]() -> Status {
+      if (world_.before_ha_swap) world_.before_ha_swap();
+      if (world_.ha != expected) return MakeError(Code::kConflict, "ha.config is another by now");
+      world_.ha = desired;
+      return base::Ok();
+    });
+  }
+  Status Compact(const Context& ctx, Fence& fence, const std::string&, CompactionAct act) override {
+    if (act == CompactionAct::kNone) return base::Ok();
+    return Guarded(ctx, fence, "Compact", [&]() -> Status {
+      auto& [base, bak, bak2] = world_.sequence;
+      switch (act) {
+        case CompactionAct::kNone: break;
+        case CompactionAct::kCreateBak: bak = {true, 0, 0, base.auto_increment}; break;
+        case CompactionAct::kFillBak: bak = {true, 1, base.max_id, base.auto_increment}; break;
+        case CompactionAct::kSwap:  // As on OceanBase: two statements; we may die between them.
+          bak2 = base;
+          base = {};
+          break;
+        case CompactionAct::kFinishSwap:
+          base = bak;
+          bak = {};
+          break;
+        case CompactionAct::kDropBak: bak = {}; break;
+        case CompactionAct::kDropBak2: bak2 = {}; break;
+        case CompactionAct::kUndoSwap:
+          base = bak2;
+          bak2 = {};
+          break;
+        case CompactionAct::kRaise:
+          base.rows = std::max<uint64_t>(base.rows, 1);
+          base.max_id = std::max({base.max_id, bak.max_id, bak2.max_id});
+          base.auto_increment =
+              std::max({base.auto_increment, bak.auto_increment, bak2.auto_increment});
+          break;
+      }
+      return base::Ok();
+    });
+  }
+  Status DropDatabase(const Context& ctx, Fence& fence, const std::string& name) override {
+    return Guarded(ctx, fence, "DropDatabase " + name, [&]() -> Status {
+      if (world_.OmsRuns()) world_.dropped_while_running = true;
+      ++world_.drops;
+      world_.databases.erase(name);
+      return base::Ok();
+    });
+  }
+  Status CreateDatabase(const Context& ctx, Fence& fence, const std::string& name,
+                        const std::string&, const std::string&) override {
+    return Guarded(ctx, fence, "CreateDatabase " + name, [&]() -> Status {
+      if (!world_.databases.emplace(name, "").second)
+        return MakeError(Code::kAlreadyExists, "database exists");
+      return base::Ok();
+    });
+  }
+  Status EndConnections(const Context&, const std::vector<DbConnection>& victims) override {
+    return Write("EndConnections", false, [&]() -> Status {
+      for (const auto& victim : victims) {
+        world_.killed.insert(victim.id);
+        std::erase(world_.foreign, victim);
+      }
+      return base::Ok();
+    });
+  }
+  Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context&) override {
+    return std::optional<uint64_t>();
+  }
+  Status SetGlobalQueryTimeout(const Context&, Fence&, uint64_t) override { return base::Ok(); }
+
+ private:
+  template <typename T>
+  Result<T> Seen(const std::function<Result<T>()>& look) {
+    return world_.Look<T>(life_, [&]() -> Result<T> {
+      if (world_.meta_down) return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
+      if (address_.password != base::Secret(world_.password))
+        return MakeError(Code::kDenied, "MetaDBDenied",
+                         "access denied for user 'oms'; correct the password");
+      return look();
+    });
+  }
+  Status Guarded(const Context& ctx, Fence& fence, const std::string& name,
+                 const std::function<Status()>& act) {
+    DbConnection connection;
+    connection.server = "10.0.0.3:2883";
+    {
+      std::lock_guard lock(world_.mutex());
+      connection.id = world_.next_connection_++;
+    }
+    OMS_TRY(fence.Register(ctx, connection));
+    const Status done = Write(name, true, [&]() -> Status {
+      if (world_.killed.contains(connection.id))
+        return MakeError(Code::kTransient, "MetaDBUnreachable", "2006");
+      return act();
+    });
+    fence.Unregister(connection);
+    return done;
+  }
+
+  const DbServerAddress address_;
+};
+
+class Dbs final : public MetaDbProvider {
+ public:
+  Dbs(World& world, Life& life) : world_(world), life_(life) {}
+  std::shared_ptr<MetaDb> Open(const DbServerAddress& address) override {
+    return std::make_shared<Db>(world_, life_, address);
+  }
+
+ private:
+  World& world_;
+  Life& life_;
+};
+
+class RowFence final : public Fence, private Door {
+ public:
+  RowFence(World& world, Life& life, uint64_t epoch) : Door(world, life), epoch_(epoch) {}
+  Status Register(const Context&, const DbConnection& connection) override {
+    return Write("Register", false, [&] { return world_.RegisterLocked(epoch_, connection); });
+  }
+  void Unregister(const DbConnection& connection) override {
+    (void)world_.Look<base::Unit>(life_, [&]() -> Status {
+      if (world_.row && world_.row->epoch == epoch_)
+        std::erase(world_.row->connections, connection);
+      return base::Ok();
+    });
+  }
+
+ private:
+  const uint64_t epoch_;
+};
+
+class Row final : public Ownership, public OwnershipProvider, private Door {
+ public:
+  using Door::Door;
+  std::shared_ptr<Ownership> Open(std::shared_ptr<MetaDb>) override {
+    return std::shared_ptr<Ownership>(this, [](Ownership*) {});
+  }
+  Result<std::optional<OwnershipRow>> Read(const Context&, const std::string&) override {
+    using Answer = std::optional<OwnershipRow>;
+    return world_.Look<Answer>(life_, [&]() -> Result<Answer> { return world_.row; });
+  }
+  Result<OwnershipRow> Claim(const Context&, const std::string&,
+                             const std::optional<OwnershipRow>& seen, const Owner& owner,
+                             const std::string& process, uint64_t first_epoch) override {
+    return world_.Write<OwnershipRow>(life_, "Claim row", false, [&]() -> Result<OwnershipRow> {
+      if (seen.has_value() != world_.row.has_value() || (seen && seen->epoch != world_.row->epoch))
+        return MakeError(Code::kConflict, "somebody was faster");
+      if (!world_.row) {
+        world_.row = OwnershipRow{};
+        world_.row->epoch = first_epoch;
+      } else {
+        ++world_.row->epoch;
+      }
+      world_.row->owner = owner;
+      world_.row->process = process;
+      for (const auto& connection : world_.row->connections) world_.killed.insert(connection.id);
+      world_.row->connections.clear();
+      return *world_.row;
+    });
+  }
+  Status SetOperation(const Context&, const std::string&, uint64_t epoch,
+                      const std::string& operation, const std::string& folder,
+                      const std::string& identity) override {
+    return Write("SetOperation", false, [&]() -> Status {
+      if (!world_.row || world_.row->epoch != epoch)
+        return MakeError(Code::kFenced, "the row is another's");
+      world_.row->operation_id = operation;
+      world_.row->folder = folder;
+      world_.row->folder_identity = identity;
+      return base::Ok();
+    });
+  }
+  Status Release(const Context&, const std::string&, uint64_t epoch) override {
+    return Write("Release", false, [&]() -> Status {
+      if (!world_.row || world_.row->epoch != epoch)
+        return MakeError(Code::kFenced, "the row is another's");
+      world_.row.reset();
+      return base::Ok();
+    });
+  }
+  std::shared_ptr<Fence> FenceFor(const std::string&, uint64_t epoch) override {
+    return std::make_shared<RowFence>(world_, life_, epoch);
+  }
+};
+
+class Store final : public RecordStore, private Door {
+ public:
+  using Door::Door;
+  Result<VolumeInfo> Identify(const std::filesystem::path&) override {
+    if (auto seen = Look({}); !seen.Is(Code::kNotFound)) return seen;
+    OMS_TRY(Write("Identify", false, [&]() -> Status {
+      world_.volume_identity = "volume-1";
+      return base::Ok();
+    }));
+    return Look({});
+  }
+  Result<VolumeInfo> Look(const std::filesystem::path&) override {
+    return world_.Look<VolumeInfo>(life_, [&]() -> Result<VolumeInfo> {
+      if (!world_.volume_identity)
+        return MakeError(Code::kNotFound, "BackupVolume", "no identity file");
+      return VolumeInfo{*world_.volume_identity, world_.free_bytes};
+    });
+  }
+  Result<std::vector<RecordEntry>> Read(const std::filesystem::path& folder) override {
+    using List = std::vector<RecordEntry>;
+    return world_.Look<List>(life_, [&]() -> Result<List> {
+      const auto found = world_.records.find(folder.string());
+      if (found == world_.records.end())
+        return MakeError(Code::kNotFound, "no folder " + folder.string());
+      List list;
+      for (const auto& [n, text] : found->second) list.push_back({n, text});
+      return list;
+    });
+  }
+  Status Append(const std::filesystem::path& folder, int n, const std::string& text) override {
+    return Write(fmt::format("Append {}", n), false, [&]() -> Status {
+      if (!world_.records[folder.string()].emplace(n, text).second)
+        return MakeError(Code::kFenced, "another process owns the operation");
+      return base::Ok();
+    });
+  }
+  Status WriteFile(const std::filesystem::path& file, const std::string& content) override {
+    return Write("WriteFile " + file.filename().string(), false, [&]() -> Status {
+      world_.files[file.string()] = content;
+      return base::Ok();
+    });
+  }
+  Result<std::string> ReadFile(const std::filesystem::path& file) override {
+    return world_.Look<std::string>(life_, [&]() -> Result<std::string> {
+      const auto found = world_.files.find(file.string());
+      if (found == world_.files.end())
+        return MakeError(Code::kNotFound, "no file " + file.string());
+      return found->second;
+    });
+  }
+  Result<std::string> Sha256(const std::filesystem::path& file) override {
+    OMS_ASSIGN(const std::string text, ReadFile(file));
+    return base::Sha256Hex(text);
+  }
+  Result<uint64_t> Size(const std::filesystem::path& file) override {
+    OMS_ASSIGN(const std::string text, ReadFile(file));
+    return uint64_t{text.size()};
+  }
+  Result<std::vector<std::filesystem::path>> List(const std::filesystem::path& directory) override {
+    using List = std::vector<std::filesystem::path>;
+    return world_.Look<List>(life_, [&]() -> Result<List> {
+      List list;
+      for (const auto& [folder, texts] : world_.records) {
+        if (std::filesystem::path(folder).parent_path() == directory) list.push_back(folder);
+      }
+      return list;
+    });
+  }
+  // In two writes, so that a process can die between them.
+  Result<RemovedPayload> RemovePayload(const std::filesystem::path& folder) override {
+    RemovedPayload removed;
+    for (const std::string name : {"dump", "upgraded", "images", "rollback"}) {
+      const std::string whole = (folder / name).string() + "/";
+      const std::string dying = (folder / (".removing-" + name)).string() + "/";
+      const auto below = [&](const std::string& path) {
+        return world_.Look<bool>(life_, [&]() -> Result<bool> {
+          const auto first = world_.files.lower_bound(path);
+          return first != world_.files.end() && first->first.starts_with(path);
+        });
+      };
+      OMS_ASSIGN(const bool is_whole, below(whole));
+      if (is_whole) {
+        OMS_TRY(Write("HidePayload " + name, false, [&]() -> Status {
+          for (auto it = world_.files.lower_bound(whole);
+               it != world_.files.end() && it->first.starts_with(whole);) {
+            world_.files[dying + it->first.substr(whole.size())] = it->second;
+            it = world_.files.erase(it);
+          }
+          return base::Ok();
+        }));
+      }
+      OMS_ASSIGN(const bool is_dying, below(dying));
+      if (!is_dying) continue;
+      OMS_TRY(Write("RemovePayload " + name, false, [&]() -> Status {
+        std::erase_if(world_.files, [&](const auto& file) {
+          if (!file.first.starts_with(dying)) return false;
+          ++removed.files;
+          removed.bytes += file.second.size();
+          return true;
+        });
+        return base::Ok();
+      }));
+    }
+    return removed;
+  }
+};
+
+class Dumper final : public BackupTool, private Door {
+ public:
+  using Door::Door;
+  Result<DumpOutcome> Dump(const Context& ctx, Fence& fence, const DumpRequest& request,
+                           ByteProgress& progress) override {
+    DbConnection connection;
+    {
+      std::lock_guard lock(world_.mutex());
+      connection.id = world_.next_connection_++;
+    }
+    OMS_TRY(fence.Register(ctx, connection));
+    const std::string name = request.folder.string() + "/data.sql";
+    std::string content;
+    OMS_TRY(Write("Dump begins", false, [&]() -> Status {
+      if (world_.killed.contains(connection.id))
+        return MakeError(Code::kTransient, "DumpFailed", "lost connection");
+      if (world_.files.contains(name))
+        return MakeError(Code::kAlreadyExists, "the folder is there");
+      if (world_.OmsRuns()) world_.dumped_while_running = true;
+      content = world_.ContentLocked(request.database);
+      world_.files[name] = content.substr(0, 2);
+      return base::Ok();
+    }));
+    {
+      std::unique_lock lock(world_.mutex());
+      const auto gone = [&] { return world_.killed.contains(connection.id); };
+      if (world_.dump_held &&
+          !world_.WaitLocked(lock, ctx, life_, [&] { return !world_.dump_held || gone(); }))
+        return MakeError(Code::kCancelled, "stopping");
+      if (gone()) return MakeError(Code::kTransient, "DumpFailed", "lost connection to the server");
+      if (world_.dumps_to_fail > 0) {
+        --world_.dumps_to_fail;
+        return MakeError(Code::kTransient, "DumpFailed", "exit code 1");
+      }
+    }
+    OMS_TRY(ctx.Check());
+    OMS_TRY(Write("Dump ends", false, [&]() -> Status {
+      if (world_.killed.contains(connection.id))
+        return MakeError(Code::kTransient, "DumpFailed", "lost connection");
+      world_.files[name] = content;
+      return base::Ok();
+    }));
+    progress.done += content.size();
+    fence.Unregister(connection);
+    return DumpOutcome{"fake 1", {{"data.sql", content.size(), base::Sha256Hex(content)}}};
+  }
+
+  Status Load(const Context& ctx, Fence& fence, const LoadRequest& request,
+              ByteProgress& progress) override {
+    DbConnection connection;
+    {
+      std::lock_guard lock(world_.mutex());
+      connection.id = world_.next_connection_++;
+    }
+    OMS_TRY(fence.Register(ctx, connection));
+    const auto gone = [&] { return world_.killed.contains(connection.id); };
+    const auto failed = [](const char* why) {
+      return MakeError(Code::kTransient, "LoadFailed", why);
+    };
+    std::string content;
+    OMS_TRY(Write("Load begins " + request.database, false, [&]() -> Status {
+      if (gone()) return failed("lost connection");
+      const auto database = world_.databases.find(request.database);
+      if (database == world_.databases.end()) return failed("unknown database");
+      if (!database->second.empty()) return failed("table already exists");
+      content = world_.files.at((request.folder / request.files.at(0).path).string());
+      database->second = "half loaded";
+      return base::Ok();
+    }));
+    {
+      std::unique_lock lock(world_.mutex());
+      if (world_.restore_held &&
+          !world_.WaitLocked(lock, ctx, life_, [&] { return !world_.restore_held || gone(); }))
+        return MakeError(Code::kCancelled, "stopping");
+      if (world_.loads_to_fail > 0) {
+        --world_.loads_to_fail;
+        return failed("exit code 1");
+      }
+    }
+    OMS_TRY(ctx.Check());
+    OMS_TRY(Write("Load ends " + request.database, false, [&]() -> Status {
+      if (gone()) return failed("lost connection");
+      world_.FillLocked(request.database, content);
+      if (world_.loads_to_spoil > 0) {
+        --world_.loads_to_spoil;
+        world_.databases[request.database] += " with another row";
+      }
+      return base::Ok();
+    }));
+    progress.done += content.size();
+    fence.Unregister(connection);
+    return base::Ok();
+  }
+};
+
+class Probe final : public HttpProbe, private Door {
+ public:
+  using Door::Door;
+  Result<HttpAnswer> Get(const Context&, const std::string&, int, const std::string&,
+                         const std::optional<HttpsTrust>& https) override {
+    return world_.Look<HttpAnswer>(life_, [&]() -> Result<HttpAnswer> {
+      if (!world_.OmsRuns()) return MakeError(Code::kTransient, "Refused", "nothing listens");
+      if (https != world_.speaks) {
+        return MakeError(Code::kTransient, "CertificateUntrusted", "asked in another way");
+      }
+      return HttpAnswer{200, R"({"data":{"healthy":true}})"};
+    });
+  }
+  // A certificate of this world is "of <key> until <seconds since 1970>".
+  Result<CertificateInfo> ReadKeyPair(const std::string& certificate,
+                                      const base::Secret& key) const override {
+    const size_t until = certificate.find(" until ");
+    if (until == std::string::npos) {
+      return MakeError(Code::kInvalid, "CertificateUnreadable", "there is no certificate in it");
+    }
+    if (certificate.substr(0, until) != "of " + key.Reveal()) {
+      return MakeError(Code::kInvalid, "KeyOfAnotherCertificate", "the key does not belong to it");
+    }
+    return CertificateInfo{
+        base::WallTime(),
+        base::WallTime(std::chrono::seconds(std::stoll(certificate.substr(until + 7))))};
+  }
+};
+
+class Api final : public kube::ApiClient, private Door {
+ public:
+  using Door::Door;
+  Result<json> Get(const Context& ctx, const kube::ResourceType& type,
+                   const kube::ObjectKey& key) override {
+    return world_.Look<json>(life_, [&] { return world_.api.Get(ctx, type, key); });
+  }
+  Result<kube::ListPage> List(const Context& ctx, const kube::ResourceType& type,
+                              const std::string& ns, const kube::ListOptions& options) override {
+    return world_.Look<kube::ListPage>(life_,
+                                       [&] { return world_.api.List(ctx, type, ns, options); });
+  }
+  Result<json> Create(const Context& ctx, const kube::ResourceType& type, const std::string& ns,
+                      const json& object) override {
+    return world_.Write<json>(life_, "kube create", false,
+                              [&] { return world_.api.Create(ctx, type, ns, object); });
+  }
+  Result<json> Replace(const Context& ctx, const kube::ResourceType& type,
+                       const kube::ObjectKey& key, const json& object,
+                       const std::string& sub) override {
+    return world_.Write<json>(life_, "kube replace", false,
+                              [&] { return world_.api.Replace(ctx, type, key, object, sub); });
+  }
+  Result<json> Patch(const Context& ctx, const kube::ResourceType& type, const kube::ObjectKey& key,
+                     kube::PatchType patch_type, const json& body, const std::string& sub,
+                     const std::string& manager) override {
+    return world_.Write<json>(life_, "kube patch " + sub, false, [&] {
+      return world_.api.Patch(ctx, type, key, patch_type, body, sub, manager);
+    });
+  }
+  Status Delete(const Context& ctx, const kube::ResourceType& type, const kube::ObjectKey& key,
+                const kube::DeleteOptions& options) override {
+    return Write("kube delete", false, [&] { return world_.api.Delete(ctx, type, key, options); });
+  }
+  Status Watch(const Context&, const kube::ResourceType&, const kube::WatchOptions&,
+               const kube::WatchSink&) override {
+    return MakeError(Code::kInternal, "nobody watches here");
+  }
+};
+
+}  // namespace
+
+// ----------------------------------------------------------------------------------------- process
+
+struct Process::Doors {
+  Doors(World& world, Life& life)
+      : engines(world, life),
+        dbs(world, life),
+        row(world, life),
+        store(world, life),
+        dumper(world, life),
+        probe(world, life),
+        api(world, life) {}
+  Engines engines;
+  Dbs dbs;
+  Row row;
+  Store store;
+  Dumper dumper;
+  Probe probe;
+  Api api;
+};
+
+Process::Process(World& world, std::string name, std::string cluster)
+    : world_(world),
+      doors_(std::make_unique<Doors>(world, life)),
+      random_(base::MakeSystemRandom()) {
+  UpgradeReconciler::Options options;
+  options.cluster = std::move(cluster);
+  options.process = std::move(name);
+  options.limits = {{"unix:///var/run/docker.sock"}, {"/var/lib/oms-upgrade"}, {"/images"}};
+  Ports ports{&doors_->api,   &doors_->engines, &doors_->dbs,  &doors_->row,
+              &doors_->store, &doors_->dumper,  &doors_->probe};
+  reconciler_ = std::make_unique<UpgradeReconciler>(
+      std::move(options), ports,
+      [this](const kube::ObjectKey& key) -> std::shared_ptr<const crd::OmsUpgrade> {
+        if (frozen_) return frozen_;
+        const auto found = world_.api.Find(kUpgrades, key);
+        if (!found) return nullptr;
+        return std::make_shared<crd::OmsUpgrade>(*crd::FromJson(*found));
+      },
+      *this, *random_, tasks_,
+      [this](const kube::ObjectKey&) {
+        std::lock_guard lock(mutex_);
+        woken_.notify_all();
+      });
+}
+
+// A process that ends takes its tasks with it; what it began in containers goes on.
+Process::~Process() {
+  world_.Kill(life);
+  tasks_.Stop("");
+}
+
+Result<runtime::Outcome> Process::Pass() {
+  auto outcome = reconciler_->Reconcile(Context(world_.clock, {}), {kKey});
+  after_ = outcome.ok() ? outcome->after : std::nullopt;
+  last_error_ = outcome.ok() ? ""
+                             : fmt::format("{}: {}", base::ToString(outcome.error().code),
+                                           outcome.error().message);
+  return outcome;
+}
+
+bool Process::SomethingRuns() const {
+  for (const auto& [name, view] : tasks_.LookAll("")) {
+    if (view.state == TaskView::State::kRunning) return true;
+  }
+  return false;
+}
+
+void Process::AwaitTasks() {
+  std::unique_lock lock(mutex_);
+  // A held task is not waited for; the deadline only keeps a broken test from hanging.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (SomethingRuns() && !world_.Held() && std::chrono::steady_clock::now() < deadline) {
+    woken_.wait_for(lock, std::chrono::milliseconds(5));
+  }
+}
+
+bool Process::RunUntil(const std::function<bool()>& done, int limit) {
+  for (int i = 0; i < limit; ++i) {
+    (void)Pass();
+    AwaitTasks();
+    if (world_.IsDead(life)) return false;
+    if (done()) return true;
+    world_.clock.Advance(std::clamp<base::Duration>(after_.value_or(std::chrono::seconds(1)),
+                                                    std::chrono::milliseconds(100),
+                                                    std::chrono::seconds(60)));
+  }
+  return false;
+}
+
+bool Process::RunToReady() {
+  return RunUntil([&] { return ConditionOf(world_.Resource(), "Ready").starts_with("True"); });
+}
+
+void Process::FreezeCache() { frozen_ = std::make_shared<crd::OmsUpgrade>(world_.Resource()); }
+
+void Process::Settle(int limit) {
+  int quiet = 0;
+  RunUntil(
+      [&] {
+        const bool far = !after_ || *after_ >= std::chrono::seconds(10);
+        quiet = far && !SomethingRuns() ? quiet + 1 : 0;
+        return quiet >= 2;
+      },
+      limit);
+}
+
+void Process::Event(const runtime::ObjectRef&, runtime::EventType type, const std::string& reason,
+                    const std::string& message, const std::map<std::string, std::string>&) {
+  std::lock_guard lock(world_.mutex());
+  world_.events.push_back(fmt::format(
+      "{} {}: {}", type == runtime::EventType::kWarning ? "Warning" : "Normal", reason, message));
+}
+
+std::string ConditionOf(const crd::OmsUpgrade& resource, std::string_view type) {
+  const auto* found = crd::FindCondition(resource.status.conditions, type);
+  if (found == nullptr) return "absent";
+  return fmt::format("{}/{}", kube::ToString(found->status), found->reason);
+}
+
+}  // namespace oms::fakes

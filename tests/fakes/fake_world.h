@@ -1,0 +1,325 @@
+// A host with OMS in containers, its MetaDB, the row, the backup volume and the API server, in
+// memory, behind the ports of the reconcilers.
+//
+// The world outlives every controller. A controller (one process) reaches it through a Life, which
+// counts the outward writes and can end right before or right after any of them: from then on every
+// call of that controller fails, as it does for a process that is dead. Containers, and scripts
+// inside them, go on.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controller/base/clock.h"
+#include "controller/runtime/event_recorder.h"
+#include "crd/conditions.h"
+#include "crd/oms_upgrade.h"
+#include "reconcilers/long_tasks.h"
+#include "reconcilers/operation.h"
+#include "reconcilers/site.h"
+#include "reconcilers/upgrade_reconciler.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/memory_api_client.h"
+
+namespace oms::fakes {
+
+inline constexpr char kOldConfig[] =
+    "# written by hand\n"
+    "\"cm_location\": \"2\"\n"
+    "\"cm_nodes\":\n- \"10.0.0.1\"\n"
+    "\"cm_region\": \"cn\"\n"
+    "\"cm_url\": \"http://10.0.0.1:8088\"\n"
+    "\"drc_cm_db\": \"oms_cm\"\n"
+    "\"drc_cm_heartbeat_db\": \"oms_cm_hb\"\n"
+    "\"drc_rm_db\": \"oms_rm\"\n"
+    "\"oms_meta_host\": \"10.0.0.3\"  # the tenant\n"
+    "\"oms_meta_password\": \"s3cret-word\"\n"
+    "\"oms_meta_port\": \"2883\"\n"
+    "\"oms_meta_user\": \"oms\"\n";
+inline constexpr char kHaText[] = R"({"enable": true,  "ownKey": [1, 2], "enableHost":true})";
+inline constexpr char kArchive[] = "/images/oms_4.3.1.tar.gz";
+inline constexpr char kBackups[] = "/var/lib/oms-upgrade/backups";
+
+// One incarnation's right to act.
+class Life {
+ public:
+  enum class End { kNever, kBefore, kAfter };
+  // Dies at its n-th outward write, counted from 1.
+  void DieAt(int n, End end) {
+    die_at_ = n;
+    end_ = end;
+  }
+  // Dies after its first outward write of this name. (How many writes come before it differs from
+  // run to run: progress is shown or not.)
+  void DieAfter(std::string name) { die_after_ = std::move(name); }
+  // Stands still right before its n-th outward write, as under SIGSTOP, until World::Continue().
+  void StopAt(int n) { stop_at_ = n; }
+
+ private:
+  friend class World;
+  bool dead_ = false;  // All guarded by World::mutex_.
+  int writes_ = 0;
+  int die_at_ = 0;
+  std::string die_after_;
+  int stop_at_ = 0;
+  bool stands_ = false;
+  End end_ = End::kNever;
+};
+
+class World {
+ public:
+  // OMS of version `from`, in the container oms_<its digits>, and a resource that asks for 4.3.1.
+  // Below 4.0.1 the databases take the upgrade script only after the jar and add_resource.
+  explicit World(const std::string& from = "4.3.0");
+
+  // ------------------------------------------------------------------------------ what a test sets
+  struct Container {
+    upgrade::ContainerInfo info;
+    std::map<std::string, upgrade::FileContent> files;  // Not below a mount.
+    nlohmann::json body;
+  };
+  struct Script {
+    std::string container, marker;
+    bool running = false;
+    int looks_left = 0;  // Ends when it was looked at so often.
+  };
+  // As another person or process would: no Life, no counting. Take the lock: Locked().
+  template <typename F>
+  auto Locked(F f) {
+    std::lock_guard lock(mutex_);
+    return f();
+  }
+
+  // --- the engine
+  bool engine_down = false;
+  std::map<std::string, Container> containers;               // By id.
+  std::map<std::string, upgrade::ImageInfo> images;          // By reference.
+  std::map<std::string, std::set<std::string>> image_files;  // By image id.
+  std::map<std::string, upgrade::FileContent> host_files;
+  std::map<std::string, std::string> archives;  // Archive -> the reference that it holds.
+  std::vector<Script> scripts;
+  int script_exit_code = 0;
+  std::map<std::string, int> exit_code_of;  // Of one script, by its marker folder's name.
+  std::string vanishes;  // The script of this name begins, leaves no exit code, and runs no more.
+  std::string console = "RUNNING";  // In the new container.
+  upgrade::LegacyFindings legacy;
+  bool script_vanishes = false;  // Begins, leaves no exit code, and runs no more.
+  bool script_held = false;      // Does not end until it is set to false again (Wake()).
+  bool new_dies_at_start = false;
+  bool supervisor_silent = false;
+  std::optional<upgrade::HttpsTrust> speaks;  // What nginx asks of who asks it; nullopt: HTTP.
+  // OMS runs with the two certificate mounts, as long valid as is said.
+  void MountCertificate(std::chrono::hours valid);
+  // --- the MetaDB
+  bool meta_down = false, cannot_fence = false, no_rights = false, heart_stands_still = false;
+  bool load_held = false, dump_held = false;  // As script_held.
+  int dumps_to_fail = 0;
+  bool restore_held = false;  // As script_held.
+  int loads_to_fail = 0;      // End in the middle, with an error.
+  int loads_to_spoil = 0;     // End well, and leave other rows than were dumped.
+  std::string password = "s3cret-word";
+  std::string server_identity = "tenant-1";
+  std::optional<std::string> ha = kHaText;
+  std::function<void()> before_ha_swap;          // Between the read and each write of a controller.
+  std::map<std::string, std::string> databases;  // Name -> what it holds.
+  std::vector<upgrade::HostRow> hosts = {{"10.0.0.1", "ONLINE"}};
+  upgrade::SequenceTables sequence;
+  base::WallTime last_beat;
+  std::vector<upgrade::DbConnection> foreign;
+  std::optional<upgrade::OwnershipRow> row;
+  std::set<uint64_t> killed;
+  // --- the backup volume
+  std::optional<std::string> volume_identity;
+  uint64_t free_bytes = 1ULL << 40;
+  std::map<std::string, std::string> files;
+  std::map<std::string, std::map<int, std::string>> records;  // Folder -> n -> text.
+  // --- Kubernetes
+  MemoryApiClient api;
+  FakeClock clock;
+
+  // --------------------------------------------------------------------------- what a test looks
+  // at
+  int script_runs = 0;  // How often the upgrade script was begun.
+  int jar_runs = 0, resource_runs = 0;
+  bool jar_beside_console = false;
+  bool both_ran = false;  // Old and new OMS at the same time.
+  bool dumped_while_running = false;
+  int drops = 0;
+  bool dropped_while_running = false;
+  int oms_writes = 0;  // Outward writes that touch OMS: containers, ha.config, its tables.
+  int writes = 0;      // All outward writes, of all lives.
+  std::vector<std::string> log;     // Their names, in order.
+  std::vector<std::string> events;  // "Warning Reason: message"
+
+  void Wake() {
+    std::lock_guard lock(mutex_);
+    changed_.notify_all();
+  }
+  Container* Find(
+      const std::string& name_or_id);  // Nullptr if there is none. Lock held or no one else.
+  bool OmsRuns() const;
+  // Lets go what is held; none of it waits any more when this returns.
+  void Release();
+  bool Held() const;  // A task of a controller sits in a held script or dump.
+  // Until so many calls are held: work that runs side by side comes to its hold one by one. False:
+  // they did not within 20 s of real time.
+  bool AwaitHeld(int count);
+  void StartByHand(const std::string& name);
+  void EndContainer(const std::string& name, int exit_code);
+  void EraseStatus();
+  void EditSpec(const std::function<void(nlohmann::json&)>& edit);
+  void Annotate(const std::string& key, const std::string& value);
+  void Delete();
+  crd::OmsUpgrade Resource() const;
+  std::optional<upgrade::OperationRecord> Record() const;  // The one that the row names.
+
+  // ------------------------------------------------------------------------------------ for ports
+  // An outward write: `act` is done unless the life ends before it.
+  template <typename T = base::Unit>
+  base::Result<T> Write(Life& life, const std::string& name, bool touches_oms,
+                        const std::function<base::Result<T>()>& act) {
+    std::unique_lock lock(mutex_);
+    if (life.dead_) return Dead();
+    ++life.writes_;
+    if (life.writes_ == life.stop_at_) {
+      life.stands_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [&] { return !life.stands_ || life.dead_; });
+      if (life.dead_) return Dead();
+    }
+    const bool at_end = (life.die_at_ == life.writes_ && life.end_ != Life::End::kNever) ||
+                        (!life.die_after_.empty() && name == life.die_after_);
+    if (at_end && life.end_ == Life::End::kBefore) {
+      EndLocked(life);
+      return Dead();
+    }
+    base::Result<T> result = act();
+    if (result.ok()) {
+      ++writes;
+      oms_writes += touches_oms ? 1 : 0;
+      log.push_back(name);
+    }
+    if (at_end) {
+      EndLocked(life);
+      return Dead();
+    }
+    return result;
+  }
+  template <typename T>
+  base::Result<T> Look(Life& life, const std::function<base::Result<T>()>& act) {
+    std::lock_guard lock(mutex_);
+    if (life.dead_) return Dead();
+    return act();
+  }
+  bool IsDead(const Life& life) const {
+    std::lock_guard lock(mutex_);
+    return life.dead_;
+  }
+  int WritesOf(const Life& life) const {
+    std::lock_guard lock(mutex_);
+    return life.writes_;
+  }
+  void Kill(Life& life) {
+    std::lock_guard lock(mutex_);
+    EndLocked(life);
+  }
+  // False: it came to `end` without standing still.
+  bool AwaitStop(const Life& life, const std::atomic<bool>& end);
+  void Continue(Life& life) {
+    std::lock_guard lock(mutex_);
+    life.stands_ = false;
+    changed_.notify_all();
+  }
+  // Waits until `done`, or the life or the task ends; false then. `lock` is of mutex().
+  bool WaitLocked(std::unique_lock<std::mutex>& lock, const base::Context& ctx, const Life& life,
+                  const std::function<bool()>& done);
+  std::mutex& mutex() const { return mutex_; }
+
+  std::string NewId();
+  base::Result<std::string> CreateLocked(const std::string& name, const nlohmann::json& body);
+  base::Status StartLocked(Container& container);
+  void StopLocked(Container& container, int exit_code);
+  // Where a path of a container lies: in its own files, or on the host.
+  upgrade::FileContent* FileLocked(Container& container, const std::string& path);
+  std::string HostPath(const Container& container, const std::string& path) const;
+  void FinishScriptLocked(Script& script);
+  bool ActLocked(const std::string& script);
+  // Everything that a dump of this database takes, and a load brings back.
+  std::string ContentLocked(const std::string& database) const;
+  void FillLocked(const std::string& database, const std::string& content);
+  base::Status RegisterLocked(uint64_t epoch, const upgrade::DbConnection& connection);
+
+  int held_ = 0;  // How many calls wait in a held script or dump.
+  uint64_t next_connection_ = 10;
+
+ private:
+  static base::Error Dead() {
+    return base::MakeError(base::Code::kCancelled, "this process is dead");
+  }
+  void EndLocked(Life& life) {
+    life.dead_ = true;
+    changed_.notify_all();
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  int next_id_ = 1;
+};
+
+// One controller process over the world: its ports, tasks and reconciler.
+class Process final : public runtime::EventRecorder {
+ public:
+  explicit Process(World& world, std::string name = "ns/oms-process",
+                   std::string cluster = "cluster-1");
+  ~Process() override;
+
+  Life life;
+
+  base::Result<runtime::Outcome> Pass();
+  // Waits until no long task runs, but for those that the world holds.
+  void AwaitTasks();
+  // Passes, with the clock moved on as each asks for, until `done` holds after one; false if this
+  // process died or `limit` passes were not enough.
+  bool RunUntil(const std::function<bool()>& done, int limit = 300);
+  // Until Ready=True.
+  bool RunToReady();
+  // Until nothing is under way any more and the next look is far off (or it died).
+  void Settle(int limit = 300);
+  // From now on it sees the resource as it is now: a watch that lags behind.
+  void FreezeCache();
+  std::string LastError() const { return last_error_; }
+
+  void Event(const runtime::ObjectRef& object, runtime::EventType type, const std::string& reason,
+             const std::string& message,
+             const std::map<std::string, std::string>& annotations) override;
+
+ private:
+  struct Doors;
+  bool SomethingRuns() const;
+
+  World& world_;
+  std::unique_ptr<Doors> doors_;
+  std::unique_ptr<base::Random> random_;
+  std::mutex mutex_;  // Guards woken_.
+  std::condition_variable woken_;
+  std::string last_error_;
+  std::optional<base::Duration> after_;
+  std::shared_ptr<const crd::OmsUpgrade> frozen_;
+  upgrade::LongTasks tasks_;
+  std::unique_ptr<upgrade::UpgradeReconciler> reconciler_;
+};
+
+// "True/Done" and so on; "absent".
+std::string ConditionOf(const crd::OmsUpgrade& resource, std::string_view type);
+
+}  // namespace oms::fakes

@@ -1,0 +1,207 @@
+// Scripts that run once, and files on the host, with a real engine.
+#include <sys/stat.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "reconcilers/host_file.h"
+#include "reconcilers/once_script.h"
+#include "tests/integration/engine/engine_fixture.h"
+
+namespace oms::integration {
+namespace {
+
+using base::Code;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+using upgrade::ScriptState;
+using Kind = ScriptState::Kind;
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+class OnceScript : public EngineTest {
+ protected:
+  void SetUp() override {
+    EngineTest::SetUp();
+    fs::create_directories(folder_ / "logs");
+    container_ = MakeContainer(
+        "oms",
+        Json({{"HostConfig",
+               {{"Binds", Json::array({(folder_ / "logs").string() + ":/home/admin/logs"})}}}})
+            .dump());
+  }
+  base::Result<ScriptState> Run(const std::string& script, milliseconds timeout = seconds(30)) {
+    return upgrade::RunScript(ctx_.WithTimeout(timeout), *engine_, container_, marker_,
+                              "/home/admin", {"/bin/sh", "-c", script});
+  }
+  ScriptState Look() {
+    const auto state = upgrade::LookAtScript(ctx_, *engine_, container_, marker_);
+    EXPECT_TRUE(state.ok()) << state.error().message;
+    return state.value_or({});
+  }
+  // Begins a script that waits for the file `go`, and leaves it running.
+  void BeginOneThatWaits() {
+    ASSERT_TRUE(
+        Run("echo begun; while ! test -e /home/admin/logs/go; do sleep 0.1; done; echo done",
+            milliseconds(500))
+            .Is(Code::kTimeout));
+  }
+
+  std::string container_;
+  std::string marker_ = upgrade::MarkerPath("0123abcd", "upgrade-script", 1).value();
+};
+
+TEST_F(OnceScript, RunsOnceAndKeepsWhatBecameOfIt) {
+  EXPECT_EQ(Look().kind, Kind::kNoFolder);
+  const auto ran = Run("echo ran >>/home/admin/logs/runs; echo last line; exit 3");
+  ASSERT_TRUE(ran.ok()) << ran.error().message;
+  EXPECT_EQ(ran->kind, Kind::kEnded);
+  EXPECT_EQ(ran->exit_code, 3);
+  EXPECT_EQ(ran->output, "last line\n");
+
+  EXPECT_EQ(Run("echo ran >>/home/admin/logs/runs")->exit_code, 3) << "a second run only looks";
+  EXPECT_EQ(ReadText(folder_ / "logs" / "runs"), "ran\n");
+  EXPECT_FALSE(upgrade::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
+}
+
+TEST_F(OnceScript, GoesOnWhenItsStarterDiesAndIsSeenToEnd) {
+  BeginOneThatWaits();
+  EXPECT_EQ(Look().kind, Kind::kRunning);
+  EXPECT_FALSE(upgrade::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
+  std::ofstream(folder_ / "logs" / "go").close();
+  EXPECT_TRUE(Await([&] { return Look().kind == Kind::kEnded; }));
+  EXPECT_EQ(Look().exit_code, 0);
+  EXPECT_EQ(Look().output, "begun\ndone\n");
+}
+
+TEST_F(OnceScript, AContainerStoppedMidwayLeavesTheOutcomeUnknown) {
+  BeginOneThatWaits();
+  ASSERT_TRUE(engine_->Stop(ctx_, container_, seconds(1)).ok());
+  EXPECT_EQ(Look().kind, Kind::kUnknown);
+  EXPECT_EQ(Look().output, "begun\n");
+  ASSERT_TRUE(engine_->Start(ctx_, container_).ok());
+  EXPECT_EQ(Look().kind, Kind::kUnknown) << "started again, it is still nobody's to run";
+  EXPECT_EQ(Run("echo twice >/home/admin/logs/twice")->kind, Kind::kUnknown);
+  EXPECT_FALSE(fs::exists(folder_ / "logs" / "twice"));
+}
+
+TEST_F(OnceScript, AnEndIsReadFromAStoppedContainer) {
+  ASSERT_TRUE(Run("exit 5").ok());
+  ASSERT_TRUE(engine_->Stop(ctx_, container_, seconds(1)).ok());
+  EXPECT_EQ(Look().kind, Kind::kEnded);
+  EXPECT_EQ(Look().exit_code, 5);
+}
+
+TEST_F(OnceScript, AnAttemptThatIsClaimedNeverRuns) {
+  EXPECT_TRUE(upgrade::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
+  EXPECT_TRUE(upgrade::ClaimAttempt(ctx_, *engine_, container_, marker_).value())
+      << "as after a death of the claimer";
+  EXPECT_EQ(Run("echo ran >/home/admin/logs/runs")->kind, Kind::kNeverRan);
+  EXPECT_FALSE(fs::exists(folder_ / "logs" / "runs"));
+  ASSERT_TRUE(engine_->Stop(ctx_, container_, seconds(1)).ok());
+  EXPECT_EQ(Look().kind, Kind::kNeverRan);
+}
+
+TEST_F(OnceScript, ALogsMountThatCannotBeWrittenRunsNothing) {
+  std::ofstream(folder_ / "logs" / "oms-upgrade") << "a file in the way";
+  const auto ran = Run("echo ran >/home/admin/logs/runs");
+  ASSERT_TRUE(ran.Is(Code::kTerminal));
+  EXPECT_FALSE(fs::exists(folder_ / "logs" / "runs"));
+}
+
+class HostFile : public EngineTest {
+ protected:
+  void SetUp() override {
+    EngineTest::SetUp();
+    data_ = folder_ / "data";
+    fs::create_directories(data_);
+    request_.helper = {Name("helper"),
+                       image_id_,
+                       {{"oms.oceanbase.com/role", "helper"}, {"oms.test", Name("helper")}}};
+    request_.host_folder = data_;
+    request_.file_name = "config-4.3.1.yaml";
+    request_.content = "oms_meta_password: 'a$b'\n";
+    request_.uid = 500;
+    request_.gid = 501;
+    request_.mode = 0640;
+    RemoveLater(Name("helper"));
+  }
+  std::vector<std::string> Files() {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(data_))
+      names.push_back(entry.path().filename());
+    return names;
+  }
+  bool HelperIsGone() { return engine_->Inspect(ctx_, Name("helper")).Is(Code::kNotFound); }
+
+  fs::path data_;
+  upgrade::HostFileRequest request_;
+};
+
+TEST_F(HostFile, IsWrittenWithOwnerAndMode) {
+  const auto written = upgrade::WriteHostFile(ctx_, *engine_, request_);
+  ASSERT_TRUE(written.ok()) << written.error().message;
+  const fs::path file = data_ / "config-4.3.1.yaml";
+  struct stat info {};
+  ASSERT_EQ(stat(file.c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 500u);
+  EXPECT_EQ(info.st_gid, 501u);
+  EXPECT_EQ(info.st_mode & 07777, 0640u);
+  EXPECT_EQ(ReadText(file), request_.content);
+  EXPECT_THAT(Files(), testing::ElementsAre("config-4.3.1.yaml")) << "no temporary file is left";
+  EXPECT_TRUE(HelperIsGone());
+
+  request_.content = "second\n";
+  ASSERT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
+  EXPECT_EQ(ReadText(file), "second\n");
+  const auto read =
+      upgrade::ReadHostFile(ctx_, *engine_, request_.helper, data_, "config-4.3.1.yaml");
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->content, "second\n");
+  EXPECT_EQ(read->uid, 500);
+  EXPECT_EQ(read->mode, 0640u);
+  EXPECT_TRUE(
+      upgrade::ReadHostFile(ctx_, *engine_, request_.helper, data_, "none").Is(Code::kNotFound));
+  EXPECT_TRUE(HelperIsGone());
+}
+
+TEST_F(HostFile, ALeftoverHelperOfOursIsNoHindranceAndAStrangersIs) {
+  const Json leftover = {{"Image", image_},
+                         {"Labels", request_.helper.labels},
+                         {"HostConfig", {{"NetworkMode", "none"}}}};
+  ASSERT_TRUE(engine_->Create(ctx_, Name("helper"), leftover.dump()).ok());
+  EXPECT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
+  ASSERT_TRUE(engine_->Create(ctx_, Name("helper"), Json({{"Image", image_}}).dump()).ok());
+  EXPECT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).Is(Code::kAlreadyExists));
+  EXPECT_FALSE(HelperIsGone());
+}
+
+TEST_F(HostFile, AFolderThatDoesNotExistIsNotMade) {
+  request_.host_folder = folder_ / "none";
+  EXPECT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).Is(Code::kInvalid));
+  EXPECT_FALSE(fs::exists(folder_ / "none"));
+  EXPECT_TRUE(HelperIsGone());
+}
+
+TEST_F(HostFile, AFailureTellsTheHelpersWords) {
+  fs::create_directories(data_ / "config-4.3.1.yaml");
+  const auto written = upgrade::WriteHostFile(ctx_, *engine_, request_);
+  ASSERT_TRUE(written.Is(Code::kTerminal))
+      << (written.ok() ? "it was written" : written.error().message);
+  EXPECT_THAT(written.error().message, HasSubstr("is a folder"));
+  EXPECT_TRUE(HelperIsGone());
+}
+
+TEST_F(HostFile, AnImageIsLookedInto) {
+  EXPECT_TRUE(
+      upgrade::ImageHasFile(ctx_, *engine_, request_.helper, "/home/admin/docker_upgrade.sh")
+          .value());
+  EXPECT_FALSE(
+      upgrade::ImageHasFile(ctx_, *engine_, request_.helper, "/root/docker_upgrade.sh").value());
+  EXPECT_TRUE(HelperIsGone());
+}
+
+}  // namespace
+}  // namespace oms::integration

@@ -1,0 +1,392 @@
+#include "reconcilers/drivers/dump_tool.h"
+
+#include <fstream>
+#include <thread>
+
+#include "controller/base/sha256.h"
+#include "reconcilers/backup_job.h"
+#include "reconcilers/drivers/file_record_store.h"
+#include "reconcilers/drivers/mysql_relay.h"
+#include "tests/integration/metadb/servers.h"
+
+namespace oms::drivers {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using base::Code;
+using upgrade::Compression;
+using upgrade::DumpTool;
+
+class DumpToolTest : public OnServer {
+ protected:
+  void SetUp() override {
+    OnServer::SetUp();
+    char name[] = "/tmp/oms-it-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    folder_ = name;
+    std::ofstream client(folder_ / "client.cnf");
+    for (const char* group : {"client", "myloader"}) {
+      client << "[" << group << "]\nhost=" << address_.host << "\nport=" << address_.port
+             << "\nuser=" << address_.user << "\npassword=\"" << address_.password.Reveal()
+             << "\"\n";
+    }
+    tool_ = MakeDumpTool();
+  }
+  void TearDown() override {
+    if (!folder_.empty()) fs::remove_all(folder_);
+    OnServer::TearDown();
+  }
+
+  // Something of every kind.
+  std::string Sample() {
+    const auto database = NewDatabase();
+    auto session = Session(database);
+    for (const char* statement : {
+             "CREATE TABLE t (id bigint AUTO_INCREMENT PRIMARY KEY, s varchar(50), b blob, f "
+             "float, "
+             "d double, n decimal(10,3), j json, x bit(9), ts timestamp(3) NULL, dt datetime, e "
+             "enum('a','b'), v varbinary(9), l longtext)",
+             "INSERT INTO t (s, b, f, d, n, j, x, ts, dt, e, v, l) VALUES ('é😀', x'00ff0a27', 1.1, "
+             "0.1, 1.5, '{\"a\": 1}', b'101', '2026-01-02 03:04:05.678', '2026-01-02 03:04:05', "
+             "'b', "
+             "x'80', 'text')",
+             "INSERT INTO t (s) VALUES (NULL)",
+             "INSERT INTO t (s) SELECT CONCAT('row ', id) FROM t",
+             "CREATE TABLE empty_one (a int, b varchar(10))",
+             "CREATE TABLE `dash-ed$` (a int PRIMARY KEY)",
+             "INSERT INTO `dash-ed$` VALUES (7)",
+             "CREATE VIEW v1 AS SELECT id, s FROM t",
+             "CREATE TRIGGER g1 BEFORE INSERT ON t FOR EACH ROW BEGIN SET NEW.s = CONCAT(NEW.s, "
+             "';'); "
+             "SET @x = 1; END",
+             "CREATE PROCEDURE p1() BEGIN SELECT 1; SELECT ';;'; END",
+             "CREATE FUNCTION f1(a int) RETURNS int DETERMINISTIC RETURN a + 1",
+         }) {
+      const auto done = session->Execute(ctx_, statement);
+      EXPECT_TRUE(done.ok()) << statement << ": " << done.error().message;
+    }
+    return database;
+  }
+  void Big(const std::string& database, int doublings) {
+    Sql("CREATE TABLE `" + database +
+        "`.big (id bigint AUTO_INCREMENT PRIMARY KEY, s varchar(500))");
+    Sql("INSERT INTO `" + database + "`.big (s) VALUES (REPEAT('x', 500)), (REPEAT('y', 500))");
+    for (int i = 0; i < doublings; ++i) {
+      Sql("INSERT INTO `" + database + "`.big (s) SELECT s FROM `" + database + "`.big");
+    }
+  }
+
+  base::Result<upgrade::DumpOutcome> Dump(const std::string& database, DumpTool tool,
+                                          Compression compression,
+                                          const base::Context* ctx = nullptr) {
+    upgrade::DumpRequest request;
+    request.server = address_;
+    request.database = database;
+    request.folder = folder_ / ("dump" + std::to_string(++dumps_));
+    request.tool = tool;
+    request.compression = compression;
+    last_ = request.folder;
+    return tool_->Dump(ctx ? *ctx : ctx_, fence_, request, progress_);
+  }
+
+  int Run(const std::string& command) {
+    const int status =
+        std::system((command + " >>" + (folder_ / "out").string() + " 2>&1").c_str());
+    if (status != 0) {
+      std::ifstream out(folder_ / "out");
+      ADD_FAILURE() << command << ": " << std::string((std::istreambuf_iterator<char>(out)), {});
+    }
+    return status;
+  }
+  // As a person would, with the files alone: dropped, made, loaded. (Under the same name: a view's
+  // text names its database on OceanBase.)
+  void Restore(const std::string& database, DumpTool tool, Compression compression) {
+    Sql("DROP DATABASE `" + database + "`");
+    Sql("CREATE DATABASE `" + database + "` DEFAULT CHARACTER SET utf8mb4");
+    const std::string& target = database;
+    const std::string cnf = " --defaults-file=" + (folder_ / "client.cnf").string();
+    if (compression == Compression::kZstd) Run("zstd -q -d --rm " + last_.string() + "/*.zst");
+    if (tool == DumpTool::kMydumper) {
+      fs::rename(last_ / (database + "-objects.sql"), folder_ / "objects.sql");
+      Run("myloader" + cnf + " --database=" + target + " --directory=" + last_.string() +
+          " --host=" + address_.host + " --port=" + std::to_string(address_.port));
+    } else {
+      Run("mariadb" + cnf + " " + target + " < " + (last_ / (database + ".sql")).string());
+      fs::rename(last_ / (database + "-objects.sql"), folder_ / "objects.sql");
+    }
+    Run("mariadb" + cnf + " " + target + " < " + (folder_ / "objects.sql").string());
+  }
+  upgrade::DatabaseDigest Digest(const std::string& database) {
+    auto digest = meta_db_->Digest(ctx_, database);
+    EXPECT_TRUE(digest.ok()) << digest.error().message;
+    if (!digest.ok()) return {};
+    digest->name.clear();
+    return *digest;
+  }
+
+  fs::path folder_, last_;
+  int dumps_ = 0;
+  CountingFence fence_;
+  upgrade::ByteProgress progress_;
+  std::unique_ptr<upgrade::BackupTool> tool_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Servers, DumpToolTest,
+                         ::testing::Values(ServerKind::kOceanBase, ServerKind::kMariaDb,
+                                           ServerKind::kMariaDbTls),
+                         KindName);
+
+TEST_P(DumpToolTest, ADumpBringsBackRowsSumsAndObjects) {
+  for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
+    for (const auto compression : {Compression::kZstd, Compression::kNone}) {
+      SCOPED_TRACE(testing::Message() << "tool " << static_cast<int>(tool) << " compression "
+                                      << static_cast<int>(compression));
+      const auto database = Sample();
+      progress_.done = 0;
+      const auto outcome = Dump(database, tool, compression);
+      ASSERT_TRUE(outcome.ok()) << outcome.error().message;
+      EXPECT_EQ(outcome->tool_version.find("mydumper") != std::string::npos,
+                tool == DumpTool::kMydumper);
+      EXPECT_GT(progress_.done, 0U);
+      EXPECT_TRUE(fence_.Now().empty()) << "all connections have ended";
+      EXPECT_GT(fence_.registered(), 0);
+      size_t count = 0;
+      for (const auto& entry : fs::directory_iterator(last_)) {
+        ++count;
+        EXPECT_EQ(fs::status(entry).permissions() & (fs::perms::group_all | fs::perms::others_all),
+                  fs::perms::none);
+      }
+      EXPECT_EQ(count, outcome->files.size());
+      for (const auto& file : outcome->files) {
+        EXPECT_EQ(fs::file_size(last_ / file.path), file.bytes) << file.path;
+        std::ifstream in(last_ / file.path);
+        EXPECT_EQ(base::Sha256Hex(std::string((std::istreambuf_iterator<char>(in)), {})),
+                  file.sha256);
+      }
+      const auto before = Digest(database);
+      Restore(database, tool, compression);
+      const auto after = Digest(database);
+      EXPECT_EQ(before.tables, after.tables);
+      ASSERT_EQ(before.objects.size(), after.objects.size());
+      for (size_t i = 0; i < before.objects.size(); ++i) {
+        EXPECT_EQ(before.objects[i], after.objects[i])
+            << before.objects[i].kind << " " << before.objects[i].name << " / "
+            << after.objects[i].kind << " " << after.objects[i].name;
+      }
+      fs::remove_all(last_);
+    }
+  }
+}
+
+TEST_P(DumpToolTest, TheSandboxLineOfMysqldumpIsCutOff) {
+  const auto outcome = Dump(Sample(), DumpTool::kMysqldump, Compression::kNone);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().message;
+  for (const auto& file : outcome->files) {
+    std::ifstream in(last_ / file.path);
+    std::string line;
+    std::getline(in, line);
+    EXPECT_EQ(line.find("sandbox"), std::string::npos) << file.path;
+  }
+}
+
+TEST_P(DumpToolTest, AFolderThatExistsIsNotTouched) {
+  const auto database = Sample();
+  ASSERT_TRUE(Dump(database, DumpTool::kMydumper, Compression::kNone).ok());
+  --dumps_;
+  EXPECT_TRUE(Dump(database, DumpTool::kMydumper, Compression::kNone).Is(Code::kAlreadyExists));
+}
+
+TEST_P(DumpToolTest, AFencedDumpReadsNothing) {
+  fence_.closed = true;
+  for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
+    const auto outcome = Dump(Sample(), tool, Compression::kNone);
+    EXPECT_TRUE(outcome.Is(Code::kFenced)) << (outcome.ok() ? "ok" : outcome.error().message);
+  }
+}
+
+TEST_P(DumpToolTest, AStopEndsTheDumpWithinASecondAndItsConnections) {
+  const auto database = NewDatabase();
+  Big(database, 17);
+  for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
+    std::stop_source stop;
+    const auto ctx = ctx_.WithStop(stop.get_token());
+    progress_.done = 0;
+    base::SteadyTime stopped;
+    std::thread stopper([&] {
+      EXPECT_TRUE(Eventually([&] { return progress_.done > 1'000'000; }));
+      stopped = std::chrono::steady_clock::now();
+      stop.request_stop();
+    });
+    const auto outcome = Dump(database, tool, Compression::kNone, &ctx);
+    stopper.join();
+    EXPECT_LT(std::chrono::steady_clock::now() - stopped, 2s);
+    EXPECT_TRUE(outcome.Is(Code::kCancelled)) << (outcome.ok() ? "ok" : outcome.error().message);
+    EXPECT_TRUE(
+        Eventually([&] { return meta_db_->ForeignConnections(ctx_, {database})->empty(); }));
+  }
+}
+
+TEST_P(DumpToolTest, AWrongPasswordFailsAndIsNotTold) {
+  const auto database = Sample();
+  address_.password = base::Secret("wr0ng-pass-phrase");
+  const auto outcome = Dump(database, DumpTool::kMydumper, Compression::kNone);
+  ASSERT_TRUE(outcome.Is(Code::kDenied));
+  EXPECT_EQ(outcome.error().message.find("wr0ng-pass-phrase"), std::string::npos);
+}
+
+TEST_P(DumpToolTest, APasswordWithEveryOddCharacterReachesTheTools) {
+  const auto database = Sample();
+  const std::string user = "it_" + base::RandomId().substr(0, 8);
+  const std::string password = "a\"b\\c#d e$f%g=h;[i]";
+  auto quoted = password;
+  quoted.replace(quoted.find('\\'), 1, "\\\\");
+  RootSql("CREATE USER '" + user + "'@'%' IDENTIFIED BY '" + quoted + "'");
+  RootSql("GRANT ALL PRIVILEGES ON *.* TO '" + user + "'@'%'");
+  address_.user = user;
+  address_.password = base::Secret(password);
+  for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
+    const auto outcome = Dump(database, tool, Compression::kZstd);
+    EXPECT_TRUE(outcome.ok()) << outcome.error().message;
+  }
+  RootSql("DROP USER '" + user + "'@'%'");
+}
+
+TEST_P(DumpToolTest, ThreeDatabasesAreBackedUpWithAManifestThatVerifies) {
+  upgrade::BackupPlan plan;
+  plan.operation = "op";
+  plan.from = "4.3.0";
+  plan.databases = {{"rm", Sample()}, {"cm", Sample()}, {"cm_hb", NewDatabase()}};
+  Big(plan.databases[0].name, 12);
+  Sql("CREATE TABLE `" + plan.databases[2].name +
+      "`.heatbeat_sequence (id bigint AUTO_INCREMENT PRIMARY KEY, gmt_created datetime)");
+  Sql("INSERT INTO `" + plan.databases[2].name + "`.heatbeat_sequence VALUES (41, NOW())");
+  plan.heartbeat_max = 41;
+  plan.container_name = "oms_430";
+  plan.watch_interval = 20ms;
+  const auto store = MakeFileRecordStore();
+  for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
+    plan.folder = folder_ / ("backup" + std::to_string(static_cast<int>(tool)));
+    plan.tool = tool;
+    const auto manifest =
+        upgrade::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
+    ASSERT_TRUE(manifest.ok()) << manifest.error().message;
+    EXPECT_TRUE(upgrade::VerifyManifest(*store, plan.folder).ok());
+    EXPECT_EQ(Run("cd " + plan.folder.string() + " && sha256sum --quiet -c SHA256SUMS"), 0);
+    for (const auto& database : manifest->databases) {
+      EXPECT_EQ(upgrade::DescribeDifference(database.digest,
+                                            meta_db_->Digest(ctx_, database.name).value()),
+                "");
+    }
+    EXPECT_GT(progress_.done, 1'000'000U);
+    EXPECT_GT(progress_.total, 1'000'000U);
+    EXPECT_TRUE(fence_.Now().empty());
+  }
+}
+
+TEST_P(DumpToolTest, ADumpThatTheQueryTimeoutWouldCutIsPreventedOrNoticed) {
+  if (!IsOceanBase()) return;  // Others have no such limit.
+  const auto database = NewDatabase();
+  Big(database, 17);
+  const auto before = meta_db_->GlobalQueryTimeout(ctx_).value().value();
+  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence_, 300'000).ok());
+  const auto mysqldump = Dump(database, DumpTool::kMysqldump, Compression::kNone);
+  const bool left_something = fs::exists(last_ / (database + ".sql.part")) &&
+                              fs::file_size(last_ / (database + ".sql.part")) > 0;
+  const auto mydumper = Dump(database, DumpTool::kMydumper, Compression::kZstd);
+  const auto put_back = meta_db_->SetGlobalQueryTimeout(ctx_, fence_, before);
+  ASSERT_TRUE(put_back.ok()) << put_back.error().message;
+
+  ASSERT_FALSE(mysqldump.ok()) << "noticed";
+  EXPECT_EQ(mysqldump.error().reason, "DumpFailed") << mysqldump.error().message;
+  EXPECT_TRUE(left_something) << "the guide's check, a size that is not 0, would have passed it";
+  ASSERT_TRUE(mydumper.ok()) << "prevented: " << mydumper.error().message;
+  Restore(database, DumpTool::kMydumper, Compression::kZstd);
+}
+
+// --- the relay alone
+
+class MysqlRelayTest : public OnServer {};
+INSTANTIATE_TEST_SUITE_P(Servers, MysqlRelayTest,
+                         ::testing::Values(ServerKind::kOceanBase, ServerKind::kMariaDb,
+                                           ServerKind::kMariaDbTls),
+                         KindName);
+
+TEST_P(MysqlRelayTest, RegistersTheConnectionAsTheProcessListShowsIt) {
+  CountingFence fence;
+  auto relay = MysqlRelay::Start(ctx_, address_, fence, nullptr);
+  ASSERT_TRUE(relay.ok());
+  MysqlSession::Options options;
+  options.socket = (*relay)->socket_path();
+  auto session = MysqlSession::Open(ctx_, address_, options);
+  ASSERT_TRUE(session.ok()) << session.error().message;
+  ASSERT_EQ(fence.Now().size(), 1U);
+  EXPECT_EQ(fence.Now()[0].id, (*session)->id());
+  EXPECT_EQ(fence.Now()[0].address,
+            One("SELECT host FROM information_schema.processlist WHERE id = " +
+                std::to_string((*session)->id())));
+  EXPECT_EQ(fence.registered(), 2) << "before the first byte, and again after the login";
+  (*session).reset();
+  EXPECT_TRUE(Eventually([&] { return fence.Now().empty(); }));
+}
+
+TEST_P(MysqlRelayTest, AnEndOfTheRelayEndsItsConnectionsOnTheServer) {
+  CountingFence fence;
+  auto relay = MysqlRelay::Start(ctx_, address_, fence, nullptr);
+  ASSERT_TRUE(relay.ok());
+  MysqlSession::Options options;
+  options.socket = (*relay)->socket_path();
+  auto session = MysqlSession::Open(ctx_, address_, options);
+  ASSERT_TRUE(session.ok());
+  const auto id = std::to_string((*session)->id());
+  std::thread query([&] { EXPECT_FALSE((*session)->Query(ctx_, "SELECT SLEEP(30)").ok()); });
+  EXPECT_TRUE(Eventually([&] {
+    return One("SELECT COUNT(*) FROM information_schema.processlist WHERE id = " + id +
+               " AND info LIKE '%SLEEP%'") == "1";
+  }));
+  const auto begin = std::chrono::steady_clock::now();
+  (*relay).reset();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms);
+  query.join();
+  EXPECT_EQ(One("SELECT COUNT(*) FROM information_schema.processlist WHERE id = " + id), "0");
+  EXPECT_TRUE(fence.Now().empty());
+}
+
+// Closes between the two registrations: another claimed while the child was logging in.
+class ClosingFence final : public CountingFence {
+ public:
+  base::Status Register(const base::Context& ctx,
+                        const upgrade::DbConnection& connection) override {
+    auto status = CountingFence::Register(ctx, connection);
+    closed = true;
+    return status;
+  }
+};
+
+TEST_P(MysqlRelayTest, AClaimDuringTheLoginKeepsTheChildOut) {
+  ClosingFence fence;
+  auto relay = MysqlRelay::Start(ctx_, address_, fence, nullptr);
+  ASSERT_TRUE(relay.ok());
+  MysqlSession::Options options;
+  options.socket = (*relay)->socket_path();
+  EXPECT_FALSE(MysqlSession::Open(ctx_, address_, options).ok());
+  EXPECT_TRUE(Eventually([&] { return (*relay)->Health().Is(Code::kFenced); }));
+}
+
+TEST_P(MysqlRelayTest, VerifiesTheServersCertificate) {
+  if (GetParam() != ServerKind::kMariaDbTls) return;
+  CountingFence fence;
+  auto address = address_;
+  address.tls_ca = "/etc/ssl/certs/ca-certificates.crt";
+  auto relay = MysqlRelay::Start(ctx_, address, fence, nullptr);
+  ASSERT_TRUE(relay.ok());
+  MysqlSession::Options options;
+  options.socket = (*relay)->socket_path();
+  EXPECT_FALSE(MysqlSession::Open(ctx_, address_, options).ok());
+  EXPECT_TRUE(Eventually([&] { return !(*relay)->Health().ok(); }));
+  EXPECT_EQ((*relay)->Health().error().reason, "MetaDBTLSFailed")
+      << (*relay)->Health().error().message;
+}
+
+}  // namespace
+}  // namespace oms::drivers

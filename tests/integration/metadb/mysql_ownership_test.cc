@@ -1,0 +1,206 @@
+#include "reconcilers/drivers/mysql_ownership.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "tests/integration/metadb/servers.h"
+
+namespace oms::drivers {
+namespace {
+
+using base::Code;
+using upgrade::Owner;
+using upgrade::OwnershipRow;
+
+class MysqlOwnershipTest : public OnServer {
+ protected:
+  void SetUp() override {
+    OnServer::SetUp();
+    ownership_ = MysqlOwnershipProvider().Open(meta_db_);
+    oms_ = "it_" + base::RandomId().substr(0, 10);
+  }
+  void TearDown() override {
+    // The table is shared with whatever else runs here; the row is this test's own.
+    if (ownership_) {
+      const auto row = ownership_->Read(ctx_, oms_);
+      if (row.ok() && *row) {
+        EXPECT_TRUE(ownership_->Release(ctx_, oms_, (*row)->epoch).ok());
+      }
+    }
+    OnServer::TearDown();
+  }
+  OwnershipRow Claim(const std::optional<OwnershipRow>& seen, const std::string& process,
+                     const Owner& owner = {"cluster", "ns/name"}) {
+    const auto row = ownership_->Claim(ctx_, oms_, seen, owner, process, 1);
+    EXPECT_TRUE(row.ok()) << row.error().message;
+    return row.ok() ? *row : OwnershipRow{};
+  }
+  OwnershipRow Read() { return ownership_->Read(ctx_, oms_).value().value_or(OwnershipRow{}); }
+
+  std::shared_ptr<upgrade::Ownership> ownership_;
+  std::string oms_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Servers, MysqlOwnershipTest,
+                         ::testing::Values(ServerKind::kOceanBase, ServerKind::kMariaDb,
+                                           ServerKind::kMariaDbTls),
+                         KindName);
+
+TEST_P(MysqlOwnershipTest, AClaimIsReadBackAndKeepsTheOperation) {
+  EXPECT_EQ(ownership_->Read(ctx_, oms_).value().has_value(), false);
+  const auto first = Claim(std::nullopt, "p1");
+  EXPECT_EQ(first.epoch, 1U);
+  ASSERT_TRUE(ownership_->SetOperation(ctx_, oms_, 1, "op", "/b/op", "volume").ok());
+  const auto second = Claim(Read(), "p2", {"cluster", "ns/other"});
+  EXPECT_EQ(second.epoch, 2U);
+  EXPECT_EQ(second.operation_id, "op");
+  EXPECT_EQ(second.folder, "/b/op");
+  EXPECT_EQ(second.folder_identity, "volume");
+  EXPECT_EQ(second.owner, (Owner{"cluster", "ns/other"}));
+  EXPECT_EQ(second.process, "p2");
+}
+
+TEST_P(MysqlOwnershipTest, OfTwoClaimantsOneWins) {
+  const auto seen = Claim(std::nullopt, "p1");
+  EXPECT_TRUE(ownership_->Claim(ctx_, oms_, std::nullopt, seen.owner, "p2", 1).Is(Code::kConflict));
+  Claim(seen, "p2");
+  EXPECT_TRUE(ownership_->Claim(ctx_, oms_, seen, seen.owner, "p3", 1).Is(Code::kConflict));
+  EXPECT_EQ(Read().process, "p2");
+}
+
+TEST_P(MysqlOwnershipTest, AStaleWriterIsFencedAndItsOpenConnectionIsDead) {
+  const auto first = Claim(std::nullopt, "p1");
+  auto fence = ownership_->FenceFor(oms_, first.epoch);
+  auto writer = Session();
+  const auto connection = writer->Describe(ctx_).value();
+  ASSERT_TRUE(fence->Register(ctx_, connection).ok());
+  EXPECT_EQ(Read().connections, std::vector{connection});
+
+  const auto second = Claim(Read(), "p2");
+  EXPECT_TRUE(second.connections.empty());
+  EXPECT_TRUE(Read().connections.empty());
+  const auto late = writer->Query(ctx_, "SELECT 1");
+  ASSERT_FALSE(late.ok());
+  EXPECT_EQ(late.error().reason, "MetaDBUnreachable");
+
+  auto next = Session();
+  EXPECT_TRUE(fence->Register(ctx_, next->Describe(ctx_).value()).Is(Code::kFenced));
+  EXPECT_TRUE(ownership_->SetOperation(ctx_, oms_, first.epoch, "x", "x", "x").Is(Code::kFenced));
+  EXPECT_TRUE(ownership_->Release(ctx_, oms_, first.epoch).Is(Code::kFenced));
+  EXPECT_TRUE(Read().connections.empty());
+  EXPECT_EQ(Read().epoch, second.epoch);
+}
+
+TEST_P(MysqlOwnershipTest, AStaleWriterDoesNotChangeTheMetaDb) {
+  const auto rm = NewDatabase();
+  Sql("CREATE TABLE `" + rm + "`.oms_normal_config (cfg_name varchar(64), cfg_value text)");
+  Sql("INSERT INTO `" + rm + "`.oms_normal_config VALUES ('ha.config', 'old')");
+  const auto first = Claim(std::nullopt, "p1");
+  auto fence = ownership_->FenceFor(oms_, first.epoch);
+  Claim(Read(), "p2");
+  EXPECT_TRUE(meta_db_->SwapHaConfig(ctx_, *fence, rm, "old", "new").Is(Code::kFenced));
+  EXPECT_EQ(meta_db_->ReadHaConfig(ctx_, rm).value(), "old");
+}
+
+TEST_P(MysqlOwnershipTest, ConnectionsThatHaveClosedOrWhoseIdIsAnothersNowCostNothing) {
+  const auto first = Claim(std::nullopt, "p1");
+  auto fence = ownership_->FenceFor(oms_, first.epoch);
+  auto gone = Session();
+  ASSERT_TRUE(fence->Register(ctx_, gone->Describe(ctx_).value()).ok());
+  gone.reset();
+  auto bystander = Session();
+  auto reused = bystander->Describe(ctx_).value();
+  reused.user = "another_user";
+  ASSERT_TRUE(fence->Register(ctx_, reused).ok());
+  reused = bystander->Describe(ctx_).value();
+  reused.address = "10.1.2.3:4567";
+  ASSERT_TRUE(fence->Register(ctx_, reused).ok());
+  EXPECT_EQ(Read().connections.size(), 3U);
+  EXPECT_TRUE(Claim(Read(), "p2").connections.empty());
+  EXPECT_TRUE(bystander->Query(ctx_, "SELECT 1").ok()) << "it was not killed";
+}
+
+TEST_P(MysqlOwnershipTest, RegisteringTwiceIsOneEntryAndUnregisteringTakesItOut) {
+  const auto first = Claim(std::nullopt, "p1");
+  auto fence = ownership_->FenceFor(oms_, first.epoch);
+  auto one = Session(), two = Session();
+  const auto a = one->Describe(ctx_).value(), b = two->Describe(ctx_).value();
+  for (const auto& connection : {a, b, a}) ASSERT_TRUE(fence->Register(ctx_, connection).ok());
+  EXPECT_EQ(Read().connections, (std::vector{a, b}));
+  fence->Unregister(a);
+  EXPECT_EQ(Read().connections, std::vector{b});
+}
+
+TEST_P(MysqlOwnershipTest, AnEntryOfAnotherServerStaysForTheCaller) {
+  const auto first = Claim(std::nullopt, "p1");
+  auto fence = ownership_->FenceFor(oms_, first.epoch);
+  upgrade::DbConnection far{"10.0.0.9:2883", 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
+  ASSERT_TRUE(fence->Register(ctx_, far).ok());
+  const auto second = Claim(Read(), "p2");
+  EXPECT_EQ(second.connections, std::vector{far});
+  ownership_->FenceFor(oms_, second.epoch)->Unregister(far);
+  EXPECT_TRUE(Read().connections.empty());
+}
+
+TEST_P(MysqlOwnershipTest, ReleaseRemovesTheRow) {
+  const auto first = Claim(std::nullopt, "p1");
+  EXPECT_TRUE(ownership_->Release(ctx_, oms_, first.epoch).ok());
+  EXPECT_FALSE(ownership_->Read(ctx_, oms_).value().has_value());
+  EXPECT_TRUE(ownership_->Release(ctx_, oms_, first.epoch).ok()) << "again";
+}
+
+TEST_P(MysqlOwnershipTest, WhoeverRegistersBesideOthersIsInTheRowWhenToldSo) {
+  Claim(std::nullopt, "p1");
+  auto fence = ownership_->FenceFor(oms_, 1);
+  constexpr int kThreads = 24;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        upgrade::DbConnection connection;
+        connection.server = "127.0.0.1:1";  // Not this one: nothing here is ever killed.
+        connection.id = static_cast<uint64_t>(1000 + i);
+        connection.user = "u";
+        ASSERT_TRUE(fence->Register(ctx_, connection).ok());
+        const auto row = ownership_->Read(ctx_, oms_);
+        ASSERT_TRUE(row.ok() && *row);
+        const auto& now = (*row)->connections;
+        EXPECT_EQ(std::count(now.begin(), now.end(), connection), 1);
+        auto exact = connection;
+        exact.address = "10.0.0.1:" + std::to_string(i);
+        EXPECT_TRUE(fence->Register(ctx_, exact).ok());
+        fence->Unregister(connection);
+        if (i % 2 == 0) fence->Unregister(exact);
+      });
+    }
+  }
+  EXPECT_EQ(Read().connections.size(), kThreads / 2U);
+}
+
+TEST_P(MysqlOwnershipTest, AFenceThatLosesItsSessionRegistersByANewOne) {
+  const std::string user = "it_" + base::RandomId().substr(0, 8);
+  RootSql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-password'");
+  RootSql("GRANT ALL PRIVILEGES ON *.* TO '" + user + "'@'%'");
+  auto address = address_;
+  address.user = user;
+  address.password = base::Secret("a-password");
+  Claim(std::nullopt, "p1");
+  auto fence =
+      MysqlOwnershipProvider().Open(MysqlMetaDbProvider().Open(address))->FenceFor(oms_, 1);
+  upgrade::DbConnection connection;
+  connection.server = "127.0.0.1:1";
+  connection.id = 1;
+  ASSERT_TRUE(fence->Register(ctx_, connection).ok());
+  const std::string of_user = " FROM information_schema.processlist WHERE user = '" + user + "'";
+  ASSERT_EQ(One("SELECT COUNT(*)" + of_user), "1") << "one session for all";
+  RootSql("KILL " + One("SELECT id" + of_user));
+  EXPECT_TRUE(Eventually([&] { return One("SELECT COUNT(*)" + of_user) == "0"; }));
+  connection.id = 2;
+  const auto registered = fence->Register(ctx_, connection);
+  EXPECT_TRUE(registered.ok()) << registered.error().message;
+  EXPECT_EQ(Read().connections.size(), 2U);
+  RootSql("DROP USER '" + user + "'@'%'");
+}
+
+}  // namespace
+}  // namespace oms::drivers

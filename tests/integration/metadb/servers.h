@@ -1,0 +1,71 @@
+// The real servers of `eval "$(hack/devenv.sh env)"` after `up --metadb both`, and what the tests
+// of this folder share. A server that is not there is a failure, not a skip.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "controller/base/context.h"
+#include "reconcilers/drivers/mysql_metadb.h"
+#include "reconcilers/drivers/mysql_session.h"
+#include "reconcilers/ports/meta_db.h"
+
+namespace oms::drivers {
+
+enum class ServerKind { kOceanBase, kMariaDb, kMariaDbTls };
+
+class OnServer : public ::testing::TestWithParam<ServerKind> {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  bool IsOceanBase() const { return GetParam() == ServerKind::kOceanBase; }
+  // A new empty database, dropped at the end of the test.
+  std::string NewDatabase();
+  // The name alone; dropped at the end if somebody made it.
+  std::string NewDatabaseName();
+
+  // Statements of the test itself; a failure is the test's.
+  void Sql(const std::string& statement);
+  // As the server's root, whose password lies beside the client's defaults file. For users: the
+  // tests' own user may grant nothing.
+  void RootSql(const std::string& statement);
+  std::string One(const std::string& query);
+  std::unique_ptr<MysqlSession> Session(const std::string& database = "");
+
+  base::SystemClock clock_;
+  base::Context ctx_{clock_, base::Logger()};
+  upgrade::DbServerAddress address_;
+  std::shared_ptr<upgrade::MetaDb> meta_db_;
+
+ private:
+  std::unique_ptr<MysqlSession> session_;
+  std::vector<std::string> databases_;
+};
+
+// Lets everybody through; remembers.
+class CountingFence : public upgrade::Fence {
+ public:
+  base::Status Register(const base::Context&, const upgrade::DbConnection& connection) override;
+  void Unregister(const upgrade::DbConnection& connection) override;
+  std::vector<upgrade::DbConnection> Now() const;
+  int registered() const;
+  bool closed = false;  // Then everybody is kFenced.
+
+ private:
+  mutable std::mutex mutex_;
+  int registered_ = 0;
+  std::vector<upgrade::DbConnection> now_;
+};
+
+// Looks every 10 ms, for at most ten seconds.
+bool Eventually(const std::function<bool()>& holds);
+
+std::string KindName(const ::testing::TestParamInfo<ServerKind>& info);
+
+}  // namespace oms::drivers

@@ -1,0 +1,63 @@
+#include "controller/base/clock.h"
+
+#include <gtest/gtest.h>
+
+namespace oms::base {
+namespace {
+
+using std::chrono::seconds;
+
+TEST(Time, IsWrittenAsKubernetesWritesIt) {
+  const auto time = WallTime(seconds(1'767'323'045));
+  EXPECT_EQ(FormatTime(time), "2026-01-02T03:04:05Z");
+  EXPECT_EQ(FormatMicroTime(time + std::chrono::microseconds(42)), "2026-01-02T03:04:05.000042Z");
+}
+
+TEST(Time, ReadsWhatItWrites) {
+  const auto time = WallTime(seconds(1'767'323'045)) + std::chrono::microseconds(120'003);
+  ASSERT_TRUE(ParseTime(FormatMicroTime(time)).ok());
+  EXPECT_EQ(*ParseTime(FormatMicroTime(time)), time);
+}
+
+TEST(Time, ReadsTheNanosecondsOfTheContainerEngine) {
+  EXPECT_EQ(FormatMicroTime(*ParseTime("2026-01-02T03:04:05.123456789Z")),
+            "2026-01-02T03:04:05.123456Z");
+}
+
+TEST(Time, RefusesWhatIsNotATime) {
+  EXPECT_TRUE(ParseTime("yesterday").Is(Code::kInvalid));
+  EXPECT_TRUE(ParseTime("2026-01-02T03:04:05+02:00").Is(Code::kInvalid));
+}
+
+TEST(DurationText, IsGosSyntax) {
+  EXPECT_EQ(*ParseDuration("1h30m"), Duration(5'400'000));
+  EXPECT_EQ(*ParseDuration("72h"), Duration(72LL * 3'600'000));
+  EXPECT_EQ(*ParseDuration("500ms"), Duration(500));
+  EXPECT_EQ(FormatDuration(Duration(3'723'000)), "1h2m3s");
+  EXPECT_EQ(FormatDuration(Duration(450)), "450ms");
+}
+
+TEST(DurationText, SaysWhatToWriteInstead) {
+  for (const auto* bad : {"", "5", "-5s", "1d", "h"}) {
+    const auto result = ParseDuration(bad);
+    ASSERT_FALSE(result.ok()) << bad;
+    EXPECT_NE(result.error().message.find("90s"), std::string::npos);
+  }
+}
+
+TEST(BackoffTime, DoublesUpToItsMaximumWithJitter) {
+  EXPECT_EQ(Backoff(Duration(1000), Duration(60'000), 0, 0.5), Duration(1000));
+  EXPECT_EQ(Backoff(Duration(1000), Duration(60'000), 3, 0.5), Duration(8000));
+  EXPECT_EQ(Backoff(Duration(1000), Duration(60'000), 60, 0.5), Duration(60'000));
+  EXPECT_EQ(Backoff(Duration(1000), Duration(60'000), 0, 0.0), Duration(800));
+}
+
+TEST(Ids, AreThirtyTwoHexDigitsAndDiffer) {
+  const auto a = RandomId(), b = RandomId();
+  EXPECT_EQ(a.size(), 32u);
+  EXPECT_EQ(a.find_first_not_of("0123456789abcdef"), std::string::npos);
+  EXPECT_NE(a, b);
+}
+
+}  // namespace
+}  // namespace oms::base

@@ -1,0 +1,153 @@
+#include "reconcilers/heartbeat.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace oms::upgrade {
+namespace {
+
+SequenceTable Table(uint64_t rows, uint64_t max_id, uint64_t auto_increment) {
+  return {true, rows, max_id, auto_increment};
+}
+
+// What each act does to the three tables: the statements of the MetaDB driver, on numbers. Fails
+// the test where the driver would refuse.
+void Apply(CompactionAct act, SequenceTables& t) {
+  const auto bump = [](SequenceTable& table, uint64_t highest) {
+    table.auto_increment = std::max(table.auto_increment, highest + 1);
+  };
+  switch (act) {
+    case CompactionAct::kNone: return;
+    case CompactionAct::kCreateBak:
+      ASSERT_TRUE(t.base.exists && !t.bak.exists);
+      t.bak = Table(0, 0, HighestId(t.base) + 1);
+      return;
+    case CompactionAct::kFillBak:
+      ASSERT_TRUE(t.base.exists && t.bak.exists && t.bak.rows == 0);
+      t.bak.rows = std::min<uint64_t>(1, t.base.rows);
+      t.bak.max_id = t.base.max_id;
+      bump(t.bak, HighestId(t.base));
+      return;
+    case CompactionAct::kSwap:
+      ASSERT_TRUE(t.base.exists && t.bak.exists && !t.bak2.exists && t.bak.rows > 0);
+      ASSERT_GE(HighestId(t.bak), HighestId(t.base));
+      t.bak2 = t.base;
+      t.base = t.bak;
+      t.bak = {};
+      return;
+    case CompactionAct::kFinishSwap:
+      ASSERT_TRUE(!t.base.exists && t.bak.exists);
+      t.base = t.bak;
+      t.bak = {};
+      return;
+    case CompactionAct::kDropBak:
+      ASSERT_TRUE(t.bak.exists && (t.base.exists || t.bak2.exists));
+      ASSERT_LE(HighestId(t.bak), std::max(HighestId(t.base), HighestId(t.bak2)));
+      t.bak = {};
+      return;
+    case CompactionAct::kDropBak2:
+      ASSERT_TRUE(t.base.exists && t.bak2.exists);
+      ASSERT_GE(HighestId(t.base), HighestId(t.bak2));
+      t.bak2 = {};
+      return;
+    case CompactionAct::kUndoSwap:
+      ASSERT_TRUE(!t.base.exists && !t.bak.exists && t.bak2.exists);
+      t.base = t.bak2;
+      t.bak2 = {};
+      return;
+    case CompactionAct::kRaise: {
+      ASSERT_TRUE(t.base.exists);
+      const auto& source = t.bak.max_id >= t.bak2.max_id ? t.bak : t.bak2;
+      if (source.rows > 0 && source.max_id > t.base.max_id) {
+        ++t.base.rows;
+        t.base.max_id = source.max_id;
+      }
+      bump(t.base, std::max({HighestId(t.base), HighestId(t.bak), HighestId(t.bak2)}));
+      return;
+    }
+  }
+}
+
+// Every table that can be told from the others by what the decision looks at: missing; empty with
+// and without a known AUTO_INCREMENT; one row; many rows; each low or high.
+std::vector<SequenceTable> EveryTable() {
+  std::vector<SequenceTable> all{{}, Table(0, 0, 0), Table(0, 0, 11), Table(0, 0, 31)};
+  for (const uint64_t rows : {1, 2, 1000}) {
+    for (const uint64_t max_id : {1000, 1010, 1020}) {
+      for (const uint64_t auto_increment : {uint64_t{0}, max_id + 1, uint64_t{5000}}) {
+        all.push_back(Table(rows, max_id, auto_increment));
+      }
+    }
+  }
+  return all;
+}
+
+TEST(Compaction, FromEveryStateEndsCompactedWithTheLastRowAndNoIdTwice) {
+  const auto every = EveryTable();
+  for (const auto& base : every) {
+    for (const auto& bak : every) {
+      for (const auto& bak2 : every) {
+        const SequenceTables start{base, bak, bak2};
+        SequenceTables now = start;
+        int acts = 0;
+        for (; NextCompactionAct(now) != CompactionAct::kNone; ++acts) {
+          ASSERT_LT(acts, 12) << "the acts never end";
+          Apply(NextCompactionAct(now), now);
+          if (HasFatalFailure()) return;
+        }
+        if (!base.exists && !bak.exists && !bak2.exists) {
+          ASSERT_FALSE(Compacted(now)) << "no table at all is not a compacted one";
+          continue;
+        }
+        ASSERT_TRUE(Compacted(now));
+        ASSERT_GE(HighestId(now.base),
+                  std::max({HighestId(base), HighestId(bak), HighestId(bak2)}));
+        if (base.rows + bak.rows + bak2.rows > 0) {
+          ASSERT_EQ(now.base.rows, 1U) << "the last row is kept";
+        }
+      }
+    }
+  }
+}
+
+TEST(Compaction, ACompactedTableIsLeftAlone) {
+  const SequenceTables tables{Table(1, 77, 78), {}, {}};
+  EXPECT_TRUE(Compacted(tables));
+  EXPECT_EQ(NextCompactionAct(tables), CompactionAct::kNone);
+}
+
+TEST(Compaction, GoesTheGuidesWay) {
+  SequenceTables tables{Table(100000, 100000, 100001), {}, {}};
+  std::vector<CompactionAct> acts;
+  while (NextCompactionAct(tables) != CompactionAct::kNone) {
+    acts.push_back(NextCompactionAct(tables));
+    Apply(acts.back(), tables);
+  }
+  EXPECT_EQ(acts, (std::vector<CompactionAct>{CompactionAct::kCreateBak, CompactionAct::kFillBak,
+                                              CompactionAct::kSwap, CompactionAct::kDropBak2}));
+}
+
+TEST(Compaction, BetweenTheTwoRenamesTheFilledTableBecomesTheBase) {
+  const SequenceTables tables{{}, Table(1, 500, 501), Table(300, 500, 501)};
+  EXPECT_EQ(NextCompactionAct(tables), CompactionAct::kFinishSwap);
+}
+
+TEST(Compaction, AnEmptyNewTableNeverReplacesTheOldOne) {
+  const SequenceTables tables{{}, Table(0, 0, 0), Table(300, 500, 501)};
+  EXPECT_EQ(NextCompactionAct(tables), CompactionAct::kDropBak);
+}
+
+TEST(Compaction, TheOldTableIsNotDroppedWhileTheNewOneIsBehindIt) {
+  const SequenceTables tables{Table(1, 10, 11), {}, Table(300, 500, 501)};
+  EXPECT_EQ(NextCompactionAct(tables), CompactionAct::kRaise);
+}
+
+TEST(Compaction, AStaleCopyOfTheLastRowIsMadeAnew) {
+  const SequenceTables tables{Table(300, 500, 501), Table(1, 480, 501), {}};
+  EXPECT_EQ(NextCompactionAct(tables), CompactionAct::kDropBak);
+}
+
+}  // namespace
+}  // namespace oms::upgrade

@@ -1,0 +1,138 @@
+#include "reconcilers/operation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/unit/reconcilers/upgrade_facts.h"
+
+namespace oms::upgrade {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+// Every field set to something that is not its default.
+OperationRecord Full() {
+  Upgrade upgrade = Upgrade().Accepted();
+  OperationRecord record = upgrade.record;
+  record.direction = Direction::kRollback;
+  record.turns = {{Direction::kRollback, "VersionReverted", At(5)}};
+  record.outcome = OperationOutcome::kRolledBack;
+  record.outcome_reason = "RolledBackByRequest";
+  record.ended = At(900);
+  record.nodes[0] = {"oms-1",
+                     "engine",
+                     "10.0.0.1",
+                     "old-id",
+                     "oms_430",
+                     "started",
+                     "oms:4.3.0",
+                     "sha256:old",
+                     "on-failure",
+                     "{\"a\":\"\\u00fc\"}",
+                     3,
+                     "oms_431",
+                     "sha256:new",
+                     "/data/conf/config.yaml"};
+  record.ha_raw = kHaOn;
+  record.global_query_timeout = 10'000'000;
+  record.t1 = At(1) + std::chrono::microseconds(123456);
+  record.t2 = At(2);
+  record.t3 = At(3);
+  record.backup->databases = {{"oms_rm", 5, "sum"}};
+  return record;
+}
+
+TEST(OperationRecord, ComesBackFromItsTextAsItWas) {
+  const OperationRecord record = Full();
+  const auto back = OperationRecord::FromJson(record.ToJson());
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(back->ToJson(), record.ToJson());
+  EXPECT_EQ(back->nodes[0].old_inspect, record.nodes[0].old_inspect);
+  EXPECT_EQ(back->nodes[0].old_restart_retries, 3);
+  EXPECT_EQ(back->t1, record.t1) << "T1 is exact to the microsecond";
+  EXPECT_EQ(back->points.size(), record.points.size());
+  EXPECT_TRUE(back->points[0].SameAs(record.points[0]));
+  EXPECT_EQ(back->turns[0].why, "VersionReverted");
+  EXPECT_EQ(back->global_query_timeout, 10'000'000u);
+  EXPECT_EQ(back->config_rewrites.at("oms-1").mode, 0644u);
+}
+
+TEST(OperationRecord, AnEmptyOneComesBackToo) {
+  OperationRecord record;
+  record.id = "x";
+  const auto back = OperationRecord::FromJson(record.ToJson());
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_FALSE(back->ha_raw.has_value());
+  EXPECT_FALSE(back->backup.has_value());
+  EXPECT_TRUE(back->open());
+}
+
+TEST(OperationRecord, ANewerFormatOrAnUnknownWordIsRefusedAndNotGuessedAt) {
+  json text = json::parse(Full().ToJson());
+  const auto refused = [](const json& value) {
+    const auto read = OperationRecord::FromJson(value.dump());
+    EXPECT_FALSE(read.ok());
+    return !read.ok() && read.error().reason == "RecordFormat";
+  };
+  for (const auto& [path, value] :
+       std::initializer_list<std::pair<const char*, json>>{{"/format", 2},
+                                                           {"/outcome", "Paused"},
+                                                           {"/direction", "Sideways"},
+                                                           {"/points/0/point", "NewPoint"},
+                                                           {"/started", "yesterday"},
+                                                           {"/epoch", "one"}}) {
+    json broken = text;
+    broken[json::json_pointer(path)] = value;
+    EXPECT_TRUE(refused(broken)) << path;
+  }
+  for (const auto& [key, value] : text.items()) {
+    json broken = text;
+    broken.erase(key);
+    EXPECT_TRUE(refused(broken)) << "without " << key;
+  }
+  EXPECT_EQ(OperationRecord::FromJson("{\"format\":").error().reason, "RecordFormat");
+  EXPECT_EQ(OperationRecord::FromJson("[]").error().reason, "RecordFormat");
+}
+
+TEST(FoldRecords, TheHighestHoldsAndPointsAreTheUnionOverAll) {
+  OperationRecord first = Upgrade().HaOff().record;
+  OperationRecord second = Upgrade().record;  // A writer that had not seen the point.
+  second.Passed(PointKind::kHaDisabling);
+  second.points.push_back({PointKind::kStopping, "", "", 0, At(70)});
+  second.t1 = At(71);
+  const auto folded = FoldRecords({first.ToJson(), second.ToJson()});
+  ASSERT_TRUE(folded.ok());
+  EXPECT_TRUE(folded->Passed(PointKind::kHaDisabling));
+  EXPECT_TRUE(folded->Passed(PointKind::kStopping));
+  EXPECT_EQ(folded->points.size(), 2u);
+  EXPECT_EQ(folded->t1, At(71));
+}
+
+TEST(FoldRecords, APointIsCountedOnceAndAnAttemptIsAPointOfItsOwn) {
+  OperationRecord record = Upgrade().ScriptBegun().record;
+  OperationRecord more = record;
+  more.points.push_back({PointKind::kScriptStarting, "oms-1", "RunUpgradeScript", 2, At(80)});
+  const auto folded = FoldRecords({record.ToJson(), more.ToJson()});
+  ASSERT_TRUE(folded.ok());
+  EXPECT_EQ(folded->points.size(), more.points.size());
+  EXPECT_EQ(folded->LastAttempt(PointKind::kScriptStarting, "oms-1", "RunUpgradeScript"), 2);
+  EXPECT_EQ(folded->LastAttempt(PointKind::kScriptStarting, "oms-2", "RunUpgradeScript"), 0);
+}
+
+TEST(FoldRecords, OneBrokenTextRefusesTheWholeFolder) {
+  EXPECT_FALSE(FoldRecords({Full().ToJson(), "torn"}).ok());
+  EXPECT_TRUE(FoldRecords({}).Is(base::Code::kNotFound));
+}
+
+TEST(OperationRecord, TellsWhatGoingBackCosts) {
+  EXPECT_EQ(Upgrade().Prepared().record.PointOfNoReturn(), "None");
+  EXPECT_EQ(Upgrade().HaOff().record.PointOfNoReturn(), "HADisabled");
+  EXPECT_EQ(Upgrade().Dumped().record.PointOfNoReturn(), "ContainersStopped");
+  EXPECT_EQ(Upgrade().Started().record.PointOfNoReturn(), "NewStarted");
+}
+
+}  // namespace
+}  // namespace oms::upgrade

@@ -1,0 +1,387 @@
+#include "reconcilers/planner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/reconcilers/upgrade_facts.h"
+
+namespace oms::upgrade {
+namespace {
+
+using Kind = Decision::Kind;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+crd::Version V(const char* text) { return *crd::Version::Parse(text); }
+
+const StepState kPassed{Verdict::kDone, "Done", ""};
+
+Decision Without(const crd::Spec& spec, const StepState* preflight) {
+  const crd::Version running = V("4.3.0");
+  Closed closed{running};
+  closed.preflight = preflight;
+  closed.now = At(1000);
+  return DecideWithoutOperation(spec, closed, {});
+}
+
+// ---------------------------------------------------------------------------- without an operation
+
+struct WithoutCase {
+  const char* name;
+  const char* wanted;
+  Kind kind;
+  const char* reason;
+};
+class WithoutOperation : public testing::TestWithParam<WithoutCase> {};
+
+TEST_P(WithoutOperation, IsDecidedByTheVersionThatRuns) {
+  const auto decision = Without(SpecOf(GetParam().wanted), &kPassed);
+  EXPECT_EQ(decision.kind, GetParam().kind);
+  EXPECT_EQ(decision.reason, GetParam().reason);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Versions, WithoutOperation,
+    testing::Values(WithoutCase{"Equal", "4.3.0", Kind::kIdle, "UpToDate"},
+                    WithoutCase{"EqualOtherwiseWritten", "V4.3.0", Kind::kIdle, "UpToDate"},
+                    WithoutCase{"Higher", "4.3.1", Kind::kOpen, "Progressing"},
+                    WithoutCase{"HigherAsANumber", "4.10.0", Kind::kOpen, "Progressing"},
+                    WithoutCase{"Lower", "4.2.5", Kind::kStall, "DowngradeRefused"},
+                    WithoutCase{"Malformed", "latest", Kind::kStall, "InvalidVersion"}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+TEST(DecideWithoutOperation, AFailedPreflightStallsWithItsReasonAndIsLookedAtAgain) {
+  const StepState failed{Verdict::kFailed, "DiskLow", "make room"};
+  const auto decision = Without(SpecOf(), &failed);
+  EXPECT_EQ(decision.kind, Kind::kStall);
+  EXPECT_EQ(decision.reason, "DiskLow");
+  EXPECT_TRUE(decision.wait.has_value());
+}
+
+TEST(DecideWithoutOperation, AFailedPreflightIsToldAlsoWhileSuspended) {
+  const StepState failed{Verdict::kFailed, "DiskLow", "make room"};
+  auto spec = SpecOf();
+  spec.suspend = true;
+  EXPECT_EQ(Without(spec, &failed).kind, Kind::kStall);
+}
+
+TEST(DecideWithoutOperation, SuspendAndPlanHoldBeforeTheStart) {
+  auto spec = SpecOf();
+  spec.suspend = true;
+  EXPECT_EQ(Without(spec, &kPassed).reason, "Suspended");
+  spec.suspend = false;
+  spec.mode = crd::Mode::kPlan;
+  const auto decision = Without(spec, &kPassed);
+  EXPECT_EQ(decision.kind, Kind::kHold);
+  EXPECT_EQ(decision.reason, "Planned");
+}
+
+TEST(DecideWithoutOperation, ALookThatIsNotCompleteIsWaitedFor) {
+  const StepState looking{Verdict::kRunning, "InProgress", "watching"};
+  const auto decision = Without(SpecOf(), &looking);
+  EXPECT_EQ(decision.kind, Kind::kWait);
+  EXPECT_TRUE(decision.wait.has_value());
+}
+
+// ------------------------------------------------------------------------------ with an operation
+
+TEST(Decide, TakesTheFirstStepThatIsNotDone) {
+  EXPECT_EQ(Upgrade().Decide().step, Step::kLoadImage);
+  EXPECT_EQ(Upgrade().Prepared().Decide().step, Step::kDisableHa);
+  EXPECT_EQ(Upgrade().HaOff().Decide().step, Step::kStopContainers);
+  EXPECT_EQ(Upgrade().Compact().Decide().step, Step::kBackUpDatabases);
+  EXPECT_EQ(Upgrade().Accepted().Decide().step, Step::kEnableHa);
+  EXPECT_EQ(Upgrade().Accepted().Decide().kind, Kind::kRun);
+}
+
+TEST(Decide, ClosesWhenAllIsDone) {
+  Upgrade upgrade = Upgrade().Accepted();
+  upgrade.Seen(Step::kEnableHa);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kClose);
+}
+
+TEST(Decide, SuspendStopsTheNextStepAndWatchesWhatRuns) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.spec.suspend = true;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+  EXPECT_EQ(upgrade.Decide().reason, "Suspended");
+  upgrade = Upgrade().ScriptBegun();
+  upgrade.spec.suspend = true;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kWait);
+}
+
+TEST(Decide, BeforeTheStopAnotherVersionTurnsBackWhateverTheStepsAre) {
+  for (const char* wanted : {"V4.3.0", "4.3.2", "4.2.5"}) {
+    for (auto make : {+[] { return Upgrade(); }, +[] { return Upgrade().Prepared(); },
+                      +[] { return Upgrade().HaOff(); }}) {
+      Upgrade upgrade = make();
+      upgrade.spec.version = wanted;
+      upgrade.spec.suspend = true;
+      upgrade.facts.troubles = {{"DiskLow", "no room"}};
+      const auto decision = upgrade.Decide();
+      EXPECT_EQ(decision.kind, Kind::kTurn) << wanted;
+      EXPECT_EQ(decision.reason,
+                std::string(wanted) == "V4.3.0" ? "VersionReverted" : "Superseded");
+    }
+  }
+}
+
+TEST(Decide, ARevertedVersionTurnsBackFromEveryStateAndIsAskedBeforeSuspend) {
+  for (auto make : {+[] { return Upgrade().Stopped(); }, +[] { return Upgrade().Dumped(); },
+                    +[] { return Upgrade().ScriptBegun(); }, +[] { return Upgrade().Healthy(); },
+                    +[] { return Upgrade().Accepted(); }}) {
+    Upgrade upgrade = make();
+    upgrade.spec.version = "V4.3.0";
+    upgrade.spec.suspend = true;
+    const auto decision = upgrade.Decide();
+    EXPECT_EQ(decision.kind, Kind::kTurn);
+    EXPECT_EQ(decision.reason, "VersionReverted");
+  }
+}
+
+TEST(Decide, ARevertThatIsToBeIgnoredIsIgnored) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.spec.version = "4.3.0";
+  upgrade.spec.strategy.on_version_revert = crd::OnVersionRevert::kIgnore;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+}
+
+TEST(Decide, ADeletionTurnsBackBeforeSuspendAndRevertAreAsked) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.wishes.deleting = true;
+  upgrade.spec.suspend = true;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kTurn);
+  EXPECT_EQ(upgrade.Decide().reason, "Deleted");
+}
+
+TEST(Decide, AThirdVersionAfterTheStopLetsAHealthyUpgradeEndFirst) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.spec.version = "4.3.2";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+  EXPECT_EQ(upgrade.Decide().step, Step::kStartContainers);
+}
+
+TEST(Decide, AThirdVersionTurnsAFailedUpgradeBack) {
+  Upgrade upgrade = Upgrade().ScriptBegun();
+  upgrade.node().script = ScriptState{ScriptState::Kind::kEnded, 1, ""};
+  upgrade.spec.version = "4.3.2";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kTurn);
+  EXPECT_EQ(upgrade.Decide().reason, "Superseded");
+}
+
+TEST(Decide, AClosedMaintenanceWindowHoldsBeforeHaIsSwitchedOffAndNotLater) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.wishes.window_open = false;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+  EXPECT_EQ(upgrade.Decide().reason, "OutsideWindow");
+  upgrade = Upgrade();
+  upgrade.wishes.window_open = false;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "the image may be loaded at any time";
+  upgrade = Upgrade().Dumped();
+  upgrade.wishes.window_open = false;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "a window that ends in the middle holds nothing";
+}
+
+TEST(Decide, AMalformedVersionStopsEveryFurtherStep) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.spec.version = "latest";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall);
+}
+
+TEST(Decide, TheSameVersionWrittenOtherwiseIsTheSame) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.spec.version = "V4.3.1";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+}
+
+TEST(Decide, PreflightThatFailsBeforeTheStopIsToldAndLookedAtAgain) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.node().health->host_online = false;
+  const auto decision = upgrade.Decide();
+  EXPECT_EQ(decision.kind, Kind::kStall);
+  EXPECT_EQ(decision.step, Step::kPreflight);
+  EXPECT_EQ(decision.reason, "OMSUnhealthy");
+  EXPECT_TRUE(decision.wait.has_value());
+}
+
+TEST(Decide, PreflightIsHistoryAfterTheStop) {
+  Upgrade upgrade = Upgrade().Stopped();
+  upgrade.facts.troubles = {{"DiskLow", "no room"}};
+  EXPECT_EQ(upgrade.Decide().step, Step::kCompactHeartbeat);
+}
+
+// --- HA off, and held before the stop
+
+TEST(Decide, AHoldOfMoreThanFiveMinutesBetweenHaOffAndTheStopPutsHaBack) {
+  for (const char* why : {"suspend", "preflight"}) {
+    Upgrade upgrade = Upgrade().HaOff();
+    upgrade.spec.suspend = std::string(why) == "suspend";
+    if (std::string(why) == "preflight") upgrade.node().health->host_online = false;
+    upgrade.facts.now = At(100) + minutes(5);
+    EXPECT_NE(upgrade.Decide().kind, Kind::kRestoreHa) << why;
+    upgrade.facts.now = At(100) + minutes(5) + seconds(1);
+    EXPECT_EQ(upgrade.Decide().kind, Kind::kRestoreHa) << why;
+  }
+}
+
+TEST(Decide, UnderManualControlAHoldSwitchesNothing) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.spec.ha.control = crd::HaControl::kManual;
+  upgrade.spec.suspend = true;
+  upgrade.facts.now = At(100) + minutes(60);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+}
+
+TEST(Decide, UnderManualControlASwitchThatIsNotMadeYetIsHeldForThePerson) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.Pass(PointKind::kHaDisabling);
+  upgrade.spec.ha.control = crd::HaControl::kManual;
+  const Decision decision = upgrade.Decide();
+  EXPECT_EQ(decision.kind, Kind::kHold);
+  EXPECT_EQ(decision.step, Step::kDisableHa);
+  EXPECT_EQ(decision.reason, crd::reason::kAwaitingHaSwitch);
+  EXPECT_TRUE(decision.wait.has_value()) << "the switch wakes nobody, so it is looked for";
+}
+
+TEST(Decide, HaIsPutBackOnce) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.spec.suspend = true;
+  upgrade.facts.now = At(100) + minutes(6);
+  upgrade.meta().ha_raw = kHaOn;  // As RestoreHa left it.
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+}
+
+TEST(Decide, AStepThatGoesOnDoesNotPutHaBack) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.facts.now = At(100) + minutes(6);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+  EXPECT_EQ(upgrade.Decide().step, Step::kStopContainers);
+}
+
+TEST(Decide, AfterTheStopHaStaysOffHoweverLongItTakes) {
+  Upgrade upgrade = Upgrade().Stopped();
+  upgrade.spec.suspend = true;
+  upgrade.facts.now = At(100) + minutes(600);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+}
+
+TEST(Decide, AHoldIsCountedFromTheLastTimeHaWasSwitchedOff) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.spec.suspend = true;
+  upgrade.Pass(PointKind::kHaDisabling, "", "", 2, At(100) + minutes(10));
+  upgrade.facts.now = At(100) + minutes(12);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+}
+
+TEST(Decide, HaThatWasOffIsNotSwitchedOnByAHold) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.record.ha_was_on = false;
+  upgrade.spec.suspend = true;
+  upgrade.facts.now = At(100) + minutes(60);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+}
+
+// --- failures
+
+TEST(Decide, ARetryableFailureIsTriedAgainWithinItsLimitAndAfterAPause) {
+  Upgrade upgrade = Upgrade().Compact();
+  upgrade.Task(Step::kBackUpDatabases, TaskView::State::kFailed,
+               base::MakeError(base::Code::kTransient, "DumpFailed", "exit code 1"));
+  FailureCount failures{1, upgrade.facts.steady_now};
+  const auto waits = upgrade.Decide(failures);
+  EXPECT_EQ(waits.kind, Kind::kWait);
+  ASSERT_TRUE(waits.wait.has_value());
+  EXPECT_GT(*waits.wait, base::Duration(0));
+  EXPECT_LE(*waits.wait, seconds(3));
+  upgrade.facts.steady_now += *waits.wait;
+  EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kRun);
+  failures.failures = upgrade.spec.strategy.max_retries;
+  failures.last = {};
+  EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kRun);
+  failures.failures = upgrade.spec.strategy.max_retries + 1;
+  EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kStall);
+  EXPECT_EQ(upgrade.Decide(failures).reason, "DumpFailed");
+}
+
+TEST(Decide, NoRetriesMeansNone) {
+  Upgrade upgrade = Upgrade().Compact();
+  upgrade.spec.strategy.max_retries = 0;
+  upgrade.Task(Step::kBackUpDatabases, TaskView::State::kFailed,
+               base::MakeError(base::Code::kTransient, "DumpFailed", "exit code 1"));
+  EXPECT_EQ(upgrade.Decide({1, {}}).kind, Kind::kStall);
+}
+
+TEST(Decide, RetryTakesAWholeTryThatFailedForGoodAgainAndPauseDoesNot) {
+  Upgrade upgrade = Upgrade().Compact();
+  upgrade.Task(Step::kBackUpDatabases, TaskView::State::kFailed,
+               base::MakeError(base::Code::kTerminal, "DumpFailed", "exit code 1"));
+  EXPECT_EQ(upgrade.Decide({1, {}}).kind, Kind::kStall);
+  upgrade.spec.strategy.on_failure = crd::OnFailure::kRetry;
+  EXPECT_EQ(upgrade.Decide({1, {}}).kind, Kind::kRun);
+  EXPECT_EQ(upgrade.Decide({upgrade.spec.strategy.max_retries + 1, {}}).kind, Kind::kStall);
+}
+
+// What could not be tried again safely: a script, a container that died.
+TEST(Decide, WhatMustNotRunTwicePausesUnderRetryAndTurnsBackUnderRollback) {
+  const auto failed = +[] {
+    Upgrade upgrade = Upgrade().ScriptBegun();
+    upgrade.node().script = ScriptState{ScriptState::Kind::kEnded, 1, ""};
+    return upgrade;
+  };
+  const auto unknown = +[] {
+    Upgrade upgrade = Upgrade().ScriptBegun();
+    upgrade.node().script = ScriptState{ScriptState::Kind::kUnknown, 0, ""};
+    return upgrade;
+  };
+  const auto died = +[] {
+    Upgrade upgrade = Upgrade().Started();
+    upgrade.node().new_container->running = false;
+    upgrade.node().new_container->status = "exited";
+    return upgrade;
+  };
+  for (const auto make : {failed, unknown, died}) {
+    for (const auto policy : {crd::OnFailure::kPause, crd::OnFailure::kRetry}) {
+      Upgrade upgrade = make();
+      upgrade.spec.strategy.on_failure = policy;
+      EXPECT_EQ(upgrade.Decide({0, {}}).kind, Kind::kStall);
+    }
+    Upgrade upgrade = make();
+    upgrade.spec.strategy.on_failure = crd::OnFailure::kRollback;
+    EXPECT_EQ(upgrade.Decide({0, {}}).kind, Kind::kTurn);
+    EXPECT_EQ(upgrade.Decide({0, {}}).reason, "FailurePolicy");
+  }
+}
+
+TEST(Decide, APreflightThatFailsNeverTurnsBackByPolicy) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.spec.strategy.on_failure = crd::OnFailure::kRollback;
+  upgrade.node().health->host_online = false;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall);
+}
+
+TEST(Decide, PastItsDeadlineTheDowntimePausesOrTurnsBackByPolicy) {
+  Upgrade upgrade = Upgrade().ScriptBegun();
+  upgrade.spec.strategy.timeouts.script = std::chrono::hours(24);
+  upgrade.facts.now = At(50) + upgrade.spec.strategy.progress_deadline;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kWait);
+  upgrade.facts.now += seconds(1);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall);
+  EXPECT_EQ(upgrade.Decide().reason, "DeadlineExceeded");
+  upgrade.spec.strategy.on_failure = crd::OnFailure::kRollback;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kTurn);
+  upgrade.record.progress_since = At(60);  // An edit, or a token.
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kWait);
+}
+
+TEST(Decide, PastTheScriptADeadlineOnlyPausesAndBeforeTheStopThereIsNone) {
+  Upgrade upgrade = Upgrade().Healthy();
+  upgrade.spec.strategy.on_failure = crd::OnFailure::kRollback;
+  upgrade.facts.now = At(60) + upgrade.spec.strategy.progress_deadline;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall);
+  upgrade = Upgrade().Prepared();
+  upgrade.facts.now = At(60) + upgrade.spec.strategy.progress_deadline;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+}
+
+}  // namespace
+}  // namespace oms::upgrade

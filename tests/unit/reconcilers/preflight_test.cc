@@ -1,0 +1,268 @@
+#include "reconcilers/preflight.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "reconcilers/state.h"
+#include "tests/unit/reconcilers/upgrade_facts.h"
+
+namespace oms::upgrade {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::vector<Trouble> Check(const Upgrade& upgrade, const char* from = "4.3.0",
+                           const char* to = "4.3.1") {
+  return CheckPreflight(upgrade.spec, *crd::Version::Parse(from), *crd::Version::Parse(to),
+                        upgrade.facts);
+}
+
+TEST(CheckPreflight, FindsNothingWrongWithASoundOms) { EXPECT_THAT(Check(Upgrade()), IsEmpty()); }
+
+struct Bad {
+  const char* reason;
+  const char* says;  // What the message must hold: what is wrong, or what to do.
+  void (*make)(Upgrade&);
+};
+class BadInput : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadInput, HasAReasonAndAMessageThatSaysWhatToDo) {
+  Upgrade upgrade;
+  GetParam().make(upgrade);
+  const auto troubles = Check(upgrade);
+  ASSERT_FALSE(troubles.empty());
+  EXPECT_EQ(troubles.front().reason, GetParam().reason);
+  EXPECT_THAT(troubles.front().message, HasSubstr(GetParam().says));
+  const auto state = PreflightState(upgrade.spec, *crd::Version::Parse("4.3.0"),
+                                    *crd::Version::Parse("4.3.1"), upgrade.facts);
+  EXPECT_EQ(state.verdict, Verdict::kFailed);
+  EXPECT_EQ(state.reason, GetParam().reason);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Preflight, BadInput,
+    testing::Values(
+        Bad{"AutoRemove", "--rm", [](Upgrade& u) { u.node().old_container->auto_remove = true; }},
+        Bad{"GuideFlags", "/home/ds/store",
+            [](Upgrade& u) {
+              u.node().old_container->mounts.erase(u.node().old_container->mounts.begin() + 2);
+            }},
+        Bad{"GuideFlags", "--privileged",
+            [](Upgrade& u) { u.node().old_container->privileged = false; }},
+        Bad{"GuideFlags", "--net host",
+            [](Upgrade& u) { u.node().old_container->network_mode = "bridge"; }},
+        Bad{"OwnedByOtherTool", "com.docker.compose.project",
+            [](Upgrade& u) {
+              u.node().old_container->labels["com.docker.compose.project"] = "oms";
+            }},
+        Bad{"OMSNotRunning", "start it",
+            [](Upgrade& u) {
+              u.node().old_container->running = false;
+              u.node().old_container->status = "exited";
+            }},
+        Bad{"NameTaken", "rename or remove",
+            [](Upgrade& u) { u.node().planned_name_taken = true; }},
+        Bad{"ConfigUnreadable", "put the file back",
+            [](Upgrade& u) { u.node().config->regular = false; }},
+        Bad{"OMSUnhealthy", "FATAL",
+            [](Upgrade& u) { u.node().health->programs[0].state = "FATAL"; }},
+        Bad{"UnlistedHostOnline", "10.0.0.2",
+            [](Upgrade& u) {
+              u.meta().hosts.push_back({"10.0.0.2", "ONLINE"});
+            }},
+        Bad{"HostNotInConfig", "10.0.0.8, 10.0.0.9",
+            [](Upgrade& u) {
+              u.facts.config.emplace();
+              u.facts.config->cm_nodes = {"10.0.0.8", "10.0.0.9"};
+            }},
+        Bad{"NotThisOMS", "spec.metaDB.connect",
+            [](Upgrade& u) { u.meta().heartbeat_moves = false; }},
+        Bad{"SecondContainerRuns", "oms_430",
+            [](Upgrade& u) { u.node().second_running = "oms_430"; }},
+        Bad{"DiskLow", "make room", [](Upgrade& u) { u.facts.volume->free_bytes = 1000; }},
+        Bad{"DumpUnsupported", "oms_rm.t.g is a generated column; what mysqldump",
+            [](Upgrade& u) {
+              u.spec.backup.tool = crd::BackupTool::kMysqldump;
+              u.meta().databases[0].no_mysqldump = "oms_rm.t.g is a generated column";
+            }},
+        Bad{"HAConfigInvalid", "ha.config", [](Upgrade& u) { u.meta().ha_raw = "[not an object"; }},
+        Bad{"MetaDBDenied", "password",
+            [](Upgrade& u) {
+              u.facts.troubles = {{"MetaDBDenied", "the password is wrong"}};
+            }}),
+    [](const auto& row) { return std::string(row.param.reason) + std::to_string(row.index); });
+
+TEST(CheckPreflight, WhatMysqldumpCannotDumpIsNothingToMydumper) {
+  Upgrade upgrade;
+  upgrade.meta().databases[0].no_mysqldump = "oms_rm.t.g is a generated column";
+  EXPECT_TRUE(upgrade.of(Step::kPreflight).complete()) << upgrade.of(Step::kPreflight).message;
+}
+
+TEST(CheckPreflight, CmNodesMayNameMoreThanThisHostOrNothing) {
+  Upgrade upgrade;
+  upgrade.facts.config.emplace();
+  EXPECT_THAT(Check(upgrade), IsEmpty());
+  upgrade.facts.config->cm_nodes = {"10.0.0.9", "10.0.0.1"};
+  EXPECT_THAT(Check(upgrade), IsEmpty());
+}
+
+TEST(CheckPreflight, CmNodesWithAHostNameAreNotJudged) {
+  Upgrade upgrade;
+  upgrade.facts.config.emplace();
+  upgrade.facts.config->cm_nodes = {"oms-a.example.com", "10.0.0.9"};
+  EXPECT_THAT(Check(upgrade), IsEmpty());
+}
+
+TEST(CheckPreflight, AHostThatIsOfflineMayBeUnlisted) {
+  Upgrade upgrade;
+  upgrade.meta().hosts.push_back({"10.0.0.2", "OFFLINE"});
+  EXPECT_THAT(Check(upgrade), IsEmpty());
+}
+
+TEST(CheckPreflight, AFieldThatCannotBeHonouredYetIsRefusedAndNotPassedOver) {
+  const std::vector<void (*)(crd::Spec&)> rows = {
+      [](crd::Spec& s) { s.deployment.config = crd::ConfigPlace::kInPlace; },
+      [](crd::Spec& s) { s.deployment.keep_tasks_running = true; },
+      [](crd::Spec& s) { s.nodes.push_back(s.nodes[0]); },
+      [](crd::Spec& s) { s.nodes[0].role = crd::NodeRole::kComponent; }};
+  for (const auto& row : rows) {
+    Upgrade upgrade;
+    row(upgrade.spec);
+    const auto troubles = Check(upgrade);
+    ASSERT_EQ(troubles.size(), 1u);
+    EXPECT_EQ(troubles[0].reason, "NotSupportedYet");
+  }
+}
+
+TEST(CheckPreflight, AMaintenanceWindowThatCannotBeReadIsTold) {
+  Upgrade upgrade;
+  upgrade.spec.maintenance_window = {{}, "23:00", "05:00", "Mars/Olympus"};
+  const auto troubles = Check(upgrade);
+  ASSERT_EQ(troubles.size(), 1u);
+  EXPECT_EQ(troubles[0].reason, "InvalidWindow");
+}
+
+TEST(CheckPreflight, TheVersionPathComesFirst) {
+  Upgrade upgrade;
+  upgrade.facts.volume->free_bytes = 0;
+  const auto troubles = Check(upgrade, "3.1.0", "4.3.1");
+  ASSERT_GE(troubles.size(), 2u);
+  EXPECT_EQ(troubles[0].reason, "UnsupportedPath");
+  EXPECT_EQ(Check(upgrade, "4.3.0", "9.9.9")[0].reason, "UnknownVersion");
+}
+
+TEST(CheckPreflight, WhatIsSavedAlreadyNeedsNoRoomAnyMore) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.node().target_image->size = 8ULL << 30;
+  upgrade.facts.volume->free_bytes = 1ULL << 30;  // The image has been saved; dumps fit well.
+  EXPECT_EQ(upgrade.of(Step::kPreflight).reason, "DiskLow");
+  upgrade.node().old_image_saved = true;
+  EXPECT_TRUE(upgrade.of(Step::kPreflight).complete()) << upgrade.of(Step::kPreflight).message;
+}
+
+TEST(PreflightState, SeveralTroublesAreCountedAndTheFirstIsShown) {
+  Upgrade upgrade;
+  upgrade.node().planned_name_taken = true;
+  upgrade.facts.volume->free_bytes = 0;
+  const auto state = upgrade.of(Step::kPreflight);
+  EXPECT_EQ(state.reason, "NameTaken");
+  EXPECT_THAT(state.message, HasSubstr("(1 more: DiskLow)"));
+}
+
+TEST(PreflightState, IsNotPassedBeforeTheHeartbeatWasSeenToMove) {
+  Upgrade upgrade;
+  upgrade.meta().heartbeat_moves.reset();
+  EXPECT_EQ(upgrade.of(Step::kPreflight).verdict, Verdict::kRunning);
+}
+
+TEST(PreflightState, IsNotPassedWhereTheMetaDbWasNotSeen) {
+  Upgrade upgrade;
+  upgrade.facts.meta.reset();
+  EXPECT_FALSE(upgrade.of(Step::kPreflight).complete());
+}
+
+// ------------------------------------------------------------------------- a start below 4.0.1
+
+TEST(CheckLegacy, ManyDuplicatesAreToldInFewWords) {
+  Upgrade upgrade;
+  upgrade.meta().legacy.emplace();
+  for (int i = 0; i < 7; ++i) {
+    upgrade.meta().legacy->duplicates.push_back(
+        {"oms_sync_project", "task " + std::to_string(i), 300, {"1", "2"}});
+  }
+  const auto troubles = Check(upgrade, "3.4.0");
+  ASSERT_EQ(troubles.size(), 1u);
+  EXPECT_EQ(troubles[0].reason, "DuplicateTaskNames");
+  EXPECT_THAT(troubles[0].message,
+              testing::AllOf(HasSubstr("'task 4' in oms_sync_project (ids 1, 2 and 298 more)"),
+                             testing::Not(HasSubstr("task 5")), HasSubstr("2 more names"),
+                             HasSubstr("UPDATE oms_sync_project SET project_name")));
+}
+
+TEST(CheckLegacy, BlackRegionsNeedTheWordFalseAndNothingElse) {
+  Upgrade upgrade;
+  upgrade.meta().legacy.emplace();
+  EXPECT_THAT(Check(upgrade, "3.4.0"), IsEmpty());
+  upgrade.meta().legacy->black_regions = {"7"};
+  EXPECT_EQ(Check(upgrade, "3.4.0").at(0).reason, "BlackRegionNoChanged");
+  upgrade.spec.legacy.data_source_used_at_both_ends = true;
+  EXPECT_EQ(Check(upgrade, "3.4.0").at(0).reason, "BlackRegionNoChanged");
+  upgrade.spec.legacy.data_source_used_at_both_ends = false;
+  EXPECT_THAT(Check(upgrade, "3.4.0"), IsEmpty());
+  upgrade.meta().legacy->duplicates = {{"oms_project", "x", 2, {"1", "2"}}};
+  EXPECT_EQ(Check(upgrade, "3.4.0").at(0).reason, "DuplicateTaskNames") << "not of those";
+}
+
+// ---------------------------------------------------------------------------------------- limits
+
+Limits Narrow() {
+  return {{"unix:///var/run/docker.sock", "tcp://10.0.0.*:2376"},
+          {"/var/lib/oms-upgrade"},
+          {"/images/"}};
+}
+
+TEST(CheckLimits, LetsThroughWhatTheFlagsName) {
+  auto spec = SpecOf();
+  spec.nodes[0].engine.endpoint = "tcp://10.0.0.17:2376";
+  spec.backup.directory = "/var/lib/oms-upgrade/backups/";
+  const auto status = CheckLimits(spec, Narrow());
+  EXPECT_TRUE(status.ok()) << status.error().message;
+  spec.backup.directory = "/var/lib/oms-upgrade";
+  EXPECT_TRUE(CheckLimits(spec, Narrow()).ok());
+}
+
+TEST(CheckLimits, RefusesAllElseByAReason) {
+  const auto reason = [](void (*change)(crd::Spec&)) {
+    auto spec = SpecOf();
+    spec.backup.directory = "/var/lib/oms-upgrade/x";
+    change(spec);
+    const auto status = CheckLimits(spec, Narrow());
+    return status.ok() ? std::string("ok") : status.error().reason;
+  };
+  EXPECT_EQ(reason([](crd::Spec& s) { s.nodes[0].engine.endpoint = "tcp://10.0.1.1:2376"; }),
+            "EngineNotAllowed");
+  EXPECT_EQ(
+      reason([](crd::Spec& s) { s.nodes[0].engine.endpoint = "unix:///var/run/docker.sock2"; }),
+      "EngineNotAllowed");
+  EXPECT_EQ(reason([](crd::Spec& s) { s.backup.directory = "/var/lib/oms-upgrade-else"; }),
+            "BackupDirectoryNotAllowed");
+  EXPECT_EQ(reason([](crd::Spec& s) { s.backup.directory = "/var/lib/oms-upgrade/../../../etc"; }),
+            "BackupDirectoryNotAllowed");
+  EXPECT_EQ(reason([](crd::Spec& s) { s.backup.directory = "relative"; }),
+            "BackupDirectoryNotAllowed");
+  EXPECT_EQ(reason([](crd::Spec& s) { s.image.archive = "/images/../etc/shadow"; }),
+            "ArchiveNotAllowed");
+  EXPECT_EQ(reason([](crd::Spec& s) { s.image.archive.clear(); }), "ok");
+}
+
+TEST(MatchesPattern, AStarStandsForAnyRunOfCharacters) {
+  EXPECT_TRUE(MatchesPattern("*", ""));
+  EXPECT_TRUE(MatchesPattern("tcp://*:2376", "tcp://a.b:2376"));
+  EXPECT_TRUE(MatchesPattern("a*b*c", "aXbYbZc"));
+  EXPECT_FALSE(MatchesPattern("a*b", "abc"));
+  EXPECT_FALSE(MatchesPattern("", "a"));
+}
+
+}  // namespace
+}  // namespace oms::upgrade

@@ -1,0 +1,432 @@
+// The way back, as tables: what is done of it by the points passed, and what is decided.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "reconcilers/rollback_state.h"
+#include "tests/unit/reconcilers/upgrade_facts.h"
+
+namespace oms::upgrade {
+namespace {
+
+using Kind = Decision::Kind;
+using std::chrono::hours;
+using testing::HasSubstr;
+
+// An upgrade that was turned back at a place.
+Upgrade Turned(Upgrade upgrade) {
+  upgrade.spec.version = "4.3.0";
+  upgrade.record.direction = Direction::kRollback;
+  upgrade.record.turns = {{Direction::kRollback, "VersionReverted", At(200)}};
+  return upgrade;
+}
+
+Upgrade Verified() {
+  Upgrade upgrade = Turned(Upgrade().Healthy());
+  upgrade.Seen(Step::kVerifyBackups);
+  return upgrade;
+}
+Upgrade NewGone() {
+  Upgrade upgrade = Verified();
+  upgrade.Pass(PointKind::kRollbackStopping);
+  upgrade.node().new_container.reset();
+  upgrade.node().health.reset();
+  return upgrade;
+}
+Upgrade Differs(std::vector<std::string> databases) {
+  Upgrade upgrade = NewGone();
+  upgrade.record.differing = std::move(databases);
+  return upgrade;
+}
+Upgrade Saved() {
+  Upgrade upgrade = Differs({"oms_rm", "oms_cm"});
+  upgrade.record.upgraded_state = SavedState{"upgraded/1", true, {}};
+  return upgrade;
+}
+Upgrade Restored() {
+  Upgrade upgrade = Saved();
+  upgrade.Pass(PointKind::kFirstDrop);
+  upgrade.record.restored = {{"oms_rm", At(300)}, {"oms_cm", At(300)}};
+  return upgrade;
+}
+Upgrade OldRuns() {
+  Upgrade upgrade = Restored();
+  upgrade.Pass(PointKind::kOldStarting, "oms-1", "", 1, At(310));
+  upgrade.node().old_container->running = true;
+  upgrade.node().old_container->status = "running";
+  upgrade.node().old_container->started_at = "2026-01-02T05:00:00.000000Z";
+  return upgrade;
+}
+Upgrade OldIsWell() {
+  Upgrade upgrade = OldRuns();
+  upgrade.Seen(Step::kAwaitOldHealth);
+  return upgrade;
+}
+
+void SetTask(Upgrade& upgrade, const std::string& name, TaskView::State state,
+             base::Error error = {}, std::string output = {}) {
+  TaskView view;
+  view.state = state;
+  view.error = std::move(error);
+  view.output = std::move(output);
+  view.ended = upgrade.facts.steady_now;
+  upgrade.facts.tasks[name] = view;
+}
+
+// ------------------------------------------------------------------------------ the cheapest way
+
+TEST(Rollback, BeforeTheStopNothingButHaAndTheNewContainerIsTakenBack) {
+  Upgrade upgrade = Turned(Upgrade().HaOff());
+  EXPECT_EQ(upgrade.Decide().step, Step::kStopNewContainers) << "the one that was created";
+  upgrade.node().new_container.reset();
+  EXPECT_EQ(upgrade.Decide().step, Step::kRestoreHa);
+  for (const Step skipped :
+       {Step::kVerifyBackups, Step::kSwitchHaOff, Step::kCompareDatabases, Step::kSaveUpgradedState,
+        Step::kRestoreDatabases, Step::kSettleDatabases, Step::kStartOldContainers,
+        Step::kAwaitOldHealth}) {
+    EXPECT_EQ(upgrade.of(skipped).verdict, Verdict::kSkipped) << NameOf(skipped);
+  }
+  upgrade.Seen(Step::kRestoreHa);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kClose);
+}
+
+TEST(Rollback, BeforeHaWasTouchedItIsNotTouched) {
+  Upgrade upgrade = Turned(Upgrade());
+  EXPECT_EQ(upgrade.of(Step::kRestoreHa).verdict, Verdict::kSkipped);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kClose);
+}
+
+TEST(Rollback, AfterTheStopNoDatabaseIsDroppedAndTheOldContainerIsStarted) {
+  Upgrade upgrade = Turned(Upgrade().Dumped());
+  upgrade.node().new_container.reset();
+  for (const Step skipped : {Step::kVerifyBackups, Step::kCompareDatabases,
+                             Step::kSaveUpgradedState, Step::kRestoreDatabases}) {
+    EXPECT_EQ(upgrade.of(skipped).verdict, Verdict::kSkipped) << NameOf(skipped);
+  }
+  EXPECT_EQ(upgrade.Decide().step, Step::kSettleDatabases);
+  upgrade.Seen(Step::kSettleDatabases);
+  EXPECT_EQ(upgrade.Decide().step, Step::kStartOldContainers);
+}
+
+// Our own `docker stop` may be on its way in the engine: a container that looks alive is not.
+TEST(Rollback, AStopThatWasTurnedBackInTheMiddleIsCarriedToItsEndFirst) {
+  Upgrade upgrade = Turned(Upgrade().Stopped());
+  upgrade.node().new_container.reset();
+  upgrade.node().old_container->running = true;
+  EXPECT_EQ(upgrade.Decide().step, Step::kStopNewContainers);
+  upgrade.node().old_container->started_at = "2026-01-02T09:00:00.000000Z";
+  EXPECT_EQ(upgrade.Decide().step, Step::kSettleDatabases) << "a person has started it anew";
+}
+
+TEST(Rollback, GoesThroughItsStepsInOrder) {
+  EXPECT_EQ(Turned(Upgrade().Started()).Decide().step, Step::kVerifyBackups);
+  EXPECT_EQ(Verified().Decide().step, Step::kStopNewContainers);
+  EXPECT_EQ(NewGone().Decide().step, Step::kCompareDatabases);
+  EXPECT_EQ(Differs({"oms_rm"}).Decide().step, Step::kSaveUpgradedState);
+  EXPECT_EQ(Saved().Decide().step, Step::kRestoreDatabases);
+  EXPECT_EQ(Restored().Decide().step, Step::kStartOldContainers);
+  EXPECT_EQ(OldRuns().Decide().step, Step::kAwaitOldHealth);
+  EXPECT_EQ(OldIsWell().Decide().step, Step::kRestoreHa);
+}
+
+TEST(Rollback, WhereEveryDatabaseStillEqualsItsBackupNoneIsSavedOrDropped) {
+  Upgrade upgrade = Differs({});
+  EXPECT_EQ(upgrade.of(Step::kSaveUpgradedState).verdict, Verdict::kSkipped);
+  EXPECT_EQ(upgrade.of(Step::kRestoreDatabases).verdict, Verdict::kSkipped);
+  EXPECT_EQ(upgrade.Decide().step, Step::kStartOldContainers);
+}
+
+// ------------------------------------------------------------------------------------- HA
+
+TEST(Rollback, HaThatIsOnAgainIsSwitchedOffBeforeTheNewContainerIsStopped) {
+  Upgrade upgrade = Verified();
+  upgrade.meta().ha_raw = kHaOn;
+  EXPECT_EQ(upgrade.Decide().step, Step::kSwitchHaOff);
+  upgrade.meta().ha_raw.reset();
+  EXPECT_EQ(upgrade.Decide().step, Step::kStopNewContainers) << "best effort";
+}
+
+// After success HA is a person's again: as it is when the way back begins, so it will be.
+TEST(Undo, HaThatAPersonHasSwitchedSinceIsWrittenDownFirst) {
+  Upgrade undo = Verified();
+  undo.record.undoes = "another";
+  std::erase_if(undo.record.points,
+                [](const Point& p) { return p.kind == PointKind::kHaDisabling; });
+  undo.record.ha_was_on = false;
+  undo.meta().ha_raw = kHaOn;
+  EXPECT_EQ(undo.Decide().step, Step::kSwitchHaOff) << "on since";
+  undo.record.ha_was_on = true;
+  EXPECT_EQ(undo.Decide().step, Step::kSwitchHaOff) << "to be switched off";
+  undo.meta().ha_raw = kHaOff;
+  EXPECT_EQ(undo.Decide().step, Step::kSwitchHaOff) << "off since";
+  undo.record.ha_was_on = false;
+  EXPECT_EQ(undo.of(Step::kSwitchHaOff).verdict, Verdict::kSkipped);
+  undo.facts.meta.reset();
+  EXPECT_EQ(undo.of(Step::kSwitchHaOff).verdict, Verdict::kRunning) << "never guessed";
+}
+
+TEST(Rollback, HaThatWasOffStaysOff) {
+  Upgrade upgrade = OldIsWell();
+  upgrade.record.ha_was_on = false;
+  EXPECT_EQ(upgrade.of(Step::kRestoreHa).verdict, Verdict::kSkipped);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kClose);
+}
+
+TEST(Rollback, AnUnreadableHaRowIsNotTakenForOneThatIsGone) {
+  Upgrade upgrade = OldIsWell();
+  upgrade.meta().ha_raw.reset();
+  upgrade.facts.troubles = {{"MetaDBUnreachable", "no answer", true}};
+  EXPECT_EQ(upgrade.of(Step::kRestoreHa).verdict, Verdict::kRunning);
+  upgrade.facts.troubles.clear();
+  EXPECT_EQ(upgrade.of(Step::kRestoreHa).reason, "HAConfigMissing");
+}
+
+// --------------------------------------------------------------------------- never both, never
+// lost
+
+TEST(Rollback, AnOldContainerThatWasStartedByHandIsStoppedBeforeItsDatabasesAreTouched) {
+  Upgrade upgrade = Saved();
+  upgrade.node().old_container->running = true;
+  EXPECT_EQ(upgrade.Decide().step, Step::kStopNewContainers);
+}
+
+TEST(Rollback, ABackupThatFailsItsChecksumStopsItBeforeAnythingIsStopped) {
+  Upgrade upgrade = Turned(Upgrade().Healthy());
+  SetTask(upgrade, "VerifyBackups", TaskView::State::kFailed,
+          base::MakeError(base::Code::kTerminal, "BackupCorrupt", "a file"));
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall);
+  EXPECT_EQ(upgrade.Decide().reason, "BackupCorrupt");
+  upgrade.record.backup.reset();
+  upgrade.facts.tasks.clear();
+  EXPECT_EQ(upgrade.Decide().reason, "BackupCorrupt") << "no backup at all";
+}
+
+TEST(Rollback, ABackupThatFailsItsLastChecksumIsNotRestored) {
+  Upgrade upgrade = Saved();
+  SetTask(upgrade, RestoreTask(""), TaskView::State::kFailed,
+          base::MakeError(base::Code::kTerminal, "BackupCorrupt", "a file"));
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall);
+  EXPECT_EQ(upgrade.Decide().reason, "BackupCorrupt");
+}
+
+TEST(Rollback, AStateThatNobodyUsedIsGivenUpAfterTwoTries) {
+  Upgrade upgrade = Differs({"oms_rm"});
+  SetTask(upgrade, "SaveUpgradedState", TaskView::State::kFailed,
+          base::MakeError(base::Code::kTerminal, "DumpFailed", "exit code 1"));
+  upgrade.record.attempts["SaveUpgradedState"] = 1;
+  EXPECT_EQ(upgrade.of(Step::kSaveUpgradedState).verdict, Verdict::kFailed);
+  EXPECT_TRUE(upgrade.of(Step::kSaveUpgradedState).retryable);
+  upgrade.record.attempts["SaveUpgradedState"] = 2;
+  EXPECT_EQ(upgrade.of(Step::kSaveUpgradedState).verdict, Verdict::kPending);
+}
+
+TEST(Rollback, AStateThatWasInUseIsNotDroppedUnsavedWithoutAPersonsWord) {
+  Upgrade upgrade = Differs({"oms_rm"});
+  upgrade.Seen(Step::kAwaitHealth);
+  SetTask(upgrade, "SaveUpgradedState", TaskView::State::kFailed,
+          base::MakeError(base::Code::kTerminal, "DumpFailed", "exit code 1"));
+  upgrade.record.attempts["SaveUpgradedState"] = 2;
+  const auto decision = upgrade.Decide();
+  EXPECT_EQ(decision.kind, Kind::kStall);
+  EXPECT_EQ(decision.reason, "UpgradedStateUnsaved");
+  EXPECT_THAT(decision.message, HasSubstr("UpgradedStateUnsaved-01234567"));
+  upgrade.facts.accept = "UpgradedStateUnsaved-99999999";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall) << "another operation's";
+  upgrade.facts.accept = "UpgradedStateUnsaved-01234567";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+  upgrade.facts.accept.clear();
+  upgrade.record.attempts[kSavesForgiven] = 2;  // A reset token.
+  EXPECT_TRUE(upgrade.of(Step::kSaveUpgradedState).retryable);
+}
+
+TEST(Rollback, ADatabaseThatStillDiffersAfterTwoLoadsIsAPersonsCase) {
+  Upgrade upgrade = Saved();
+  upgrade.Pass(PointKind::kFirstDrop);
+  upgrade.record.restore_differs["oms_rm"] = "table t has 2 rows in place of 1";
+  upgrade.record.attempts[DifferingLoads("oms_rm")] = 1;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "once more";
+  upgrade.record.attempts[DifferingLoads("oms_rm")] = 2;
+  const auto decision = upgrade.Decide();
+  EXPECT_EQ(decision.reason, "RestoreDiffers");
+  EXPECT_THAT(decision.message, HasSubstr("2 rows"));
+  EXPECT_THAT(decision.message, HasSubstr("RestoreDiffers-01234567"));
+  upgrade.facts.accept = "RestoreDiffers-01234567";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+}
+
+TEST(Rollback, ThatTheVersionAsksForIsNotHeldBySuspend) {
+  Upgrade upgrade = Saved();
+  upgrade.spec.suspend = true;
+  upgrade.spec.version = "4.3.0";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+}
+
+TEST(Rollback, ThatNobodyAskedForIsHeldBySuspendUntilTheFirstDrop) {
+  Upgrade upgrade = Saved();
+  upgrade.spec.suspend = true;
+  upgrade.spec.version = "4.3.1";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold) << "nothing was dropped yet";
+  upgrade.Pass(PointKind::kFirstDrop);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+}
+
+TEST(Rollback, AnEditForwardAgainWaitsForItsEnd) {
+  Upgrade upgrade = Saved();
+  upgrade.spec.version = "4.3.1";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+  EXPECT_EQ(upgrade.Decide().step, Step::kRestoreDatabases);
+}
+
+TEST(Rollback, ALoadThatFailedIsTriedAgainWithinItsLimit) {
+  Upgrade upgrade = Saved();
+  upgrade.Pass(PointKind::kFirstDrop);
+  SetTask(upgrade, RestoreTask("oms_rm"), TaskView::State::kFailed,
+          base::MakeError(base::Code::kTransient, "LoadFailed", "exit code 1"));
+  EXPECT_EQ(upgrade.Decide({1, {}}).kind, Kind::kRun);
+  EXPECT_EQ(upgrade.Decide({upgrade.spec.strategy.max_retries + 1, {}}).reason, "LoadFailed");
+}
+
+TEST(Rollback, AnOldContainerWhoseImageIsGoneTooIsBroughtBackFromTheSavedOne) {
+  Upgrade upgrade = Restored();
+  upgrade.node().old_container.reset();
+  upgrade.node().old_image_gone = true;
+  EXPECT_EQ(upgrade.Decide().step, Step::kStartOldContainers);
+  upgrade.record.image_backups.clear();
+  EXPECT_EQ(upgrade.Decide().reason, "OldImageGone");
+}
+
+TEST(Rollback, AnOldContainerThatStaysIllIsToldAndStillLookedAt) {
+  Upgrade upgrade = OldRuns();
+  upgrade.node().health = HealthFacts{};
+  upgrade.facts.now = At(310) + upgrade.spec.strategy.timeouts.healthy;
+  EXPECT_EQ(upgrade.of(Step::kAwaitOldHealth).verdict, Verdict::kRunning);
+  upgrade.facts.now += std::chrono::seconds(1);
+  EXPECT_EQ(upgrade.Decide().reason, "ServicesNotHealthy");
+  upgrade.node().health = Well();
+  EXPECT_EQ(upgrade.Decide().step, Step::kAwaitOldHealth);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+}
+
+// ------------------------------------------------------------------------------- after success
+
+struct ClosedWorld {
+  Upgrade last = Upgrade().Accepted();
+  crd::Spec spec = SpecOf("4.3.0");
+  crd::Version running = *crd::Version::Parse("4.3.1");
+  bool runs_last_new = true;
+  Wishes wishes;
+  base::WallTime now = At(1000);
+
+  ClosedWorld() {
+    last.record.outcome = OperationOutcome::kSucceeded;
+    last.record.ended = At(500);
+    last.record.resource_uid = wishes.uid = "uid";
+    last.record.generation = wishes.generation = 2;
+  }
+  Decision Decide() const {
+    Closed closed{running};
+    closed.last = &last.record;
+    closed.runs_last_new = runs_last_new;
+    closed.plan_hash = "abc";
+    closed.plan_text = "all that was written since";
+    closed.now = now;
+    const StepState passed{Verdict::kDone, "Done", ""};
+    closed.preflight = &passed;
+    return DecideWithoutOperation(spec, closed, wishes);
+  }
+};
+
+TEST(AfterSuccess, ARevertOpensAnUndo) { EXPECT_EQ(ClosedWorld().Decide().kind, Kind::kOpenUndo); }
+
+TEST(AfterSuccess, ARevertThatIsToBeIgnoredOpensNothing) {
+  ClosedWorld world;
+  world.spec.strategy.on_version_revert = crd::OnVersionRevert::kIgnore;
+  EXPECT_EQ(world.Decide().reason, "DowngradeRefused");
+}
+
+TEST(AfterSuccess, ARevertOfWhatAPersonHasReplacedIsRefused) {
+  ClosedWorld world;
+  world.runs_last_new = false;
+  EXPECT_EQ(world.Decide().reason, "DowngradeRefused");
+}
+
+TEST(AfterSuccess, TwoStepsBackAreRefusedWithWhatIsPossible) {
+  ClosedWorld world;
+  world.spec.version = "4.2.9";
+  EXPECT_EQ(world.Decide().reason, "DowngradeRefused");
+  EXPECT_THAT(world.Decide().message, HasSubstr("or to 4.3.0"));
+}
+
+TEST(AfterSuccess, OutsideOfTheRollbackWindowARevertWaitsForAnApprovalThatNamesThePlan) {
+  ClosedWorld world;
+  world.now = At(500) + hours(72);
+  EXPECT_EQ(world.Decide().kind, Kind::kOpenUndo);
+  world.now += std::chrono::seconds(1);
+  EXPECT_EQ(world.Decide().kind, Kind::kHold);
+  EXPECT_EQ(world.Decide().reason, "AwaitingApproval");
+  EXPECT_THAT(world.Decide().message, HasSubstr("all that was written since"));
+  EXPECT_THAT(world.Decide().message, HasSubstr("oms.oceanbase.com/approve=abc"));
+  world.wishes.approve = "another";
+  EXPECT_EQ(world.Decide().kind, Kind::kHold);
+  world.wishes.approve = "abc";
+  EXPECT_EQ(world.Decide().kind, Kind::kOpenUndo);
+}
+
+TEST(AfterSuccess, MoreThanThreeOperationsWithinAnHourWaitForAnApproval) {
+  ClosedWorld world;
+  world.last.record.recent = {At(100), At(200), At(300)};
+  EXPECT_EQ(world.Decide().kind, Kind::kOpenUndo);
+  world.last.record.recent.push_back(At(400));
+  EXPECT_EQ(world.Decide().reason, "AwaitingApproval");
+  world.now = At(100) + hours(2);
+  EXPECT_EQ(world.Decide().kind, Kind::kOpenUndo) << "that was long ago";
+}
+
+TEST(AfterSuccess, AnUndoIsHeldBySuspendAndByPlanMode) {
+  ClosedWorld world;
+  world.spec.suspend = true;
+  EXPECT_EQ(world.Decide().reason, "Suspended");
+  world.spec.suspend = false;
+  world.spec.mode = crd::Mode::kPlan;
+  EXPECT_EQ(world.Decide().reason, "Planned");
+}
+
+TEST(AfterSuccess, ManualApprovalNamesThePlan) {
+  ClosedWorld world;
+  world.spec = SpecOf("4.3.2");
+  world.spec.approval = crd::Approval::kManual;
+  EXPECT_EQ(world.Decide().reason, "AwaitingApproval");
+  world.wishes.approve = "abc";
+  EXPECT_EQ(world.Decide().kind, Kind::kOpen);
+}
+
+TEST(AfterSuccess, WhatAPersonTookBackByHandIsNotUpgradedAgainUntilTheResourceIsEdited) {
+  ClosedWorld world;
+  world.spec.version = "4.3.1";
+  world.running = *crd::Version::Parse("4.3.0");
+  world.runs_last_new = false;
+  EXPECT_EQ(world.Decide().kind, Kind::kStall);
+  EXPECT_EQ(world.Decide().reason, "VersionDiffers");
+  world.wishes.generation = 3;
+  EXPECT_EQ(world.Decide().kind, Kind::kOpen);
+  world.wishes.generation = 2;
+  world.wishes.reset = "now";
+  EXPECT_EQ(world.Decide().kind, Kind::kOpen);
+  world.wishes.reset.clear();
+  world.wishes.uid = "made again";
+  EXPECT_EQ(world.Decide().kind, Kind::kOpen);
+}
+
+TEST(AfterFailure, TheSameGenerationIsNotTriedAgainByItself) {
+  ClosedWorld world;
+  world.spec.version = "4.3.1";
+  world.running = *crd::Version::Parse("4.3.0");
+  world.last.record.outcome = OperationOutcome::kRolledBack;
+  world.last.record.outcome_reason = "FailurePolicy";
+  EXPECT_EQ(world.Decide().kind, Kind::kStall);
+  EXPECT_EQ(world.Decide().reason, "RolledBackAfterFailure");
+  world.wishes.reset = "now";
+  EXPECT_EQ(world.Decide().kind, Kind::kOpen);
+}
+
+}  // namespace
+}  // namespace oms::upgrade

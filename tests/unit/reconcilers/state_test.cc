@@ -1,0 +1,532 @@
+#include "reconcilers/state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/reconcilers/upgrade_facts.h"
+
+namespace oms::upgrade {
+namespace {
+
+using testing::HasSubstr;
+using TaskState = TaskView::State;
+using ScriptKind = ScriptState::Kind;
+
+// ------------------------------------------------------------------------------- the whole table
+
+struct Place {
+  const char* name;
+  Upgrade (*make)();
+  Step next;  // The first step that is not complete there.
+  Verdict verdict;
+};
+
+class EachPlace : public testing::TestWithParam<Place> {};
+
+TEST_P(EachPlace, TheFirstStepThatIsNotDoneIsTheOneThatComesNext) {
+  const Upgrade upgrade = GetParam().make();
+  const State state = upgrade.state();
+  for (const auto& info : StepsOf(Direction::kUpgrade)) {
+    if (info.step == GetParam().next) break;
+    EXPECT_TRUE(At(state, info.step).complete())
+        << info.name << ": " << At(state, info.step).message;
+  }
+  EXPECT_EQ(At(state, GetParam().next).verdict, GetParam().verdict)
+      << At(state, GetParam().next).message;
+}
+
+// What was true up to a place stays true from there on: nothing before it is asked for again.
+INSTANTIATE_TEST_SUITE_P(
+    Upgrade, EachPlace,
+    testing::Values(
+        Place{"Opened", [] { return Upgrade(); }, Step::kLoadImage, Verdict::kPending},
+        Place{"ImageThere", [] { return Upgrade().ImageThere(); }, Step::kSaveOldImage,
+              Verdict::kPending},
+        Place{"Prepared", [] { return Upgrade().Prepared(); }, Step::kDisableHa, Verdict::kPending},
+        Place{"HaOff", [] { return Upgrade().HaOff(); }, Step::kStopContainers, Verdict::kPending},
+        Place{"Stopped", [] { return Upgrade().Stopped(); }, Step::kCompactHeartbeat,
+              Verdict::kPending},
+        Place{"Compact", [] { return Upgrade().Compact(); }, Step::kBackUpDatabases,
+              Verdict::kPending},
+        Place{"Dumped", [] { return Upgrade().Dumped(); }, Step::kStartContainers,
+              Verdict::kPending},
+        Place{"Started", [] { return Upgrade().Started(); }, Step::kRunUpgradeScript,
+              Verdict::kRunning},
+        Place{"ScriptBegun", [] { return Upgrade().ScriptBegun(); }, Step::kRunUpgradeScript,
+              Verdict::kRunning},
+        Place{"ScriptEnded", [] { return Upgrade().ScriptEnded(); }, Step::kAwaitHealth,
+              Verdict::kRunning},
+        Place{"Healthy", [] { return Upgrade().Healthy(); }, Step::kAwaitHealth, Verdict::kPending},
+        Place{"Accepted", [] { return Upgrade().Accepted(); }, Step::kEnableHa, Verdict::kPending}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+// ----------------------------------------------------------------------- each row's own conditions
+
+TEST(LoadImageState, AnotherImageIdThanAskedForIsRefused) {
+  Upgrade upgrade = Upgrade().ImageThere();
+  upgrade.spec.image.id = "sha256:asked";
+  const auto state = upgrade.of(Step::kLoadImage);
+  EXPECT_EQ(state.verdict, Verdict::kFailed);
+  EXPECT_EQ(state.reason, "ImageIDDiffers");
+  EXPECT_FALSE(state.retryable);
+  EXPECT_THAT(state.message, HasSubstr("sha256:new"));
+}
+
+TEST(LoadImageState, AnImageWithoutTheScriptIsRefused) {
+  Upgrade upgrade = Upgrade().ImageThere();
+  upgrade.node().script_in_image = false;
+  EXPECT_EQ(upgrade.of(Step::kLoadImage).reason, "UpgradeScriptMissing");
+}
+
+TEST(LoadImageState, AnArchiveThatHoldsAnotherImageIsRefusedAndNotLoadedForEver) {
+  Upgrade upgrade;
+  upgrade.Task(Step::kLoadImage, TaskState::kSucceeded);
+  EXPECT_EQ(upgrade.of(Step::kLoadImage).verdict, Verdict::kFailed);
+  EXPECT_EQ(upgrade.of(Step::kLoadImage).reason, "ImageNotInArchive");
+}
+
+TEST(LoadImageState, ATaskThatRunsIsWatchedWithItsBytes) {
+  Upgrade upgrade;
+  upgrade.Task(Step::kLoadImage, TaskState::kRunning);
+  upgrade.facts.tasks["LoadImage/oms-1"].done = 5;
+  upgrade.facts.tasks["LoadImage/oms-1"].total = 10;
+  const auto state = upgrade.of(Step::kLoadImage);
+  EXPECT_EQ(state.verdict, Verdict::kRunning);
+  EXPECT_EQ(state.done, 5u);
+  EXPECT_EQ(state.total, 10u);
+}
+
+TEST(LoadImageState, AnImageThatIsThereNeedsNoTask) {
+  Upgrade upgrade = Upgrade().ImageThere();
+  upgrade.Task(Step::kLoadImage, TaskState::kFailed, base::MakeError(base::Code::kInvalid, "x"));
+  EXPECT_TRUE(upgrade.of(Step::kLoadImage).complete());
+}
+
+TEST(SaveOldImageState, IsSkippedWhereNobodyWantsIt) {
+  Upgrade upgrade = Upgrade().ImageThere();
+  upgrade.spec.backup.image = false;
+  EXPECT_EQ(upgrade.of(Step::kSaveOldImage).verdict, Verdict::kSkipped);
+}
+
+TEST(BackUpConfigState, AConfigThatWasEditedSinceIsCopiedAgain) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.node().config_sha256 = "edited";
+  EXPECT_EQ(upgrade.of(Step::kBackUpConfig).verdict, Verdict::kPending);
+  upgrade = Upgrade().Stopped();
+  upgrade.node().config_sha256 = "edited";
+  EXPECT_TRUE(upgrade.of(Step::kBackUpConfig).complete()) << "past its need";
+}
+
+TEST(RewriteConfigState, IsSkippedWhereNoKeyHasToChange) {
+  Upgrade upgrade = Upgrade().ImageThere();
+  upgrade.facts.rehearsed_config.reset();
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kSkipped);
+}
+
+TEST(RewriteConfigState, WhatTheNewContainerSeesMustBeWhatWasWritten) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.node().new_config_sha256 = "torn";
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending);
+}
+
+TEST(DisableHaState, OffStaysOff) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.record.ha_was_on = false;
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kSkipped);
+  EXPECT_EQ(upgrade.of(Step::kEnableHa).verdict, Verdict::kSkipped);
+}
+
+TEST(DisableHaState, APointWithoutTheActIsDoneAgain) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.Pass(PointKind::kHaDisabling);  // Died before the swap: ha.config is still on.
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kPending);
+}
+
+TEST(DisableHaState, HaSwitchedOffByAPersonStillGetsItsPoint) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.meta().ha_raw = kHaOff;
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kPending);
+}
+
+TEST(DisableHaState, IsHistoryOnceHaIsWantedOnAgain) {
+  Upgrade upgrade = Upgrade().Accepted();
+  upgrade.meta().ha_raw = kHaOn;
+  EXPECT_TRUE(upgrade.of(Step::kDisableHa).complete());
+}
+
+TEST(StopContainersState, APointWithoutTheActIsDoneAgain) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.Pass(PointKind::kStopping);  // Died before the stop.
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).verdict, Verdict::kPending);
+}
+
+TEST(StopContainersState, AStoppedContainerThatWouldStartByItselfIsNotDone) {
+  Upgrade upgrade = Upgrade().Stopped();
+  upgrade.node().old_container->restart_policy = "always";
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).verdict, Verdict::kPending);
+}
+
+TEST(StopContainersState, AnOldContainerStartedByHandIsNotFought) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.node().old_container->started_at = "2026-01-02T03:30:00Z";
+  upgrade.node().old_container->running = true;
+  const auto state = upgrade.of(Step::kStopContainers);
+  EXPECT_EQ(state.reason, "OldContainerStarted");
+  EXPECT_FALSE(state.retryable);
+}
+
+TEST(StopContainersState, AnOldContainerStartedBesideTheNewOneIsTold) {
+  Upgrade upgrade = Upgrade().Started();
+  upgrade.node().old_container->running = true;
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).reason, "OldContainerStarted");
+}
+
+TEST(StopContainersState, AnOldContainerThatIsGoneHoldsTheUpgradeUpOnlyUntilTheNewOneStarts) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.node().old_container.reset();
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).reason, "OldContainerGone");
+  upgrade = Upgrade().Started();
+  upgrade.node().old_container.reset();
+  EXPECT_TRUE(upgrade.of(Step::kStopContainers).complete());
+}
+
+TEST(CompactHeartbeatState, TablesThatAreAllGoneAreToldAndNotWaitedFor) {
+  Upgrade upgrade = Upgrade().Stopped();
+  upgrade.meta().sequence = {};
+  const auto state = upgrade.of(Step::kCompactHeartbeat);
+  EXPECT_EQ(state.verdict, Verdict::kFailed)
+      << "nothing can be done, so nothing may be tried for ever";
+  EXPECT_FALSE(state.retryable);
+}
+
+TEST(CompactHeartbeatState, EachLeftoverOfACrashIsPending) {
+  for (const bool bak2 : {false, true}) {
+    Upgrade upgrade = Upgrade().Compact();
+    (bak2 ? upgrade.meta().sequence.bak2 : upgrade.meta().sequence.bak) = {true, 1, 5, 6};
+    EXPECT_EQ(upgrade.of(Step::kCompactHeartbeat).verdict, Verdict::kPending);
+  }
+}
+
+TEST(BackUpDatabasesState, ABackupIsOfOneRunOfOneContainerAndOneHeartbeat) {
+  const auto pending = [](void (*change)(Upgrade&)) {
+    Upgrade upgrade = Upgrade().Dumped();
+    EXPECT_TRUE(upgrade.of(Step::kBackUpDatabases).complete());
+    change(upgrade);
+    return !upgrade.of(Step::kBackUpDatabases).complete();
+  };
+  EXPECT_TRUE(pending([](Upgrade& u) { u.record.backup->container_id = "another"; }));
+  EXPECT_TRUE(pending([](Upgrade& u) { u.record.backup->started_at = "another"; }));
+  EXPECT_TRUE(pending([](Upgrade& u) { u.meta().sequence.base.max_id = 100'001; }));
+  EXPECT_TRUE(pending([](Upgrade& u) { u.facts.meta.reset(); }));
+}
+
+TEST(BackUpDatabasesState, FromNewStartingOnItIsNeverTakenAgain) {
+  Upgrade upgrade = Upgrade().Started();
+  upgrade.meta().sequence.base = {true, 500, 200'000, 200'001};  // The new OMS writes.
+  upgrade.node().old_container.reset();
+  EXPECT_TRUE(upgrade.of(Step::kBackUpDatabases).complete());
+  EXPECT_TRUE(upgrade.of(Step::kCompactHeartbeat).complete());
+}
+
+TEST(BackUpDatabasesState, ADisturbedDumpMayBeTriedAgainADeniedOneNot) {
+  Upgrade upgrade = Upgrade().Compact();
+  upgrade.Task(Step::kBackUpDatabases, TaskState::kFailed,
+               base::MakeError(base::Code::kTransient, "BackupDisturbed", "x"));
+  EXPECT_TRUE(upgrade.of(Step::kBackUpDatabases).retryable);
+  upgrade.Task(Step::kBackUpDatabases, TaskState::kFailed,
+               base::MakeError(base::Code::kDenied, "MetaDBDenied", "x"));
+  EXPECT_EQ(upgrade.of(Step::kBackUpDatabases).verdict, Verdict::kFailed);
+  EXPECT_FALSE(upgrade.of(Step::kBackUpDatabases).retryable);
+}
+
+TEST(StartContainersState, APointWithoutTheActIsTheFirstStart) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.Pass(PointKind::kNewStarting, "oms-1", "", 1);
+  EXPECT_EQ(upgrade.of(Step::kStartContainers).verdict, Verdict::kPending);
+}
+
+TEST(StartContainersState, ANewContainerThatEndedIsNotStartedAgain) {
+  Upgrade upgrade = Upgrade().Started();
+  upgrade.node().new_container->running = false;
+  upgrade.node().new_container->status = "exited";
+  upgrade.node().new_container->exit_code = 137;
+  const auto state = upgrade.of(Step::kStartContainers);
+  EXPECT_EQ(state.reason, "NewContainerDied");
+  EXPECT_FALSE(state.retryable);
+  EXPECT_THAT(state.message, HasSubstr("137"));
+}
+
+TEST(StartContainersState, ANewContainerThatIsGoneIsTold) {
+  Upgrade upgrade = Upgrade().Started();
+  upgrade.node().new_container.reset();
+  EXPECT_EQ(upgrade.of(Step::kStartContainers).reason, "NewContainerDied");
+}
+
+TEST(StartContainersState, WhatRestartsAfterTheEndOfTheUpgradeIsNoDeath) {
+  Upgrade upgrade = Upgrade().Accepted();  // Restart policy is back: the engine may restart it.
+  upgrade.node().new_container->running = false;
+  upgrade.node().new_container->status = "restarting";
+  EXPECT_TRUE(upgrade.of(Step::kStartContainers).complete())
+      << upgrade.of(Step::kStartContainers).message;
+}
+
+// ----------------------------------------------------------------------------------- the script
+
+struct ScriptCase {
+  const char* name;
+  ScriptState script;
+  Verdict verdict;
+  std::string reason;
+};
+class ScriptRow : public testing::TestWithParam<ScriptCase> {};
+
+TEST_P(ScriptRow, IsJudgedByItsMarkerAlone) {
+  Upgrade upgrade = Upgrade().ScriptBegun();
+  upgrade.node().script = GetParam().script;
+  const auto state = upgrade.of(Step::kRunUpgradeScript);
+  EXPECT_EQ(state.verdict, GetParam().verdict) << state.message;
+  if (!GetParam().reason.empty()) {
+    EXPECT_EQ(state.reason, GetParam().reason);
+  }
+  EXPECT_FALSE(state.retryable) << "a script is never retried by itself";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Script, ScriptRow,
+    testing::Values(
+        ScriptCase{"NoFolder", {ScriptKind::kNoFolder, 0, ""}, Verdict::kPending, ""},
+        ScriptCase{"NeverRan", {ScriptKind::kNeverRan, 0, ""}, Verdict::kPending, ""},
+        ScriptCase{"Running", {ScriptKind::kRunning, 0, ""}, Verdict::kRunning, ""},
+        ScriptCase{"Ended", {ScriptKind::kEnded, 0, "ok"}, Verdict::kDone, ""},
+        ScriptCase{
+            "Failed", {ScriptKind::kEnded, 3, "ok\nboom\n"}, Verdict::kFailed, "ScriptFailed"},
+        ScriptCase{
+            "Unknown", {ScriptKind::kUnknown, 0, ""}, Verdict::kFailed, "ScriptOutcomeUnknown"}),
+    [](const auto& row) { return std::string(row.param.name); });
+
+TEST(ScriptStateRow, OurOwnStartThatIsOnItsWayIsNotClaimed) {
+  Upgrade upgrade = Upgrade().ScriptBegun();
+  upgrade.node().script = ScriptState{};
+  upgrade.Task(Step::kRunUpgradeScript, TaskState::kRunning);
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kRunning);
+  upgrade.Task(Step::kRunUpgradeScript, TaskState::kFailed,
+               base::MakeError(base::Code::kTransient, "EngineUnreachable", "x"));
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kPending)
+      << "the exec never got there: to be claimed";
+}
+
+TEST(ScriptStateRow, ExitCodeZeroWithoutTheCompletionLineIsAFailure) {
+  Upgrade upgrade = Upgrade().ScriptEnded();
+  upgrade.path.completion_lines = {"all done"};
+  upgrade.node().script->output = "half way\n";
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).reason, "ScriptFailed");
+  upgrade.node().script->output = "[Completed] all done\n";
+  EXPECT_TRUE(upgrade.of(Step::kRunUpgradeScript).complete());
+}
+
+TEST(ScriptStateRow, IsNotBegunBeforeSupervisordAnswersOrBeforeAnybodyHasAsked) {
+  Upgrade upgrade = Upgrade().Started();
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kRunning);
+  upgrade.node().health.reset();
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kRunning);
+  upgrade.node().health = Well();
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kPending);
+}
+
+TEST(ScriptStateRow, WhatWasSeenToEndIsHistory) {
+  Upgrade upgrade = Upgrade().Healthy();
+  upgrade.node().script = ScriptState{ScriptKind::kUnknown, 0, ""};  // The log folder was cleaned.
+  EXPECT_TRUE(upgrade.of(Step::kRunUpgradeScript).complete());
+}
+
+// ------------------------------------------------------------------- from below 4.0.1: two before
+// it
+
+Upgrade Legacy(Upgrade upgrade) {
+  upgrade.record.from = "3.4.0";
+  upgrade.path = *CheckPath(*crd::Version::Parse("3.4.0"), *crd::Version::Parse("4.3.1"));
+  return upgrade;
+}
+
+TEST(LegacyState, OtherStartsSkipTheJarAndTheMetadata) {
+  const Upgrade upgrade = Upgrade().Started();
+  for (const Step step : {Step::kCorrectSchema, Step::kInitializeMetadata}) {
+    EXPECT_EQ(upgrade.of(step).verdict, Verdict::kSkipped);
+    EXPECT_EQ(upgrade.of(step).message, "only for a start below 4.0.1");
+  }
+}
+
+TEST(LegacyState, TheJarWaitsForSupervisordAndForClusterManagerAndSupervisor) {
+  Upgrade upgrade = Legacy(Upgrade().Started());
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).verdict, Verdict::kRunning);
+  upgrade.node().health = Well();
+  upgrade.node().health->programs.push_back({"oms_drc_supervisor", "STARTING"});
+  upgrade.facts.now = At(51);
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).verdict, Verdict::kRunning);
+  EXPECT_THAT(upgrade.of(Step::kCorrectSchema).message,
+              HasSubstr("oms_drc_supervisor is STARTING"));
+  upgrade.node().health->programs.back().state = "RUNNING";
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).verdict, Verdict::kPending);
+}
+
+TEST(LegacyState, TheJarDoesNotWaitForThemWithoutEnd) {
+  Upgrade upgrade = Legacy(Upgrade().Started());
+  upgrade.node().health = Well();
+  upgrade.node().health->programs.push_back({"oms_drc_cm", "FATAL"});
+  upgrade.facts.now = At(50) + upgrade.spec.strategy.timeouts.start + std::chrono::seconds(1);
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).verdict, Verdict::kPending);
+}
+
+TEST(LegacyState, EachScriptIsJudgedByItsOwnMarker) {
+  Upgrade upgrade = Legacy(Upgrade().Started());
+  upgrade.Pass(PointKind::kScriptStarting, "oms-1", "CorrectSchema", 1);
+  upgrade.node().script = ScriptState{ScriptKind::kEnded, 0, "ok"};
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).verdict, Verdict::kRunning)
+      << "what was looked at is the upgrade script's";
+  upgrade.node().script_of = Step::kCorrectSchema;
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).verdict, Verdict::kDone);
+  upgrade.node().script->exit_code = 2;
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).reason, "ScriptFailed");
+  EXPECT_FALSE(upgrade.of(Step::kCorrectSchema).retryable);
+  upgrade.node().script->kind = ScriptKind::kUnknown;
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).reason, "ScriptOutcomeUnknown");
+  upgrade.Seen(Step::kCorrectSchema);
+  EXPECT_EQ(upgrade.of(Step::kCorrectSchema).verdict, Verdict::kDone);
+}
+
+TEST(LegacyState, AnImageWithoutTheJarIsRefused) {
+  Upgrade upgrade = Legacy(Upgrade().ImageThere());
+  upgrade.node().script_in_image = false;
+  upgrade.node().missing_in_image = upgrade.path.correction_jar;
+  EXPECT_EQ(upgrade.of(Step::kLoadImage).reason, "CorrectionJarMissing");
+  EXPECT_THAT(upgrade.of(Step::kLoadImage).message, HasSubstr("spec.legacy.jarPath"));
+  upgrade.node().missing_in_image = upgrade.path.upgrade_script;
+  EXPECT_EQ(upgrade.of(Step::kLoadImage).reason, "UpgradeScriptMissing");
+}
+
+TEST(LegacyState, AConsoleThatWasHeldForTheJarIsStartedOnceTheScriptHasRun) {
+  Upgrade upgrade = Legacy(Upgrade().Healthy());
+  upgrade.Seen(Step::kCorrectSchema);
+  upgrade.Seen(Step::kInitializeMetadata);
+  upgrade.node().health->programs = {{"nginx", "RUNNING"}, {"oms_console", "STOPPED"}};
+  EXPECT_EQ(upgrade.of(Step::kAwaitHealth).verdict, Verdict::kPending);
+  EXPECT_TRUE(ConsoleStillHeld(upgrade.path, upgrade.node()));
+  upgrade.node().health->programs.back().state = "FATAL";
+  EXPECT_EQ(upgrade.of(Step::kAwaitHealth).verdict, Verdict::kRunning) << "it ended by itself";
+  upgrade = Upgrade().Healthy();
+  upgrade.node().health->programs = {{"oms_console", "STOPPED"}};
+  EXPECT_EQ(upgrade.of(Step::kAwaitHealth).verdict, Verdict::kRunning) << "nobody held it";
+}
+
+TEST(LegacyState, AConsoleThatMayRunInAMomentIsStoppedBeforeTheJar) {
+  HealthFacts health;
+  for (const char* state : {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}) {
+    health.programs = {{"oms_console", state}};
+    EXPECT_TRUE(ConsoleMoves(health)) << state;
+  }
+  for (const char* state : {"STOPPED", "EXITED", "FATAL"}) {
+    health.programs = {{"oms_console", state}};
+    EXPECT_FALSE(ConsoleMoves(health)) << state;
+  }
+  health.programs = {{"nginx", "RUNNING"}};
+  EXPECT_FALSE(ConsoleMoves(health));
+}
+
+// ----------------------------------------------------------------------------- health and the end
+
+TEST(AwaitHealthState, WaitsAndSaysForWhat) {
+  Upgrade upgrade = Upgrade().Healthy();
+  upgrade.node().health->heartbeat_fresh = false;
+  const auto state = upgrade.of(Step::kAwaitHealth);
+  EXPECT_EQ(state.verdict, Verdict::kRunning);
+  EXPECT_THAT(state.message, HasSubstr("heartbeat"));
+}
+
+TEST(AwaitHealthState, FailsAfterItsTimeAndRecoversByItself) {
+  Upgrade upgrade = Upgrade().Healthy();
+  upgrade.node().health->host_online = false;
+  upgrade.facts.now = At(60) + upgrade.spec.strategy.timeouts.healthy + std::chrono::seconds(1);
+  EXPECT_EQ(upgrade.of(Step::kAwaitHealth).reason, "ServicesNotHealthy");
+  upgrade.node().health->host_online = true;
+  EXPECT_EQ(upgrade.of(Step::kAwaitHealth).verdict, Verdict::kPending);
+}
+
+TEST(AwaitHealthState, OneHealthyNodeDoesNotSpeakForAnother) {
+  Upgrade upgrade = Upgrade().Healthy();
+  FrozenNode second = upgrade.record.nodes.front();
+  second.name = "oms-2";
+  upgrade.record.nodes.push_back(second);
+  NodeFacts node = upgrade.node();
+  node.name = "oms-2";
+  node.health->host_online = false;
+  upgrade.facts.nodes.push_back(node);
+  EXPECT_EQ(upgrade.of(Step::kAwaitHealth).verdict, Verdict::kRunning);
+}
+
+TEST(EnableHaState, ARowThatIsGoneIsTold) {
+  Upgrade upgrade = Upgrade().Accepted();
+  upgrade.meta().ha_raw.reset();
+  EXPECT_EQ(upgrade.of(Step::kEnableHa).reason, "HAConfigMissing");
+}
+
+TEST(EnableHaState, ManualControlWaitsForThePerson) {
+  Upgrade upgrade = Upgrade().Accepted();
+  upgrade.spec.ha.control = crd::HaControl::kManual;
+  EXPECT_EQ(upgrade.of(Step::kEnableHa).verdict, Verdict::kRunning);
+  EXPECT_EQ(upgrade.of(Step::kEnableHa).reason, crd::reason::kAwaitingHaSwitch);
+}
+
+TEST(DisableHaState, ManualControlWaitsForThePersonOnceTheIntentIsWritten) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.spec.ha.control = crd::HaControl::kManual;
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kPending) << "the point comes first";
+  upgrade.Pass(PointKind::kHaDisabling);
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kRunning);
+  upgrade.meta().ha_raw = kHaOff;
+  EXPECT_TRUE(upgrade.of(Step::kDisableHa).complete());
+}
+
+TEST(DetermineState, NothingThatNeedsTheMetaDbIsGuessedWithoutIt) {
+  for (auto make : {+[] { return Upgrade().HaOff(); }, +[] { return Upgrade().Stopped(); },
+                    +[] { return Upgrade().Compact(); }, +[] { return Upgrade().Accepted(); }}) {
+    Upgrade upgrade = make();
+    upgrade.facts.meta.reset();
+    const State state = upgrade.state();
+    for (const auto& info : StepsOf(Direction::kUpgrade)) {
+      if (At(state, info.step).complete()) continue;
+      EXPECT_NE(At(state, info.step).verdict, Verdict::kFailed) << info.name;
+      break;
+    }
+  }
+}
+
+TEST(DetermineState, AnEngineThatWasNotReachedIsWaitedFor) {
+  Upgrade upgrade = Upgrade().Stopped();
+  upgrade.facts.nodes.clear();
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).verdict, Verdict::kRunning);
+  upgrade = Upgrade().ScriptBegun();
+  upgrade.facts.nodes.clear();
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kRunning);
+}
+
+TEST(StopState, AnOldContainerThatCouldNotBeAskedIsNotGone) {
+  Upgrade upgrade = Upgrade().Stopped();
+  upgrade.node().old_container.reset();
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).reason, "OldContainerGone");
+  upgrade.facts.troubles = {{"EngineUnreachable", "no answer", true}};
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).verdict, Verdict::kRunning);
+}
+
+TEST(ScriptTimeout, AScriptThatRunsTooLongIsToldAndStillTakenWhenItEnds) {
+  Upgrade upgrade = Upgrade().ScriptBegun();
+  upgrade.facts.now = At(50) + upgrade.spec.strategy.timeouts.script;
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kRunning);
+  upgrade.facts.now += std::chrono::seconds(1);
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kFailed);
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).reason, "DeadlineExceeded");
+  upgrade.node().script = ScriptState{ScriptState::Kind::kEnded, 0, "done\n"};
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kDone);
+}
+
+}  // namespace
+}  // namespace oms::upgrade

@@ -1,0 +1,242 @@
+// Records and facts of one upgrade 4.3.0 -> 4.3.1 of one node, at each place that it passes; for
+// tests of the pure part.
+#pragma once
+
+#include <string>
+
+#include "crd/oms_upgrade.h"
+#include "reconcilers/facts.h"
+#include "reconcilers/operation.h"
+#include "reconcilers/planner.h"
+#include "reconcilers/state.h"
+#include "reconcilers/version_path.h"
+
+namespace oms::upgrade {
+
+inline constexpr char kHaOn[] = R"({"enable":true,"own":7,"perceiveStoreClientCheckpoint":false})";
+inline constexpr char kHaOff[] =
+    R"({"enable":false,"own":7,"perceiveStoreClientCheckpoint":false})";
+
+inline base::WallTime At(int seconds) {
+  return base::WallTime(std::chrono::seconds(1'767'323'045 + seconds));
+}
+
+inline crd::Spec SpecOf(const std::string& version = "4.3.1") {
+  crd::Spec spec;
+  spec.version = version;
+  spec.image.reference = "oms:4.3.1";
+  spec.image.archive = "/images/oms_4.3.1.tar.gz";
+  crd::Node node;
+  node.name = "oms-1";
+  node.engine.endpoint = "unix:///var/run/docker.sock";
+  node.container.name = "oms_430";
+  spec.nodes = {node};
+  return spec;
+}
+
+inline ContainerInfo OldContainer() {
+  ContainerInfo old;
+  old.id = "old-id";
+  old.name = "oms_430";
+  old.image = "oms:4.3.0";
+  old.image_id = "sha256:old";
+  old.status = "running";
+  old.running = true;
+  old.started_at = "2026-01-01T00:00:00.000000Z";
+  old.finished_at = "0001-01-01T00:00:00Z";
+  old.restart_policy = "always";
+  old.privileged = true;
+  old.network_mode = "host";
+  old.pids_limit = -1;
+  old.nproc_soft = old.nproc_hard = 65535;
+  old.mounts = {{"bind", "/data/conf/config.yaml", "/home/admin/conf/config.yaml", true},
+                {"bind", "/data/logs", "/home/admin/logs", true},
+                {"bind", "/data/store", "/home/ds/store", true},
+                {"bind", "/data/run", "/home/ds/run", true}};
+  old.env = {"OMS_HOST_IP=10.0.0.1"};
+  old.inspect = "{}";
+  return old;
+}
+
+inline HealthFacts Well() {
+  HealthFacts health;
+  health.supervisor_answers = true;
+  health.programs = {{"nginx", "RUNNING"}, {"oms_console", "RUNNING"}};
+  health.host_online = health.heartbeat_fresh = true;
+  return health;
+}
+
+// One upgrade, carried to a place by the verbs below. Record and facts always belong together.
+struct Upgrade {
+  crd::Spec spec = SpecOf();
+  PathSteps path = StepsForTarget(*crd::Version::Parse("4.3.1"));
+  OperationRecord record;
+  Facts facts;
+  Wishes wishes;
+
+  Upgrade() {
+    record.id = "0123456789abcdef0123456789abcdef";
+    record.folder = "/backups/op";
+    record.volume = "volume-1";
+    record.owner_cluster = "cluster";
+    record.owner_object = "ns/oms";
+    record.epoch = 1;
+    record.from = "4.3.0";
+    record.to = "4.3.1";
+    record.image.reference = "oms:4.3.1";
+    record.started = At(0);
+    FrozenNode frozen;
+    frozen.name = "oms-1";
+    frozen.old_id = "old-id";
+    frozen.old_name = "oms_430";
+    frozen.old_started_at = OldContainer().started_at;
+    frozen.old_image_id = "sha256:old";
+    frozen.old_restart_policy = "always";
+    frozen.new_name = "oms_431";
+    frozen.config_source = "/data/conf/config.yaml";
+    record.nodes = {frozen};
+    record.databases = {{"rm", "oms_rm", "s"}, {"cm", "oms_cm", "s"}, {"cm_hb", "oms_cm_hb", "s"}};
+    record.ha_raw = kHaOn;
+    record.ha_was_on = true;
+
+    facts.now = At(100);
+    facts.steady_now = base::SteadyTime(std::chrono::seconds(1000));
+    NodeFacts node;
+    node.name = "oms-1";
+    node.engine = EngineInfo{"engine", "20.10", "1.41"};
+    node.old_container = OldContainer();
+    node.config = FileContent{"text", 0, 0, 0644, true};
+    node.config_sha256 = "config-sum";
+    node.health = Well();
+    facts.nodes = {node};
+    facts.rehearsed_config = "new text";
+    facts.volume = VolumeInfo{"volume-1", 1ULL << 40};
+    MetaFacts meta;
+    meta.databases = {{"oms_rm", "utf8mb4", "c", 1000},
+                      {"oms_cm", "utf8mb4", "c", 1000},
+                      {"oms_cm_hb", "utf8mb4", "c", 1000}};
+    meta.ha_raw = kHaOn;
+    meta.hosts = {{"10.0.0.1", "ONLINE"}};
+    meta.heartbeats["oms-1"] = {true, 1000, "t", 100'000};
+    meta.heartbeat_moves = true;
+    meta.sequence.base = {true, 100'000, 100'000, 100'001};
+    facts.meta = meta;
+  }
+
+  NodeFacts& node() { return facts.nodes.front(); }
+  MetaFacts& meta() { return *facts.meta; }
+  void Pass(PointKind kind, const std::string& node = {}, const std::string& step = {},
+            int attempt = 0, base::WallTime at = At(50)) {
+    record.points.push_back({kind, node, step, attempt, at});
+  }
+  void Seen(Step step) { record.evidence.emplace(NameOf(step), At(60)); }
+  void Task(Step step, TaskView::State state, base::Error error = {}) {
+    TaskView view;
+    view.state = state;
+    view.error = std::move(error);
+    view.ended = facts.steady_now;
+    facts.tasks[TaskName(step, step == Step::kBackUpDatabases ? "" : "oms-1")] = view;
+  }
+
+  // --- places, each after the one before
+  Upgrade& ImageThere() {
+    ImageInfo image;
+    image.id = "sha256:new";
+    image.size = 1000;
+    node().target_image = image;
+    node().script_in_image = true;
+    return *this;
+  }
+  Upgrade& Prepared() {
+    ImageThere();
+    record.image_backups["oms-1"] = {"images/oms-1.tar", "sum", 0, 0, 0600};
+    record.config_backups["oms-1"] = {"config/oms-1/config.yaml", "config-sum", 0, 0, 0644};
+    record.config_rewrites["oms-1"] = {"/data/conf/config-4.3.1.yaml", "new-sum", 0, 0, 0644};
+    ContainerInfo fresh = OldContainer();
+    fresh.id = "new-id";
+    fresh.name = "oms_431";
+    fresh.status = "created";
+    fresh.running = false;
+    fresh.started_at = "0001-01-01T00:00:00Z";
+    fresh.restart_policy = "no";
+    node().new_container = fresh;
+    node().new_config_sha256 = "new-sum";
+    return *this;
+  }
+  Upgrade& HaOff() {
+    Prepared();
+    Pass(PointKind::kHaDisabling, "", "", 1, At(100));
+    meta().ha_raw = kHaOff;
+    return *this;
+  }
+  Upgrade& Stopped() {
+    HaOff();
+    Pass(PointKind::kStopping);
+    auto& old = *node().old_container;
+    old.running = false;
+    old.status = "exited";
+    old.finished_at = "2026-01-02T03:04:10.000000Z";
+    old.restart_policy = "no";
+    node().health.reset();
+    meta().heartbeat_moves.reset();
+    return *this;
+  }
+  Upgrade& Compact() {
+    Stopped();
+    meta().sequence.base = {true, 1, 100'000, 100'001};
+    return *this;
+  }
+  Upgrade& Dumped() {
+    Compact();
+    record.attempts["BackUpDatabases"] = 1;
+    record.backup =
+        BackupRef{"dump/1", "sum", 10, "old-id", OldContainer().started_at, 100'000, At(90), {}};
+    return *this;
+  }
+  Upgrade& Started() {
+    Dumped();
+    Pass(PointKind::kNewStarting, "oms-1", "", 1);
+    node().new_container->running = true;
+    node().new_container->status = "running";
+    node().health = HealthFacts{};
+    meta().sequence = {};
+    return *this;
+  }
+  Upgrade& ScriptBegun() {
+    Started();
+    node().health->supervisor_answers = true;
+    Pass(PointKind::kScriptStarting, "oms-1", "RunUpgradeScript", 1);
+    node().script = ScriptState{ScriptState::Kind::kRunning, 0, {}};
+    return *this;
+  }
+  Upgrade& ScriptEnded() {
+    ScriptBegun();
+    node().script = ScriptState{ScriptState::Kind::kEnded, 0, "done\n"};
+    return *this;
+  }
+  Upgrade& Healthy() {
+    ScriptEnded();
+    Seen(Step::kRunUpgradeScript);
+    node().script.reset();
+    node().health = Well();
+    return *this;
+  }
+  Upgrade& Accepted() {
+    Healthy();
+    Seen(Step::kAwaitHealth);
+    node().health.reset();
+    return *this;
+  }
+
+  State state() const { return DetermineState(spec, path, record, facts); }
+  StepState of(Step step) const { return At(state(), step); }
+  Decision Decide(FailureCount failures = {}) const {
+    return upgrade::Decide(spec, record, state(), facts, wishes, failures, 0.5);
+  }
+
+ private:
+  static const StepState& At(const State& state, Step step) { return upgrade::At(state, step); }
+  static base::WallTime At(int seconds) { return upgrade::At(seconds); }
+};
+
+}  // namespace oms::upgrade
