@@ -12,6 +12,7 @@ LIB=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/lib" && pwd -P)
 . "$LIB/engine.sh"
 . "$LIB/metadb.sh"
 . "$LIB/controller.sh"
+. "$LIB/images.sh"
 # shellcheck disable=SC1091
 [[ -f $LIB/oms.sh ]] && . "$LIB/oms.sh"
 
@@ -19,11 +20,18 @@ usage() {
   cat <<'EOF'
 hack/devenv.sh VERB
 
-  up [--metadb oceanbase|mariadb|both] [--kubeconfig FILE]
+  up [--metadb oceanbase|mariadb|both] [--engine own|system|auto] [--kubeconfig FILE]
                       start what does not run yet; wait until each part answers.
+                      --engine own: a Docker Engine of this environment, which
+                      touches no other. system: the one that DOCKER_HOST names,
+                      or the system's. auto (default): that one if it answers,
+                      else our own. What is chosen stays until 'down'.
                       --kubeconfig uses a cluster of yours instead of a local
                       API server; nothing but this option ever does.
-  down [--keep-data]  stop everything and remove its state (caches stay)
+  check [--engine E]  say what would keep 'up' from its engine; changes nothing
+  down [--keep-data]  stop everything and remove its state (caches stay). From
+                      an engine of yours: the containers that mount something
+                      of DEVENV_DIR, and the images loaded for them
   status              what runs, where
   env                 shell exports: eval "$(hack/devenv.sh env)"
   kube-build          build the Kubernetes binaries now (up does it if needed)
@@ -31,6 +39,7 @@ hack/devenv.sh VERB
   oms start VERSION   a fresh OMS of that version     (stand-in, hack/oms-standin)
   oms reset           remove OMS: containers, databases, folders
   oms images          write the stand-in's image archives (start does it if needed)
+  oms containers      those of this environment: name, state, image
   controller start [--name NAME] [-- ARGS] | stop | pid | log | address
                       the built controller, with the rights of manifests/
 
@@ -49,7 +58,7 @@ archives_dir() {
 }
 
 # The API server before its store, without which it does not end.
-DAEMONS=(apiserver etcd engine oceanbase mariadb)
+DAEMONS=(apiserver etcd engine containerd oceanbase mariadb)
 
 # part NAME COMMAND...: one part of `up`, timed; runs in the background.
 part() {
@@ -60,12 +69,23 @@ part() {
     'BEGIN {printf "%-12s ready in %.1f s\n", name, b - a}' >&2
 }
 
+engine_option() {
+  case $1 in
+    own | system | auto) ;;
+    *) die "--engine takes own, system or auto, not '$1'" ;;
+  esac
+}
+
 up() {
-  local metadb='' kubeconfig='' name pid before=() pids=() failed=0 kind
+  local metadb='' kubeconfig='' engine=auto name kind
+  # Not local: the handler of an interrupt needs them.
+  up_before=() up_parts=()
   while (($#)); do
     case $1 in
       --metadb) metadb=${2:-} && shift ;;
       --metadb=*) metadb=${1#*=} ;;
+      --engine) engine=${2:-} && shift ;;
+      --engine=*) engine=${1#*=} ;;
       --kubeconfig) kubeconfig=${2:-} && shift ;;
       --kubeconfig=*) kubeconfig=${1#*=} ;;
       *) die "up: unknown option $1" ;;
@@ -76,6 +96,7 @@ up() {
     '' | oceanbase | mariadb | both) ;;
     *) die "--metadb takes oceanbase, mariadb or both, not '$metadb'" ;;
   esac
+  engine_option "$engine"
   prepare_state
   exec 8>"$DEVENV_DIR/up.lock"
   flock -n 8 || { say "another 'up' or 'down' is under way; waiting for it"; flock 8; }
@@ -83,32 +104,55 @@ up() {
   # shellcheck disable=SC2046
   need_packages $(run_packages)
   for name in "${DAEMONS[@]}"; do
-    daemon_pid "$name" >/dev/null && before+=("$name")
+    daemon_pid "$name" >/dev/null && up_before+=("$name")
   done
   remember metadb "$metadb"
   mkdir -p "$OMS_ROOT" "$OMS_BACKUPS"
 
+  # Each part in a group of its own: an interrupt at the terminal reaches this
+  # script alone, which then ends them whole, compilers too.
+  trap 'up_ended 130' INT
+  trap 'up_ended 143' TERM HUP
+  kubeconfig=${kubeconfig:-$(recall kubeconfig || true)}
+  set -m
   if [[ -n $kubeconfig ]]; then
-    part Kubernetes kube_use "$kubeconfig" & pids+=("$!")
-  elif kubeconfig=$(recall kubeconfig); then
-    part Kubernetes kube_use "$kubeconfig" & pids+=("$!")
+    part Kubernetes kube_use "$kubeconfig" </dev/null & up_parts+=("$!")
   else
-    part Kubernetes kube_start & pids+=("$!")
+    part Kubernetes kube_start </dev/null & up_parts+=("$!")
   fi
-  part Engine engine_start & pids+=("$!")
+  part Engine engine_start "$engine" </dev/null & up_parts+=("$!")
   for kind in $(metadb_kinds "$metadb"); do
     case $kind in oceanbase) name=OceanBase ;; mariadb) name=MariaDB ;; esac
-    part "$name" metadb_start "$kind" & pids+=("$!")
+    part "$name" metadb_start "$kind" </dev/null & up_parts+=("$!")
   done
-  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
-  if ((failed)); then
-    for name in "${DAEMONS[@]}"; do
-      [[ " ${before[*]} " == *" $name "* ]] || stop_daemon "$name" 5 2>/dev/null
-    done
-    die "the environment is not complete; what this run had started was stopped again"
-  fi
+  set +m
+  up_wait || up_ended 1
+  trap - INT TERM HUP
   metadb_link_primary
   say "up. Next: eval \"\$(hack/devenv.sh env)\"; hack/devenv.sh status"
+}
+
+# up_wait: all parts, also where one has failed: their lines say what did.
+up_wait() {
+  local pid failed=0
+  for pid in "${up_parts[@]}"; do wait "$pid" || failed=1; done
+  return "$failed"
+}
+
+# up_ended CODE: this run ends without an environment. What it had started is
+# stopped again, what ran before goes on.
+up_ended() {
+  local pid name
+  trap '' INT TERM HUP
+  for pid in "${up_parts[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done
+  up_wait 2>/dev/null || true
+  for name in "${DAEMONS[@]}"; do
+    [[ " ${up_before[*]} " == *" $name "* ]] || stop_daemon "$name" 5 2>/dev/null
+  done
+  [[ " ${up_before[*]} " == *' engine '* ]] || engine_unmount
+  (($1 == 1)) || say 'interrupted; what this run had started was stopped again'
+  (($1 != 1)) || say 'error: the environment is not complete; what this run had started was stopped again'
+  exit "$1"
 }
 
 down() {
@@ -126,8 +170,9 @@ down() {
   exec 8>"$DEVENV_DIR/up.lock"
   flock -n 8 || { say "another 'up' or 'down' is under way; waiting for it"; flock 8; }
   controller_stop_all
-  if [[ -z $keep ]] && declare -F oms_down >/dev/null; then
-    oms_down || say "note: oms_down failed; going on"
+  if [[ -z $keep ]]; then
+    if declare -F oms_down >/dev/null; then oms_down || say "note: oms_down failed; going on"; fi
+    if [[ -n $(recall kubeconfig || true) ]]; then controller_leave_cluster; fi
   fi
   engine_stop "$keep"
   metadb_stop
@@ -158,8 +203,13 @@ print_env() {
   export_line KUBECONFIG "$(kube_config)"
   export_line DOCKER_HOST "$engine"
   if [[ $(recall engine) == own ]]; then
+    printf 'unset DOCKER_TLS DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_CONTEXT\n'
+    export_line OMS_OWN_ENGINE "$engine"
     export_line OMS_ENGINE_TCP "tcp://127.0.0.1:$(free_port engine)"
     export_line OMS_ENGINE_TLS_DIR "$ENGINE_TLS"
+  else
+    # Of another environment, that this shell had before.
+    printf 'unset OMS_OWN_ENGINE OMS_ENGINE_TCP OMS_ENGINE_TLS_DIR\n'
   fi
   export_line METADB_KIND "$kind"
   metadb_exports METADB "$kind"
@@ -223,14 +273,14 @@ status() {
     status_of "controller/$name" "controller-$name" "http://127.0.0.1:$(free_port "controller-$name")" \
       controller_ready "$(free_port "controller-$name")"
   done
-  if [[ $engine != - ]] && engine_answers "$engine"; then
-    docker -H "$engine" ps -a --filter name=oms --format '{{.Names}}|{{.State}}|{{.Image}}' 2>/dev/null |
-      while IFS='|' read -r name state image; do status_line "$name" "$state" "$image" container; done
+  if [[ $engine != - ]] && engine_answers "$engine" && declare -F oms_list >/dev/null; then
+    DOCKER_HOST=$engine oms_list |
+      while IFS=$'\t' read -r name state image; do status_line "$name" "$state" "$image" container; done
   fi
 }
 
 oms_command() {
-  local verb=${1:-}
+  local verb=${1:-} exports
   declare -F oms_start >/dev/null || die "hack/lib/oms.sh is missing: no OMS stand-in in this checkout"
   # The images need no environment, only the cache.
   if [[ $verb == images ]]; then
@@ -238,11 +288,20 @@ oms_command() {
     return
   fi
   [[ -d $DEVENV_DIR ]] || die "no environment in $DEVENV_DIR: hack/devenv.sh up"
-  eval "$(print_env)"
+  exports=$(print_env)
+  eval "$exports"
   case $verb in
-    start) [[ -n ${2:-} ]] || die "oms start VERSION (for instance 4.3.0)"; shift; oms_start "$@" ;;
-    reset) shift; oms_reset "$@" ;;
-    *) die "oms start VERSION | oms reset | oms images" ;;
+    start)
+      [[ -n ${2:-} ]] || die "oms start VERSION (for instance 4.3.0)"
+      oms_lock
+      oms_start "$2"
+      ;;
+    reset)
+      oms_lock
+      oms_reset
+      ;;
+    containers) oms_list ;;
+    *) die "oms start VERSION | oms reset | oms images | oms containers" ;;
   esac
 }
 
@@ -251,6 +310,17 @@ verb=${1:-help}
 case $verb in
   up) up "$@" ;;
   down) down "$@" ;;
+  check)
+    case ${1:-} in
+      '') set -- auto ;;
+      --engine) set -- "${2:-}" ;;
+      --engine=*) set -- "${1#*=}" ;;
+      *) die "check: unknown option $1" ;;
+    esac
+    engine_option "$1"
+    prepare_state
+    engine_check "$1"
+    ;;
   status) status ;;
   env) print_env ;;
   kube-build)

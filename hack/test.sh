@@ -8,8 +8,10 @@
 #   hack/test.sh --keep          leave the environment up at the end
 #
 # The environment is this script's own (.devenv-test, or OMS_TEST_DEVENV): one
-# that `hack/devenv.sh up` has started for you is not touched. It goes down at
-# the end, also after a failure. The last lines are ctest's summary.
+# that `hack/devenv.sh up` has started for you is not touched, nor is an engine
+# of yours: the tests look at all containers there are, so they have an engine
+# of their own. It goes down at the end, also after a failure. The last lines
+# are ctest's summary.
 set -euo pipefail
 
 HACK=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -17,6 +19,8 @@ export DEVENV_DIR=${OMS_TEST_DEVENV:-${HACK%/*}/.devenv-test}
 # shellcheck source=hack/lib/common.sh
 . "$HACK/lib/common.sh"
 export DEVENV_DIR
+# What a person has chosen for an OMS of theirs is not for these.
+oms_defaults
 
 only='' sanitizers=1 keep=''
 while (($#)); do
@@ -30,7 +34,7 @@ while (($#)); do
       ;;
     --no-sanitizers) sanitizers= ;;
     --keep) keep=1 ;;
-    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) help_of "$0"; exit 0 ;;
     *) die "unknown option $1; see hack/test.sh --help" ;;
   esac
   shift
@@ -38,6 +42,7 @@ done
 servers=1
 case $only in 'unit|scenario' | unit | scenario | checks) servers= ;; esac
 [[ -z $only ]] || sanitizers=
+[[ -z $servers ]] || need_root 'hack/test.sh' 'a container engine of its own (--fast runs the tests that need none)'
 
 cd "$REPO_DIR"
 kube_build=
@@ -90,6 +95,12 @@ stage() {
   stage_began=$SECONDS
   say "== $stage"
 }
+
+if [[ -n $servers ]]; then
+  # A killed run may have left its environment.
+  [[ ! -d $DEVENV_DIR ]] || "$HACK/devenv.sh" down
+  "$HACK/devenv.sh" check --engine own
+fi
 
 stage 'packages'
 "$HACK/devenv.sh" packages build
@@ -155,10 +166,9 @@ if kill -0 "$kube_build" 2>/dev/null; then
 fi
 wait "$kube_build" || die "the Kubernetes binaries could not be built"
 kube_build=
-# A killed run may have left its environment.
-if [[ -d $DEVENV_DIR ]]; then "$HACK/devenv.sh" down; fi
-"$HACK/devenv.sh" up --metadb both
-eval "$("$HACK/devenv.sh" env)"
+"$HACK/devenv.sh" up --metadb both --engine own
+exports=$("$HACK/devenv.sh" env)
+eval "$exports"
 # The images are made at the first start of an OMS (a minute for the Debian
 # base, once). That first start also shows that the stand-in runs.
 "$HACK/devenv.sh" oms start 4.3.0

@@ -27,6 +27,21 @@ die() {
   exit 1
 }
 
+# help_of SCRIPT: the comment that it begins with, as its --help.
+help_of() { awk 'NR == 1 {next} !/^#/ {exit} /^# shellcheck/ {next} {sub(/^# ?/, ""); print}' "$1"; }
+
+# need_root SCRIPT WHAT_FOR: said at once, not after minutes of building.
+need_root() {
+  ((EUID == 0)) ||
+    die "$1 needs root, for $2; this is user $(id -un). Run it as root (sudo $1)"
+}
+
+# oms_defaults: OMS_INSTANCE and its like, which a person may have exported for
+# `devenv.sh oms start`, would make another OMS than the scripts expect.
+oms_defaults() {
+  unset OMS_INSTANCE OMS_METADB OMS_HTTPS OMS_OAT OMS_KEEP_IMAGES OMS_HOST_IP
+}
+
 # In this file and beside it: a filter that stops reading early (head, grep -q)
 # ends the writer with SIGPIPE, which pipefail takes for a failure; sed -n 1p
 # reads all.

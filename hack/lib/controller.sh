@@ -8,7 +8,8 @@ CONTROLLER_ACCOUNT=oms-upgrade-controller
 controller_binary() {
   local path=${OMS_CONTROLLER_BIN:-$REPO_DIR/build/release/oms-upgrade-controller}
   [[ -x $path ]] || die "no controller at $path: build it (cmake --preset release && cmake --build --preset release) or set OMS_CONTROLLER_BIN"
-  printf '%s\n' "$path"
+  # It is started with another working directory.
+  realpath -- "$path"
 }
 
 # kube_apply FOLDER: a kustomization of this repository.
@@ -23,6 +24,7 @@ kube_apply() {
 # out where it can be: the process below is the controller.
 controller_manifests() {
   local crd=crd
+  remember applied yes
   [[ -f $REPO_DIR/manifests/crd/kustomization.yaml ]] && crd=manifests/crd
   kube_apply "$crd"
   kubectl_admin get namespace "$CONTROLLER_NAMESPACE" >/dev/null 2>&1 ||
@@ -35,6 +37,33 @@ controller_manifests() {
   kubectl_admin wait --for=condition=Established --timeout=30s \
     "$(kubectl_admin get crd -o name | sed -n '/\/omsupgrades\./p' | sed -n 1p)" >/dev/null ||
     die "the API server has no established resource omsupgrades"
+}
+
+# controller_leave_cluster: on `down`, of a cluster of the user's. The resources
+# that speak of this environment go with it; what others may use stays.
+controller_leave_cluster() {
+  local file namespace name
+  file=$(kube_config)
+  recall applied >/dev/null || return 0
+  if kubectl_admin --request-timeout 20s get omsupgrades -A -o json >"$DEVENV_DIR/state/left.json" 2>/dev/null; then
+    # Nobody is left to take a finalizer away.
+    jq -r --arg folder "$DEVENV_DIR/" '.items[] | select((.spec.backup.directory // "") | startswith($folder))
+      | [.metadata.namespace, .metadata.name] | @tsv' "$DEVENV_DIR/state/left.json" |
+      while IFS=$'\t' read -r namespace name; do
+        kubectl_admin -n "$namespace" patch omsupgrade "$name" --type merge -p '{"metadata":{"finalizers":null}}' >/dev/null &&
+          kubectl_admin -n "$namespace" delete omsupgrade "$name" --timeout 30s >/dev/null &&
+          say "removed from the cluster of $file: the OmsUpgrade $namespace/$name of this environment" ||
+          say "note: the OmsUpgrade $namespace/$name of this environment stays in the cluster of $file"
+      done
+  else
+    say "note: the cluster of $file does not answer; an OmsUpgrade of this environment may be left in it"
+  fi
+  cat >&2 <<EOF
+The cluster of $file keeps what was applied to it. To remove that too:
+  kubectl --kubeconfig $file delete -k $REPO_DIR/manifests/rbac
+  kubectl --kubeconfig $file delete namespace $CONTROLLER_NAMESPACE
+  kubectl --kubeconfig $file delete -k $REPO_DIR/crd     # and with it every OmsUpgrade there is in it
+EOF
 }
 
 # controller_kubeconfig DIR: server and CA of the cluster in use, and a token

@@ -186,7 +186,7 @@ EOF
   )
 }
 
-kube_ready() { "$KUBE_BIN/kubectl" --kubeconfig "$DEVENV_DIR/kubeconfig" get --raw /readyz; }
+kube_ready() { "$KUBE_BIN/kubectl" --kubeconfig "$DEVENV_DIR/kubeconfig" --request-timeout 5s get --raw /readyz; }
 kube_etcd_ready() { [[ $(curl -fsS -m 2 "http://127.0.0.1:$1/health") == *'"true"'* ]]; }
 
 kube_start() {
@@ -197,8 +197,8 @@ kube_start() {
   port=$(free_port apiserver)
   etcd_port=$(free_port etcd)
   peer_port=$(free_port etcd-peer)
-  for name in etcd apiserver; do
-    if ! daemon_pid "$name" >/dev/null && port_in_use "$(free_port "$name")"; then
+  for name in etcd etcd-peer apiserver; do
+    if ! daemon_pid "${name%-peer}" >/dev/null && port_in_use "$(free_port "$name")"; then
       die "port $(free_port "$name"), which is the $name's here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose anew"
     fi
   done

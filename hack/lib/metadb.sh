@@ -49,7 +49,10 @@ metadb_sql() {
   mariadb --defaults-file="$DEVENV_DIR/metadb/$kind/root.cnf" "$@"
 }
 
-metadb_answers() { metadb_sql "$1" -N -e 'select 1' </dev/null >/dev/null 2>&1; }
+# A server that is stopped takes the connection and never answers.
+metadb_answers() {
+  timeout 10 mariadb --defaults-file="$DEVENV_DIR/metadb/$1/root.cnf" -N -e 'select 1' </dev/null >/dev/null 2>&1
+}
 
 metadb_passwords() {
   local dir=$1 name
@@ -74,8 +77,12 @@ oceanbase_start() {
   local dir=$DEVENV_DIR/metadb/oceanbase server port
   server=$(seekdb_dir)/pylibseekdb
   port=$(free_port metadb-oceanbase)
-  mkdir -p "$dir/data"
+  mkdir -p "$dir"
   chmod 0700 "$dir"
+  # A first start that was interrupted leaves data on which none ever starts.
+  if [[ -f $dir/.making ]] && ! daemon_pid oceanbase >/dev/null; then rm -rf -- "$dir/data"; fi
+  [[ -d $dir/data ]] || touch "$dir/.making"
+  mkdir -p "$dir/data"
   metadb_passwords "$dir"
   metadb_defaults oceanbase root "$dir/root-password" "$dir/root.cnf"
   metadb_defaults oceanbase "$METADB_USER" "$dir/password" "$dir/client.cnf"
@@ -96,6 +103,7 @@ oceanbase_start() {
   daemon_ready oceanbase 120 oceanbase_up "$dir" "$port" ||
     die "OceanBase does not answer on 127.0.0.1:$port; its own log: $dir/data/log. It needs 2 GB of memory and 3 GB of disk"
   metadb_user_sql "$dir" | metadb_sql oceanbase || die "OceanBase refused to make the user $METADB_USER"
+  rm -f "$dir/.making"
 }
 
 # A new server has a root without password. It gets ours before anything else
@@ -121,7 +129,7 @@ mariadb_start() {
   metadb_defaults mariadb "$METADB_USER" "$dir/password" "$dir/client.cnf"
   ((EUID == 0)) && run_as=(--user=root)
   user=$(id -un)
-  if [[ ! -f $dir/.installed ]]; then
+  if [[ ! -f $dir/.installed ]] && ! daemon_pid mariadb >/dev/null; then
     rm -rf "$dir/data"
     mariadb-install-db --no-defaults "${run_as[@]}" --datadir="$dir/data" --skip-test-db \
       --auth-root-authentication-method=normal --skip-name-resolve \

@@ -17,46 +17,12 @@ oms_archives_dir() { printf '%s/oms-archives/%s\n' "$CACHE_DIR" "$(oms_images_ke
 
 # --- images ------------------------------------------------------------------
 
-oms_base_packages() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$OMS_STANDIN_DIR/base-packages.txt" | paste -sd, -; }
-
-# Bump the number when the recipe in oms_build_base changes.
-oms_base_key() { printf 'recipe-2 bookworm %s\n' "$(oms_base_packages)" | sha256sum | cut -c1-16; }
-
 oms_images_key() {
   (
     cd "$OMS_STANDIN_DIR" || exit 1
-    oms_base_key
-    find build.py rootfs versions -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    base_key base-packages.txt
+    find build.py ../lib/image_archive.py rootfs versions -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
   ) | sha256sum | cut -c1-16
-}
-
-# oms_build_base FILE: the Debian root file system as one tar, kept for good.
-oms_build_base() {
-  local file=$1 dir log
-  [[ -s $file ]] && return 0
-  ((EUID == 0)) || die "the OMS stand-in's base image is made by debootstrap, which needs root (this is user $(id -un)); a base made elsewhere may be put at $file"
-  have debootstrap || need_packages debootstrap
-  say "making the Debian base of the OMS stand-in (debootstrap, about a minute, once)"
-  mkdir -p "$(dirname "$file")"
-  dir=$(mktemp -d "$(dirname "$file")/debootstrap.XXXXXX")
-  log=$dir.log
-  if ! debootstrap --variant=minbase --include="$(oms_base_packages)" bookworm "$dir" >"$log" 2>&1; then
-    tail -n 10 "$log" >&2
-    umount -l "$dir/proc" "$dir/sys" 2>/dev/null || true
-    rm -rf --one-file-system -- "$dir"
-    die "debootstrap failed (log: $log); is the Debian mirror reachable, and may this host mount /proc in a chroot?"
-  fi
-  umount -l "$dir/proc" "$dir/sys" 2>/dev/null || true
-  (
-    cd "$dir" || exit 1
-    tar --sort=name --numeric-owner --mtime=@1735689600 -cf "$file.tmp" \
-      --exclude='./dev/*' --exclude='./proc/*' --exclude='./sys/*' --exclude='./run/*' \
-      --exclude='./var/cache/*' --exclude='./var/lib/apt/lists/*' --exclude='./var/log/*' \
-      --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/info/*' \
-      --exclude='./usr/share/locale/*' --exclude='*/__pycache__' --exclude='./debootstrap' .
-  )
-  rm -rf --one-file-system -- "$dir" "$log"
-  mv -f "$file.tmp" "$file"
 }
 
 # oms_build_images: the archives of all versions, in oms_archives_dir. Made
@@ -71,8 +37,8 @@ oms_build_images() {
     flock 9
     [[ -f $out/.complete ]] && exit 0
     have python3 || need_packages python3
-    base=$CACHE_DIR/oms-base/$(oms_base_key).tar
-    oms_build_base "$base"
+    base=$CACHE_DIR/oms-base/$(base_key "$OMS_STANDIN_DIR/base-packages.txt").tar
+    debian_base "$OMS_STANDIN_DIR/base-packages.txt" "$base" 'the OMS stand-in'
     say "writing the OMS images to $out"
     mkdir -p "$out"
     python3 "$OMS_STANDIN_DIR/build.py" --base "$base" --out "$out" || die "hack/oms-standin/build.py failed"
@@ -91,6 +57,36 @@ oms_load_image() {
   docker load -q -i "$(oms_archives_dir)/oms_$1.tar.gz" >/dev/null || die "docker load of $(oms_archives_dir)/oms_$1.tar.gz failed"
 }
 
+# oms_standin_images: id and reference of each image in the engine that is a
+# stand-in's. The label is in the image itself; a real OMS has none.
+oms_standin_images() {
+  docker images --no-trunc --filter label=oms.standin.version --format '{{.ID}} {{.Repository}}:{{.Tag}}'
+}
+
+# oms_note_images: what is there before this environment has loaded anything,
+# whoever does it for it (oms start, the controller, the runbook), is not ours.
+oms_note_images() {
+  recall oms-images-before >/dev/null && return 0
+  if [[ $(recall engine) == own ]]; then
+    remember oms-images-before ''
+  else
+    remember oms-images-before "$(oms_standin_images)"
+  fi
+}
+
+# oms_remove_images [REFERENCE]: those that were loaded for this environment,
+# but for that one. What a container still needs stays, and is printed.
+oms_remove_images() {
+  local keep=${1:-} before id reference
+  before=$(recall oms-images-before) || return 0
+  while read -r id reference; do
+    [[ -z $id || $before == *"$id "* ]] && continue
+    [[ -n $keep && $reference == "$keep" ]] && continue
+    [[ $reference != *'<none>'* ]] || reference=$id
+    docker image rm "$reference" >/dev/null 2>&1 || printf '%s\n' "$reference"
+  done < <(oms_standin_images)
+}
+
 oms_versions() {
   local dir list=()
   for dir in "$OMS_STANDIN_DIR"/versions/*/; do list+=("$(basename "$dir")"); done
@@ -101,7 +97,7 @@ oms_versions() {
 
 oms_prefix() {
   [[ -z ${OMS_INSTANCE:-} ]] && return 0
-  [[ $OMS_INSTANCE =~ ^[a-z][a-z0-9]{0,11}$ ]] || die "OMS_INSTANCE must be 1 to 12 of a-z and 0-9, beginning with a letter, not '$OMS_INSTANCE'"
+  [[ $OMS_INSTANCE =~ ^[a-z][a-z0-9]{0,11}$ && $OMS_INSTANCE != tls ]] || die "OMS_INSTANCE must be 1 to 12 of a-z and 0-9, beginning with a letter, and not tls; it is '$OMS_INSTANCE'"
   printf '%s_\n' "$OMS_INSTANCE"
 }
 
@@ -193,7 +189,10 @@ oms_fill() {
   if [[ ! -s $file ]]; then
     mkdir -p "$CACHE_DIR/oms-samples"
     temporary=$(mktemp "$file.XXXXXX")
-    python3 "$OMS_STANDIN_DIR/sample.py" "${arguments[@]}" >"$temporary" || die "hack/oms-standin/sample.py failed"
+    python3 "$OMS_STANDIN_DIR/sample.py" "${arguments[@]}" >"$temporary" || {
+      rm -f "$temporary"
+      die "hack/oms-standin/sample.py failed"
+    }
     mv -f "$temporary" "$file"
   fi
   # OceanBase now and then answers a CREATE TRIGGER beside other sessions' DDL
@@ -212,17 +211,78 @@ oms_fill() {
   return 1
 }
 
-# Containers of this instance: whatever mounts something of its folder, so
-# also those that an upgrade has made.
+# oms_lock: one start or reset of an instance at a time. One that was
+# interrupted goes on for a moment in its parts, which hold the lock too.
+oms_lock() {
+  exec 6>"$(oms_root).lock"
+  flock -n 6 || { say "another start or reset of this OMS is under way; waiting for it"; flock 6; }
+}
+
+# oms_folders: of all instances of this environment.
+oms_folders() {
+  local dir
+  for dir in "$DEVENV_DIR"/oms "$DEVENV_DIR"/oms-*; do
+    [[ ! -d $dir || ${dir##*/} == oms-tls ]] || printf '%s\n' "$dir"
+  done
+}
+
+# oms_containers FOLDER...: ids of the containers that mount something of these
+# folders, so also of those that an upgrade has made. Nothing else makes a
+# container ours, its name least of all: the engine may be one in which a real
+# OMS runs, as oms_430.
 oms_containers() {
-  local root ids
-  root=$(oms_root)
+  local ids
   ids=$(docker ps -aq --no-trunc) || return 1
+  [[ -n $ids && $# -gt 0 ]] || return 0
+  # One that has gone since is no failure.
+  # shellcheck disable=SC2086
+  { docker container inspect $ids 2>/dev/null || true; } | jq -r '
+    .[] | select(any(.Mounts[]?.Source; . as $source | any($ARGS.positional[]; . as $root |
+                     $source == $root or ($source | startswith($root + "/"))))) | .Id' --args "$@"
+}
+
+# oms_list: name, state and image of each container of this environment.
+oms_list() {
+  local folders ids
+  mapfile -t folders < <(oms_folders)
+  ids=$(oms_containers "${folders[@]}") || die "the container engine does not answer at ${DOCKER_HOST:-its default address}"
   [[ -n $ids ]] || return 0
   # shellcheck disable=SC2086
-  docker inspect $ids 2>/dev/null | jq -r --arg root "$root" --arg name "/oms_$(oms_prefix)" '
-    .[] | select(any(.Mounts[]?; .Source == $root or (.Source | startswith($root + "/")))
-                 or (.Name | startswith($name) and (ltrimstr($name) | test("^[0-9]+$")))) | .Id'
+  { docker container inspect $ids 2>/dev/null || true; } |
+    jq -r '.[] | [(.Name | ltrimstr("/")), .State.Status, .Config.Image] | @tsv'
+}
+
+oms_another_engine='Give this OMS another name (OMS_INSTANCE=abc), or the environment an engine of its own: hack/devenv.sh down; hack/devenv.sh up --engine own'
+
+# oms_refuse_strangers: names that this OMS, or an upgrade of it, would take and
+# that are somebody else's in this engine. Nothing has been touched yet.
+oms_refuse_strangers() {
+  local version name id ours
+  ours=$(oms_containers "$(oms_root)") || die "the container engine does not answer at ${DOCKER_HOST:-its default address}"
+  for version in $(oms_versions); do
+    name=$(oms_container "$version")
+    id=$(docker container inspect -f '{{.Id}}' "$name" 2>/dev/null) || id=
+    [[ -z $id || $ours == *"$id"* ]] ||
+      die "the engine at $DOCKER_HOST has a container $name that is not this environment's (image $(docker container inspect -f '{{.Config.Image}}' "$name")); it is left alone. $oms_another_engine"
+    # A load would take the tag away from it.
+    if docker image inspect "oms:$version" >/dev/null 2>&1 &&
+      [[ -z $(docker image inspect -f '{{index .Config.Labels "oms.standin.version"}}' "oms:$version") ]]; then
+      die "the engine at $DOCKER_HOST has an image oms:$version that is not the stand-in; it is left alone. Give the environment an engine of its own: hack/devenv.sh down; hack/devenv.sh up --engine own"
+    fi
+  done
+}
+
+# oms_choose_ports: before the parts of a start run side by side. The OMS before
+# this one has ended, so who listens there now is somebody else.
+oms_choose_ports() {
+  local role
+  for role in nginx ghana cm supervisor sshd; do
+    if port_in_use "$(oms_port "$role")"; then
+      wait_until 5 "the end of who listens on port $(oms_port "$role")" eval "! port_in_use $(oms_port "$role")" ||
+        forget_port "oms-${OMS_INSTANCE:-main}-$role"
+    fi
+    oms_port "$role" >/dev/null
+  done
 }
 
 # oms_reset: containers, databases (on each MetaDB there is) and folders of
@@ -230,7 +290,7 @@ oms_containers() {
 oms_reset() {
   local root containers
   root=$(oms_root)
-  containers=$(oms_containers) || die "the container engine does not answer at ${DOCKER_HOST:-its default address}"
+  containers=$(oms_containers "$root") || die "the container engine does not answer at ${DOCKER_HOST:-its default address}"
   # shellcheck disable=SC2086
   [[ -z $containers ]] || docker rm -f $containers >/dev/null || die "containers of OMS could not be removed"
   oms_drop_databases "$METADB_DEFAULTS"
@@ -266,27 +326,24 @@ oms_healthy() {
 
 # oms_start VERSION: a fresh OMS of that version, HA on, healthy on return.
 oms_start() {
-  local version=$1 root container start=$EPOCHREALTIME pids=() by_programs=() pid failed=0 role other own=()
+  local version=$1 root container start=$EPOCHREALTIME pids=() by_programs=() pid failed=0 role own=()
   [[ -f $OMS_STANDIN_DIR/versions/$version/version.json ]] ||
     die "the OMS stand-in has no version '$version'; it has: $(oms_versions)"
   OMS_DEFAULTS=$(oms_metadb DEFAULTS)
   root=$(oms_root)
   container=$(oms_container "$version")
   oms_build_images
+  oms_refuse_strangers
+  oms_note_images
   oms_reset
-  # Ports are chosen before the parts below run side by side.
-  for role in nginx ghana cm supervisor sshd; do oms_port "$role" >/dev/null; done
+  oms_choose_ports
   oms_load_image "$version" & pids+=("$!")
   for role in rm cm cm_hb; do oms_fill "$version" "$role" & pids+=("$!"); done
   for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
   ((failed == 0)) || die "OMS $version could not be prepared; the lines above say what failed"
   # The next version's image is loaded by the upgrade; others may need it where
   # several instances run.
-  if [[ -z ${OMS_INSTANCE:-}${OMS_KEEP_IMAGES:-} ]]; then
-    for other in $(oms_versions); do
-      [[ $other == "$version" ]] || docker image rm "oms:$other" >/dev/null 2>&1 || true
-    done
-  fi
+  if [[ -z ${OMS_INSTANCE:-}${OMS_KEEP_IMAGES:-} ]]; then oms_remove_images "oms:$version" >/dev/null; fi
   mkdir -p "$root"/oms_{logs,store,run}
   oms_write_config "$version" "$root/config.yaml"
   {
@@ -324,17 +381,28 @@ oms_start() {
   say "OMS $version runs: container $container, data $root, health on port $(oms_port nginx) ($(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f s", b - a}'))"
 }
 
-# oms_down: before the environment goes down; only an engine or a MetaDB that
-# outlives it needs it. Must not fail because something is gone already.
+# oms_down: takes out of an engine that outlives the environment what is of the
+# environment, and no more; what has to stay is told. Must not fail because
+# something is gone already.
 oms_down() {
-  local engine dir
-  engine=$(engine_host) && engine_answers "$engine" || return 0
+  local engine ids names left folders
+  engine=$(recall engine) && [[ $engine != own ]] || return 0
+  mapfile -t folders < <(oms_folders)
+  if ! engine_answers "$engine"; then
+    # Without a start of an OMS nothing was put into it.
+    recall oms-images-before >/dev/null || return 0
+    say "note: the engine at $engine does not answer; containers that mount a folder of $DEVENV_DIR, and images oms:* with the label oms.standin.version, stay in it"
+    return 0
+  fi
   export DOCKER_HOST=$engine
-  for dir in "$DEVENV_DIR"/oms "$DEVENV_DIR"/oms-*; do
-    [[ -d $dir ]] || continue
-    local OMS_INSTANCE=${dir#"$DEVENV_DIR/oms"}
-    OMS_INSTANCE=${OMS_INSTANCE#-}
-    # shellcheck disable=SC2046
-    docker rm -f $(oms_containers) >/dev/null 2>&1 || true
-  done
+  names=$(oms_list | cut -f1 | paste -sd' ')
+  ids=$(oms_containers "${folders[@]}") || return 1
+  if [[ -n $ids ]]; then
+    # shellcheck disable=SC2086
+    docker rm -f $ids >/dev/null || say "note: containers of this environment stay in the engine at $engine"
+    say "removed from the engine at $engine: $names"
+  fi
+  left=$(oms_remove_images)
+  [[ -z $left ]] ||
+    say "note: images of the stand-in stay in the engine at $engine, as a container needs them: ${left//$'\n'/ } (docker image rm)"
 }

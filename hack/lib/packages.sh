@@ -25,8 +25,9 @@ package_installed() {
 }
 
 apt_quiet() {
-  # Others may hold the lock: an unattended upgrade, a second run of this.
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq "$@"
+  # Others may hold the lock: an unattended upgrade, a second run of this. In a
+  # session of its own: an interrupt must not leave packages half installed.
+  DEBIAN_FRONTEND=noninteractive setsid --wait apt-get -o DPkg::Lock::Timeout=600 -qq "$@" </dev/null
 }
 
 # need_packages NAME...: installs what is missing.
