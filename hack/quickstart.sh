@@ -5,10 +5,14 @@
 #   hack/quickstart.sh --rollback   then: reverts that edit, and follows OMS back
 #   hack/quickstart.sh --down       stops and removes it again
 #
+#   --engine own|system|auto        which container engine a first run takes, see
+#                                   hack/devenv.sh help (default auto)
+#
 # Real: the Kubernetes API server, the container engine, the OceanBase that OMS
 # keeps its state in, the controller. OMS itself is a stand-in, as its image
 # is not public (hack/oms-standin/README.md). All state lies in .devenv (or
-# DEVENV_DIR). A second run says that there is nothing to do.
+# DEVENV_DIR). A second run says that there is nothing to do; one after an
+# interrupt, a failure or a reboot goes on.
 set -euo pipefail
 
 HACK=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -21,18 +25,32 @@ TO=4.3.1
 NAME=oms
 NAMESPACE=default
 
-back=
-case ${1:-} in
-  '') ;;
-  --rollback) back=1 ;;
-  --down)
-    "$HACK/devenv.sh" down
-    say "what took long to make stays in $CACHE_DIR and build/; remove them too to start from nothing"
-    exit 0
-    ;;
-  -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) die "unknown option $1; see hack/quickstart.sh --help" ;;
-esac
+action=forward engine=()
+while (($#)); do
+  case $1 in
+    --rollback) action=back ;;
+    --down) action=down ;;
+    --engine) engine=(--engine "${2:-}") && shift ;;
+    --engine=*) engine=("$1") ;;
+    -h | --help) help_of "$0"; exit 0 ;;
+    *) die "unknown option $1; see hack/quickstart.sh --help" ;;
+  esac
+  shift || die "--engine takes own, system or auto"
+done
+if [[ $action == down ]]; then
+  "$HACK/devenv.sh" down
+  say "what took long to make stays in $CACHE_DIR and build/; remove them too to start from nothing"
+  exit 0
+fi
+need_root hack/quickstart.sh 'packages, a container engine, and the files that containers write'
+# What a person has exported for another OMS or cluster is not for this one.
+oms_defaults
+export KUBECONFIG=$DEVENV_DIR/kubeconfig
+if [[ -n ${OMS_CONTROLLER_BIN:-} ]]; then
+  OMS_CONTROLLER_BIN=$(realpath -- "$OMS_CONTROLLER_BIN")
+  export OMS_CONTROLLER_BIN
+fi
+trap 'printf "\ninterrupted; hack/quickstart.sh goes on from here, hack/quickstart.sh --down removes what there is\n" >&2; exit 130' INT TERM HUP
 
 cd "$REPO_DIR"
 began=$SECONDS
@@ -49,6 +67,13 @@ field() { kubectl_ get omsupgrade "$NAME" -o json 2>/dev/null | jq -r "$1 // emp
 
 condition_of() { printf '.status.conditions[]? | select(.type == "%s") | .%s' "$1" "$2"; }
 
+# env_hint: what makes a person's shell speak to this environment.
+env_hint() {
+  local command='hack/devenv.sh env'
+  [[ $DEVENV_DIR == "$REPO_DIR/.devenv" ]] || command="DEVENV_DIR=$DEVENV_DIR $command"
+  printf 'eval "$(%s)"' "$command"
+}
+
 # why TEXT: what a person needs when it did not go well; ends the script.
 why() {
   {
@@ -63,7 +88,7 @@ why() {
     "$HACK/devenv.sh" controller log 2>/dev/null | grep -iE 'warn|error' | tail -n 8 | sed 's/^/  /' || true
     cat <<HELP
 
-Where to look
+Where to look, after: $(env_hint)
   kubectl describe omsupgrade $NAME          conditions, steps, events
   hack/devenv.sh controller log              the controller's log
   ls $OMS_ROOT/oms_logs                      OMS's own logs, oms-upgrade/ holds the scripts' output
@@ -98,19 +123,57 @@ spec:
 YAML
 }
 
-# done_already: OMS is at TO, the controller says so of this very spec, and
+# environment_answers: this environment is up. Its exports are taken, without
+# which kubectl and docker would speak to whatever the person's shell points at.
+environment_answers() {
+  local exports
+  [[ -d $DEVENV_DIR ]] && is_state_dir && exports=$("$HACK/devenv.sh" env 2>/dev/null) || return 1
+  eval "$exports"
+  have kubectl && kubectl --request-timeout 5s get --raw /readyz >/dev/null 2>&1
+}
+
+# is_ours: the resource is of this environment (the cluster may be a person's own).
+is_ours() { [[ $(field .spec.backup.directory) == "$OMS_BACKUPS/$NAME" ]]; }
+
+# state_of CONTAINER: running, exited ...; empty where this environment has none.
+state_of() { "$HACK/devenv.sh" oms containers | awk -F'\t' -v name="$1" '$1 == name {print $2}'; }
+
+# settled_at VERSION: OMS is there, a controller says so of this very spec, and
 # the container of that version runs.
-done_already() {
-  [[ -d $DEVENV_DIR ]] && is_state_dir && kubectl_admin_ready || return 1
-  [[ $(field .spec.version) == "$TO" && $(field .status.currentVersion) == "$TO" ]] &&
+settled_at() {
+  environment_answers && is_ours &&
+    [[ $(field .spec.version) == "$1" && $(field .status.currentVersion) == "$1" ]] &&
     [[ $(field "$(condition_of Ready status)") == True ]] &&
     [[ $(field .status.observedGeneration) == $(field .metadata.generation) ]] &&
-    [[ $(docker inspect -f '{{.State.Running}}' "$(field '.status.nodes[0].container')" 2>/dev/null) == true ]] &&
+    [[ $(state_of "$(field '.status.nodes[0].container')") == running ]] &&
     "$HACK/devenv.sh" controller pid >/dev/null 2>&1
 }
-kubectl_admin_ready() {
-  eval "$("$HACK/devenv.sh" env 2>/dev/null)" 2>/dev/null
-  have kubectl && kubectl --request-timeout 3s get --raw /readyz >/dev/null 2>&1
+
+nothing_to_do() {
+  printf 'Nothing to do: OMS runs %s, and its OmsUpgrade is Ready.\n' "$1"
+  kubectl_ get omsupgrades -o wide
+}
+
+# read_instance: what the OMS of this environment is called and where it listens.
+read_instance() {
+  [[ -f $OMS_ROOT/instance.env ]] ||
+    die "there is an OmsUpgrade '$NAME', but its OMS is gone (hack/devenv.sh oms reset?): hack/quickstart.sh --down, then again"
+  # shellcheck disable=SC1091
+  . "$OMS_ROOT/instance.env"
+}
+
+# wake_oms: a container that a reboot has stopped; nothing starts it by itself. In
+# the middle of an operation that is the controller's own business.
+wake_oms() {
+  local container
+  container=$(field '.status.nodes[0].container')
+  [[ -n $container && $(field .status.direction) =~ ^(None)?$ && $(state_of "$container") == exited ]] || return 0
+  say "the container $container is stopped (a reboot?): starting it"
+  docker start "$container" >/dev/null
+  wait_until 60 'a healthy OMS' oms_healthy || die "OMS does not become healthy; its logs: $OMS_ROOT/oms_logs"
+}
+oms_healthy() {
+  [[ $(curl -fsS --max-time 4 "http://$OMS_HOST_IP:$OMS_NGINX_PORT/oms/health" | jq -r .data.healthy) == true ]]
 }
 
 show_ha() {
@@ -134,7 +197,7 @@ show_resource() {
 
 show_containers() {
   head_line 'Containers'
-  docker ps -a --filter name=oms_ --format 'table {{.Names}}\t{{.Image}}\t{{.Status}}'
+  "$HACK/devenv.sh" oms containers | { printf 'NAME\tSTATE\tIMAGE\n'; cat; } | column -t -s $'\t'
 }
 
 show_left_to_do() {
@@ -149,7 +212,8 @@ verify_dump() {
   local folder
   for folder in "$@"; do
     [[ -f $folder/SHA256SUMS ]] || continue
-    (cd "$folder" && sha256sum --quiet -c SHA256SUMS) && printf 'sha256sum -c %s/SHA256SUMS: all files are right\n' "$folder"
+    (cd "$folder" && sha256sum --quiet -c SHA256SUMS) || die "the dump in $folder is not what was written"
+    printf 'sha256sum -c %s/SHA256SUMS: all files are right\n' "$folder"
   done
 }
 
@@ -186,7 +250,8 @@ summary_back() {
     jq -r '.status.backups[]? | select(.database != null) | [.database, .size, .place] | @tsv' |
     { printf 'DATABASE\tBYTES\tPLACE\n'; cat; } | column -t -s $'\t' | sed 's/^/  /'
   printf 'The state of %s, dumped before it was dropped:\n' "$TO"
-  kept=$(find "${folder:-/nowhere}/upgraded" -type f -name '*.sql*' -printf '%s\n' 2>/dev/null |
+  # There is no such folder where no database had been changed.
+  kept=$({ find "${folder:-/nowhere}/upgraded" -type f -name '*.sql*' -printf '%s\n' 2>/dev/null || true; } |
     awk '{n++; bytes += $1} END {if (n) printf "%d files, %.1f KiB", n, bytes / 1024}')
   if [[ -n $kept ]]; then printf '  %s  (%s)\n' "$folder/upgraded" "$kept"; else printf '  nothing: no database had been changed\n'; fi
   mapfile -t sums < <(find "${folder:-/nowhere}/upgraded" -name SHA256SUMS -printf '%h\n' 2>/dev/null)
@@ -199,18 +264,16 @@ summary_back() {
 }
 
 whats_next() {
-  local devenv_prefix='hack/devenv.sh env'
-  [[ $DEVENV_DIR == "$REPO_DIR/.devenv" ]] || devenv_prefix="DEVENV_DIR=$DEVENV_DIR $devenv_prefix"
   cat <<NEXT
 
-What to try next, after: eval "\$($devenv_prefix)"
+What to try next, after: $(env_hint)
   kubectl describe omsupgrade $NAME
   kubectl explain omsupgrade.spec --recursive
   kubectl get events --field-selector involvedObject.name=$NAME
   curl -s \$(hack/devenv.sh controller address)/metrics
   hack/quickstart.sh --rollback                     the way back
   less $OMS_BACKUPS/$NAME/*/dump/*/RESTORE.md       the same with nothing but the files
-  export OMS_INSTANCE=byhand; hack/devenv.sh oms start $FROM && hack/bench/runbook.sh    the same by hand, beside it
+  (export OMS_INSTANCE=byhand; hack/devenv.sh oms start $FROM && hack/bench/runbook.sh)    the same by hand, beside it
   hack/quickstart.sh --down
 NEXT
 }
@@ -229,34 +292,49 @@ edit_to() {
     why 'The API server did not take the edit.'
 }
 
+# follow GENERATION SECONDS: the follower's exit code, in $followed.
+follow() {
+  local pid
+  followed=0
+  pid=$("$HACK/devenv.sh" controller pid 2>/dev/null) || { followed=4; return 0; }
+  python3 "$HACK/lib/follow.py" "$NAME" -n "$NAMESPACE" --generation "$1" --pid "$pid" --timeout "$2" || followed=$?
+}
+
 # follow_to VERSION WORD: until OMS is there, or not.
 follow_to() {
-  local follow=0
-  python3 "$HACK/lib/follow.py" "$NAME" -n "$NAMESPACE" --generation "$(field .metadata.generation)" \
-    --pid "$("$HACK/devenv.sh" controller pid)" --timeout 1800 || follow=$?
-  case $follow in
+  local generation
+  generation=$(field .metadata.generation)
+  [[ -n $generation ]] || why "The OmsUpgrade $NAME cannot be read."
+  follow "$generation" 1800
+  case $followed in
     0) ;;
     130) exit 130 ;;
     2) why "The $2 did not come to an end in 30 minutes. It goes on; this script no longer waits." ;;
     3) why "OMS is in order, but not at $1." ;;
     4) why "The controller has ended. Another one takes the $2 up where it is: hack/devenv.sh controller start, then this again" ;;
+    5) why "The OmsUpgrade $NAME can no longer be watched: does the API server answer? (hack/devenv.sh status)" ;;
     *) why "The $2 has stopped." ;;
   esac
 }
 
 go_back() {
-  if [[ ! -d $DEVENV_DIR ]] || ! is_state_dir || ! kubectl_admin_ready || [[ -z $(field .metadata.name) ]]; then
-    die "there is nothing to go back from: run hack/quickstart.sh first"
+  if ! environment_answers; then
+    [[ -d $DEVENV_DIR ]] && is_state_dir && recall engine >/dev/null ||
+      die "there is nothing to go back from: run hack/quickstart.sh first"
+    step 'Kubernetes, container engine, OceanBase'
+    "$HACK/devenv.sh" up
+    environment_answers || die "the environment in $DEVENV_DIR does not answer: hack/devenv.sh status"
+    took
   fi
-  # shellcheck disable=SC1091
-  . "$OMS_ROOT/instance.env"
-  if [[ $(field .spec.version) == "$FROM" && $(field .status.currentVersion) == "$FROM" &&
-    $(field "$(condition_of Ready status)") == True ]]; then
-    printf 'Nothing to do: OMS runs %s, and its OmsUpgrade is Ready.\n' "$FROM"
-    kubectl_ get omsupgrades -o wide
+  [[ -n $(field .metadata.name) ]] || die "there is nothing to go back from: run hack/quickstart.sh first"
+  is_ours || die "the OmsUpgrade $NAMESPACE/$NAME of this cluster is not of this environment; it is left alone"
+  read_instance
+  if settled_at "$FROM"; then
+    nothing_to_do "$FROM"
     printf '\nForward again: hack/quickstart.sh\n'
     return
   fi
+  wake_oms
   "$HACK/devenv.sh" controller pid >/dev/null 2>&1 || "$HACK/devenv.sh" controller start
   if [[ $(field .spec.version) != "$FROM" ]]; then
     step "The edit that goes back: spec.version and spec.image to $FROM, as a reverted commit has them"
@@ -269,18 +347,19 @@ go_back() {
   printf '\nForward again: hack/quickstart.sh\nDone in %d s.\n' $((SECONDS - began))
 }
 
-if [[ -n $back ]]; then
+if [[ $action == back ]]; then
   go_back
   exit 0
 fi
 
-if done_already; then
-  printf 'Nothing to do: OMS runs %s, and its OmsUpgrade is Ready.\n' "$TO"
-  kubectl_ get omsupgrades -o wide
+if settled_at "$TO"; then
+  nothing_to_do "$TO"
   whats_next
   printf '\nTo see the upgrade again: hack/quickstart.sh --down, then hack/quickstart.sh\n'
   exit 0
 fi
+# Not after minutes of building.
+"$HACK/devenv.sh" check "${engine[@]}"
 
 printf 'OMS %s -> %s on this machine; all state in %s.\n' "$FROM" "$TO" "$DEVENV_DIR"
 # cached FILE...: one of them exists.
@@ -312,6 +391,8 @@ end_build() {
   if kill -0 "$kube_build" 2>/dev/null; then kill -TERM -- "-$kube_build" 2>/dev/null || true; fi
 }
 trap end_build EXIT
+exec 5>"$DEVENV_DIR/quickstart.lock"
+flock -n 5 || die "another hack/quickstart.sh runs in $DEVENV_DIR"
 
 step 'Build of the controller (Kubernetes is built beside it)'
 if [[ -n ${OMS_CONTROLLER_BIN:-} ]]; then
@@ -327,16 +408,17 @@ if grep -qs '^building' "$kube_log" && kill -0 "$kube_build" 2>/dev/null; then
 fi
 wait "$kube_build" || { cat "$kube_log" >&2; die 'the Kubernetes binaries could not be built'; }
 trap - EXIT
-"$HACK/devenv.sh" up
-eval "$("$HACK/devenv.sh" env)"
+"$HACK/devenv.sh" up "${engine[@]}"
+environment_answers || die "the environment in $DEVENV_DIR does not answer: hack/devenv.sh status"
 took
 
 have_resource=$(field .metadata.name)
 if [[ -n $have_resource ]]; then
+  is_ours || die "the cluster has an OmsUpgrade $NAMESPACE/$NAME that is not of this environment; it is left alone"
   say "found the OmsUpgrade '$NAME' of an earlier run, at $(field .spec.version): going on with it"
-elif [[ -f $OMS_ROOT/instance.env && -n $(docker ps -q --filter "name=^oms_${TO//./}\$") ]]; then
+elif [[ $(state_of "oms_${TO//./}") == running ]]; then
   die "OMS $TO runs here already, but there is no OmsUpgrade (an earlier run of something else?): hack/quickstart.sh --down, then again"
-elif [[ -f $OMS_ROOT/instance.env && -n $(docker ps -q --filter "name=^oms_${FROM//./}\$") ]]; then
+elif [[ -f $OMS_ROOT/instance.env && $(state_of "oms_${FROM//./}") == running ]]; then
   step "OMS $FROM"
   say "OMS $FROM runs already"
 else
@@ -344,12 +426,11 @@ else
   "$HACK/devenv.sh" oms start "$FROM"
   took
 fi
-# shellcheck disable=SC1091
-. "$OMS_ROOT/instance.env"
+read_instance
+[[ -z $have_resource ]] || wake_oms
 
 step 'CRD, rights, controller'
 "$HACK/devenv.sh" controller start
-controller=$("$HACK/devenv.sh" controller pid)
 took
 
 resource=$DEVENV_DIR/quickstart/$NAME.yaml
@@ -358,9 +439,8 @@ if [[ -z $have_resource ]]; then
   step "The resource, at the version that runs ($resource)"
   sample "$FROM" | tee "$resource"
   kubectl apply -f "$resource" || why 'The API server did not take the resource.'
-  follow=0
-  python3 "$HACK/lib/follow.py" "$NAME" -n "$NAMESPACE" --pid "$controller" --timeout 120 || follow=$?
-  case $follow in
+  follow 0 120
+  case $followed in
     0) ;;
     130) exit 130 ;;
     2) why "The controller did not say within 2 minutes that OMS is at $FROM." ;;

@@ -11,14 +11,18 @@
 # controller from the revert of spec.version until OMS is healthy; and T2 - T3.
 # --rows: rows in rm's two big tables together (default 20000); --runs: pairs,
 # one after the other (default 1; the medians are compared). It starts a fresh
-# OMS each time, so what runs in this environment is gone afterwards.
-# OMS_CONTROLLER_BIN names the controller.
+# OMS each time, so it takes an environment in which nobody upgrades the OMS
+# that runs; that one is gone afterwards. OMS_CONTROLLER_BIN names the controller.
 set -euo pipefail
+# What is printed by the functions below is read by $(...), where a failure
+# would otherwise be passed over.
+shopt -s inherit_errexit
 
 HACK=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=hack/lib/common.sh
 . "$HACK/lib/common.sh"
 export DEVENV_DIR
+oms_defaults
 
 FROM=4.3.0
 TO=4.3.1
@@ -28,22 +32,44 @@ runs=1
 rollback=
 while (($#)); do
   case $1 in
-    --rows) rows=${2:?--rows needs a number} && shift ;;
-    --runs) runs=${2:?--runs needs a number} && shift ;;
+    --rows)
+      rows=${2:?--rows needs a number}
+      shift
+      ;;
+    --runs)
+      runs=${2:?--runs needs a number}
+      shift
+      ;;
     --rollback) rollback=1 ;;
-    -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) help_of "$0"; exit 0 ;;
     *) die "unknown option $1; see --help" ;;
   esac
   shift
 done
 [[ $rows =~ ^[0-9]+$ && $runs =~ ^[1-9][0-9]*$ ]] || die "--rows and --runs take numbers"
-eval "$("$HACK/devenv.sh" env)"
+exports=$("$HACK/devenv.sh" env)
+eval "$exports"
+logs=$DEVENV_DIR/logs
 for other in "$DEVENV_DIR"/pids/controller-*; do
-  [[ ! -e $other ]] || die "a controller runs in this environment (${other##*/controller-}); stop it first: hack/devenv.sh controller stop --name ${other##*/controller-}"
+  other=${other##*/controller-}
+  [[ $other == "$NAME" ]] || ! daemon_pid "controller-$other" >/dev/null ||
+    die "a controller runs in this environment ($other); stop it first: hack/devenv.sh controller stop --name $other"
 done
+# A fresh OMS would pull theirs away from under them.
+others=$(kubectl get omsupgrades -A -o json 2>/dev/null |
+  jq -r --arg name "$NAME" '.items[].metadata | select(.name != $name) | .namespace + "/" + .name') || others=
+[[ -z $others ]] ||
+  die "this environment has OmsUpgrades (${others//$'\n'/ }), from quickstart.sh perhaps; take another: export DEVENV_DIR=/var/tmp/oms-bench; hack/devenv.sh up --engine own"
+
+# failed TEXT LOG: what a log has to say of it.
+failed() {
+  tail -n 8 "$2" >&2
+  die "$1 (log: $2)"
+}
 
 fresh() {
-  OMS_SAMPLE_ROWS=$rows "$HACK/devenv.sh" oms start "$FROM" 2>/dev/null || die "OMS $FROM did not start"
+  OMS_SAMPLE_ROWS=$rows "$HACK/devenv.sh" oms start "$FROM" >"$logs/compare-oms.log" 2>&1 ||
+    failed "OMS $FROM did not start" "$logs/compare-oms.log"
   # shellcheck disable=SC1091
   . "$OMS_ROOT/instance.env"
 }
@@ -60,18 +86,12 @@ forget_all() {
 
 by_hand() {
   fresh
-  "$HACK/bench/runbook.sh" --to "$TO" >"$DEVENV_DIR/logs/runbook.log" 2>&1 || {
-    tail -n 5 "$DEVENV_DIR/logs/runbook.log" >&2
-    die "runbook.sh failed (log: $DEVENV_DIR/logs/runbook.log)"
-  }
+  "$HACK/bench/runbook.sh" --to "$TO" >"$logs/runbook.log" 2>&1 || failed 'runbook.sh failed' "$logs/runbook.log"
   if [[ -z $rollback ]]; then
     jq -r .downtimeSeconds "$DEVENV_DIR/runbook/result.json"
     return
   fi
-  "$HACK/bench/runbook.sh" --rollback >"$DEVENV_DIR/logs/runbook.log" 2>&1 || {
-    tail -n 5 "$DEVENV_DIR/logs/runbook.log" >&2
-    die "runbook.sh --rollback failed (log: $DEVENV_DIR/logs/runbook.log)"
-  }
+  "$HACK/bench/runbook.sh" --rollback >"$logs/runbook.log" 2>&1 || failed 'runbook.sh --rollback failed' "$logs/runbook.log"
   jq -r '"\(.healthySeconds) \(.downtimeSeconds)"' "$DEVENV_DIR/runbook/result-rollback.json"
 }
 
@@ -104,13 +124,22 @@ oms_healthy() {
   [[ $(curl -fsS --max-time 4 "http://$OMS_HOST_IP:$OMS_NGINX_PORT/oms/health" 2>/dev/null | jq -r .data.healthy) == true ]]
 }
 
+# settled WHAT: until the controller is done with the spec as it is, or has stopped.
+settled() {
+  local generation pid
+  generation=$(kubectl get omsupgrade "$NAME" -o jsonpath='{.metadata.generation}')
+  pid=$("$HACK/devenv.sh" controller pid --name "$NAME")
+  python3 "$HACK/lib/follow.py" "$NAME" --generation "$generation" --pid "$pid" --timeout 1800 >"$logs/compare-follow.log" 2>&1 ||
+    failed "the $1 did not succeed" "$logs/compare-follow.log"
+}
+
 by_controller() {
   local begun
   fresh
-  "$HACK/devenv.sh" controller start --name "$NAME" >/dev/null 2>&1 || die "the controller did not start"
+  "$HACK/devenv.sh" controller start --name "$NAME" >"$logs/compare-start.log" 2>&1 ||
+    failed 'the controller did not start' "$logs/compare-start.log"
   resource "$TO" | kubectl apply -f - >/dev/null
-  kubectl wait --for=condition=Ready --timeout=30m "omsupgrade/$NAME" >/dev/null ||
-    die "the upgrade did not succeed: $(kubectl get omsupgrade "$NAME" -o jsonpath='{.status.message}')"
+  settled upgrade
   if [[ -z $rollback ]]; then
     # Of the same two moments as the runbook's.
     between t1 t2
@@ -123,8 +152,7 @@ by_controller() {
   wait_until 600 "a stop of the new OMS" new_is_gone || die "the rollback did not begin: $(kubectl get omsupgrade "$NAME" -o jsonpath='{.status.message}')"
   wait_until 1800 "a healthy OMS $FROM" oms_healthy || die "OMS did not come back: $(kubectl get omsupgrade "$NAME" -o jsonpath='{.status.message}')"
   awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.3f ", b - a}'
-  kubectl wait --for=condition=Ready --timeout=30m "omsupgrade/$NAME" >/dev/null ||
-    die "the rollback did not succeed: $(kubectl get omsupgrade "$NAME" -o jsonpath='{.status.message}')"
+  settled rollback
   between t3 t2
   forget_all
 }
@@ -133,12 +161,16 @@ new_is_gone() { ! docker container inspect "oms_${TO//./}" >/dev/null 2>&1; }
 
 median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 
-trap forget_all EXIT
+trap 'forget_all || true' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 forget_all
 hand=() ours=()
 for ((i = 1; i <= runs; ++i)); do
-  hand+=("$(by_hand)")
-  ours+=("$(by_controller)")
+  result=$(by_hand)
+  hand+=("$result")
+  result=$(by_controller)
+  ours+=("$result")
   if [[ -z $rollback ]]; then
     printf 'run %d  runbook %8.3f s   controller %8.3f s\n' "$i" "${hand[-1]}" "${ours[-1]}"
   else

@@ -7,7 +7,7 @@
 #
 #   hack/devenv.sh oms start 4.3.0
 #   hack/bench/runbook.sh [--to 4.3.1]
-#   hack/bench/runbook.sh --rollback
+#   hack/bench/runbook.sh --rollback     to what the last one started from
 #
 # OMS_INSTANCE chooses the OMS, as in devenv.sh. Where it differs from the page:
 # - the console is a SQL update of ha.config, as the stand-in has no console;
@@ -28,19 +28,23 @@ HACK=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=hack/lib/common.sh
 . "$HACK/lib/common.sh"
 
-to=4.3.1
+to=
 direction=upgrade
 while (($#)); do
   case $1 in
-    --to) to=${2:?--to needs a version} && shift ;;
+    --to)
+      to=${2:?--to needs a version}
+      shift
+      ;;
     --rollback) direction=rollback ;;
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) help_of "$0"; exit 0 ;;
     *) die "unknown option $1; see --help" ;;
   esac
   shift
 done
 
-eval "$("$HACK/devenv.sh" env)"
+exports=$("$HACK/devenv.sh" env)
+eval "$exports"
 data=$DEVENV_DIR/oms${OMS_INSTANCE:+-$OMS_INSTANCE}
 [[ -f $data/instance.env ]] || die "no OMS in $data: hack/devenv.sh oms start 4.3.0"
 # shellcheck disable=SC1091
@@ -50,14 +54,32 @@ if [[ ${OMS_METADB:-} == mariadb && $METADB_KIND != mariadb ]]; then defaults=$M
 work=$DEVENV_DIR/runbook${OMS_INSTANCE:+-$OMS_INSTANCE}
 old=$OMS_CONTAINER
 [[ $old == *"${OMS_VERSION//./}" ]] || die "the container name $old does not end in its version"
-new=${old%"${OMS_VERSION//./}"}${to//./}
 config=$data/config.yaml
+# The dumps are of one upgrade, and so is the way back.
+if [[ $direction == rollback ]]; then
+  [[ -s $work/to ]] || die "no upgrade by this script is known in $work: nothing to go back from"
+  to=$(cat "$work/to")
+fi
+to=${to:-4.3.1}
+new=${old%"${OMS_VERSION//./}"}${to//./}
 
 mysql_() { mysql --defaults-file="$defaults" "$@"; }
 dump() { mysqldump --defaults-file="$defaults" "$@"; }
 seconds() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.3f", b - a}'; }
 
+running() { [[ $(docker container inspect -f '{{.State.Running}}' "$1" 2>/dev/null) == true ]]; }
+
 begun=$EPOCHREALTIME
+down_since=
+# A person would see the last command's error, and know where they are.
+ended() {
+  local code=$?
+  if ((code)) && [[ -n $down_since ]]; then
+    say "stopped in the middle, with OMS down. Once all three dumps are in $work: hack/bench/runbook.sh --rollback; before that: docker start $old, and HA on; or afresh: hack/devenv.sh oms start $OMS_VERSION"
+  fi
+}
+trap ended EXIT
+
 # step TEXT: the time since the last one, as a person's notes would have it.
 step() {
   printf '%8.3f s  %s\n' "$(seconds "$begun" "$EPOCHREALTIME")" "$1"
@@ -111,14 +133,23 @@ split_meta_keys() {
 
 upgrade() {
   local t1 t2 name image
-  [[ $(docker inspect -f '{{.State.Running}}' "$old" 2>/dev/null) == true ]] || die "the container $old does not run"
+  # What the page takes for granted, and what a person would see before the stop.
+  [[ $to != "$OMS_VERSION" && $(printf '%s\n' 4.0.1 "$OMS_VERSION" "$to" | sort -V | paste -sd' ') == "4.0.1 $OMS_VERSION $to" ]] ||
+    die "this is the guide's page for upgrades from 4.0.1 or later to a higher version, not for $OMS_VERSION to $to"
+  [[ -f $OMS_ARCHIVES/oms_$to.tar.gz ]] || die "there is no archive $OMS_ARCHIVES/oms_$to.tar.gz"
+  [[ ! -f $data/https_crt ]] || die "this OMS has certificate mounts (OMS_HTTPS), which this script does not know"
+  ! docker container inspect "$new" >/dev/null 2>&1 ||
+    die "there is a container $new already: this OMS has been upgraded. Back: hack/bench/runbook.sh --rollback, then docker rm $new; or afresh: hack/devenv.sh oms start $OMS_VERSION"
+  running "$old" || die "the container $old does not run: hack/devenv.sh oms start $OMS_VERSION"
   rm -rf -- "$work"
   (umask 077 && mkdir -p "$work")
+  printf '%s\n' "$to" >"$work/to"
 
   ha_off "$work/ha.config"
   step '1    HA recorded and switched off'
 
   t1=$EPOCHREALTIME
+  down_since=$t1
   docker stop "$old" >/dev/null
   step "2.1  $old stopped"
 
@@ -176,6 +207,7 @@ SQL
 
   ha_on
   t2=$EPOCHREALTIME
+  down_since=
   step '7    HA switched on'
   printf '\nT2 - T1 = %s s\n' "$(seconds "$t1" "$t2")"
   printf '{"direction":"upgrade","from":"%s","to":"%s","downtimeSeconds":%s}\n' \
@@ -189,12 +221,15 @@ rollback() {
   for name in "$OMS_RM_DB" "$OMS_CM_DB" "$OMS_CM_HB_DB"; do
     [[ -s $work/$name.sql ]] || die "no dump $work/$name.sql: nothing to go back to"
   done
+  ! running "$old" || die "the container $old runs: this OMS has gone back already, or was never stopped"
 
   ha_off "$work/ha.config.before-rollback"
   step '8.1  HA switched off'
 
   t3=$EPOCHREALTIME
-  docker stop "$new" >/dev/null
+  down_since=$t3
+  # None where the upgrade ended before it was made.
+  if running "$new"; then docker stop "$new" >/dev/null; fi
   step "8.2  $new stopped"
 
   for name in "$OMS_RM_DB" "$OMS_CM_DB" "$OMS_CM_HB_DB"; do
@@ -213,6 +248,7 @@ rollback() {
 
   ha_on
   t4=$EPOCHREALTIME
+  down_since=
   step '8.6  HA switched on'
   printf '\nT3 to HA on = %s s\n' "$(seconds "$t3" "$t4")"
   wait_healthy

@@ -6,7 +6,7 @@
 Reads `kubectl get omsupgrade NAME -w -o json`, so nothing is polled. On a terminal the step that runs
 is one live line; elsewhere a line when a step begins to move bytes, and at most each 10 s from then on.
 Exit code: 0 Ready=True, 1 Stalled (or gone), 2 time is up, 3 Ready=True but not at spec.version,
-4 the controller's process (--pid) has ended.
+4 the controller's process (--pid) has ended, 5 the resource can no longer be watched.
 """
 import argparse
 import datetime
@@ -291,7 +291,7 @@ def watch(arguments, story):
         failures += 1
         if failures > 5:
             story.clear()
-            return 1
+            return 5
         time.sleep(failures)
 
 

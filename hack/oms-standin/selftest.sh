@@ -7,6 +7,7 @@ HACK=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=hack/lib/common.sh
 . "$HACK/lib/common.sh"
 export OMS_INSTANCE=${OMS_INSTANCE:-selftest}
+unset OMS_HTTPS OMS_OAT
 passed=0
 failed=0
 old=oms_${OMS_INSTANCE}_430
@@ -75,7 +76,17 @@ charset() { sql "select concat(default_character_set_name, ' ', default_collatio
 has() { [[ " $(objects "$1") " == *" $2 "* ]]; }
 lacks() { ! has "$@"; }
 
-eval "$(devenv env)"
+exports=$(devenv env)
+eval "$exports"
+# What stands outside of a check is taken for granted; where it fails, this ends.
+finished=
+ended() {
+  local code=$?
+  [[ -n $finished ]] ||
+    say "ended in the middle ($passed passed, $failed failed); its OMS is left to look at: OMS_INSTANCE=$OMS_INSTANCE hack/devenv.sh oms reset"
+  exit "$code"
+}
+trap ended EXIT
 start_old
 check '4.3.0 is healthy' healthy
 check 'its host is ONLINE' equals "$(sql "select host_status from $OMS_CM_DB.host")" ONLINE
@@ -219,5 +230,6 @@ check 'and 4.3.1 is healthy' soon healthy
 devenv oms reset
 check 'reset leaves no container' equals "$(docker ps -aq --filter "name=oms_${OMS_INSTANCE}_")" ''
 check 'reset leaves no database' equals "$(sql "show databases like '${OMS_INSTANCE}\\_%'")" ''
+finished=1
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))
