@@ -70,6 +70,9 @@ failed() {
 fresh() {
   OMS_SAMPLE_ROWS=$rows "$HACK/devenv.sh" oms start "$FROM" >"$logs/compare-oms.log" 2>&1 ||
     failed "OMS $FROM did not start" "$logs/compare-oms.log"
+  # Its load is part of what is measured.
+  ! docker image inspect "oms:$TO" >/dev/null 2>&1 ||
+    die "the image oms:$TO stays in the engine, as another OMS of this environment needs it; remove that one (hack/devenv.sh oms containers; OMS_INSTANCE=... hack/devenv.sh oms reset)"
   # shellcheck disable=SC1091
   . "$OMS_ROOT/instance.env"
 }
