@@ -8,6 +8,7 @@
 #include "controller/base/context.h"
 #include "controller/base/log.h"
 #include "controller/cmd/options.h"
+#include "controller/cmd/wake.h"
 #include "controller/kube/kube_config.h"
 #include "controller/kube/rest_client.h"
 #include "controller/runtime/controller.h"
@@ -79,8 +80,9 @@ int Serve(const cmd::Options& options) {
   runtime::Informer<crd::OmsUpgrade> informer(
       {.type = {crd::kGroup, crd::kVersionName, crd::kPlural}, .ns = options.ns}, client, *random,
       crd::FromJson);
-  informer.SetOnChange(
-      [&](const kube::ObjectKey& key, const auto&, const auto&) { queue.Add(key); });
+  informer.SetOnChange([&](const kube::ObjectKey& key, const auto& before, const auto& after) {
+    if (cmd::IsWorthAPass(before.get(), after.get())) queue.Add(key);
+  });
   informer.SetOnParseError([&](const kube::ObjectKey& key, const base::Error& error) {
     logger.With("key", key.ToString()).Error("passed over: {}", error.message);
   });
