@@ -1,10 +1,29 @@
 #include "controller/base/task_group.h"
 
+#include <fmt/format.h>
 #include <pthread.h>
 
 #include <utility>
 
+#include "controller/base/log.h"
+
 namespace oms::base {
+namespace {
+
+// Inside a catch block.
+std::string WhatWasThrown() {
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "what was thrown is no std::exception";
+  }
+}
+
+}  // namespace
+
+TaskGroup::TaskGroup(OnFailure on_failure) : on_failure_(std::move(on_failure)) {}
 
 TaskGroup::~TaskGroup() {
   RequestStop();
@@ -18,13 +37,22 @@ void TaskGroup::Start(std::string name, std::function<void(std::stop_token)> tas
     try {
       task(stop_.get_token());
     } catch (...) {
-      {
-        std::lock_guard inner(mutex_);
-        if (!first_) first_ = std::current_exception();
-      }
-      stop_.request_stop();
+      Failed(name);
     }
   });
+}
+
+void TaskGroup::Failed(const std::string& name) {
+  if (on_failure_) {
+    const std::string what =
+        fmt::format("the thread '{}' ended by an exception: {}", name, WhatWasThrown());
+    Logger().Error("{}", what);
+    if (*on_failure_) (*on_failure_)(what);
+  } else {
+    std::lock_guard lock(mutex_);
+    if (!first_) first_ = std::current_exception();
+  }
+  stop_.request_stop();
 }
 
 void TaskGroup::Join() {

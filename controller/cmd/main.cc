@@ -73,13 +73,22 @@ int Serve(const cmd::Options& options) {
     return 1;
   }
 
+  runtime::Manager manager(logger);
+  // Half a process is worse than none: another one takes over what this one does not do any more.
+  const base::OnFailure end_process = [&](const std::string& what) {
+    manager.RequestExit(1, what);
+  };
+
   const std::string process = base::RandomId();
-  runtime::ApiEventRecorder events({.component = "oms-upgrade-controller", .instance = HostName()},
-                                   client, clock);
+  runtime::ApiEventRecorder events(
+      {.component = "oms-upgrade-controller", .instance = HostName(), .on_failure = end_process},
+      client, clock);
   runtime::WorkQueue queue({.name = "omsupgrade"}, clock, *random, &metrics);
   runtime::Informer<crd::OmsUpgrade> informer(
-      {.type = {crd::kGroup, crd::kVersionName, crd::kPlural}, .ns = options.ns}, client, *random,
-      crd::FromJson);
+      {.type = {crd::kGroup, crd::kVersionName, crd::kPlural},
+       .ns = options.ns,
+       .on_failure = end_process},
+      client, *random, crd::FromJson);
   informer.SetOnChange([&](const kube::ObjectKey& key, const auto& before, const auto& after) {
     if (cmd::IsWorthAPass(before.get(), after.get())) queue.Add(key);
   });
@@ -110,11 +119,11 @@ int Serve(const cmd::Options& options) {
       [&](const kube::ObjectKey& key) { return informer.Get(key); }, events, *random, tasks,
       [&](const kube::ObjectKey& key) { queue.Add(key); });
 
-  runtime::Manager manager(logger);
   runtime::Controller controller(
       {.name = "omsupgrade",
        .workers = options.workers,
-       .on_fenced = [&](const base::Error& error) { manager.RequestExit(1, error.message); }},
+       .on_fenced = [&](const base::Error& error) { manager.RequestExit(1, error.message); },
+       .on_failure = end_process},
       reconciler, queue, &metrics);
 
   std::atomic<bool> leading{!options.leader_elect};
@@ -135,17 +144,16 @@ int Serve(const cmd::Options& options) {
                       .WithStop(elector.lost()));
            },
        .on_lost =
-           [&](const std::string& why) { manager.RequestExit(1, "leadership lost: " + why); }},
+           [&](const std::string& why) { manager.RequestExit(1, "leadership lost: " + why); },
+       .on_failure = end_process},
       client, clock, *random, &metrics);
 
-  runtime::HttpServer http;
-  http.Handle("/healthz", [] {
-    return runtime::HttpReply{200, "text/plain; charset=utf-8", "ok"};
-  });
+  runtime::HttpServer http(end_process);
+  http.Handle("/healthz", runtime::CheckHandler({{"process", [&] { return manager.Failure(); }}}));
   http.Handle("/metrics", [&] {
     return runtime::HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", metrics.Text()};
   });
-  http.Handle("/readyz", runtime::ReadyHandler(
+  http.Handle("/readyz", runtime::CheckHandler(
                              {{"informer", [&] {
                                  return informer.HasSynced()
                                             ? std::string()

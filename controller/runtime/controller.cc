@@ -17,7 +17,10 @@ struct Done {
 }  // namespace
 
 Controller::Controller(Options options, Reconciler& reconciler, WorkQueue& queue, Registry* metrics)
-    : options_(std::move(options)), reconciler_(reconciler), queue_(queue) {
+    : options_(std::move(options)),
+      reconciler_(reconciler),
+      queue_(queue),
+      tasks_(options_.on_failure) {
   if (metrics == nullptr) return;
   total_ =
       &metrics->Counter("controller_runtime_reconcile_total",

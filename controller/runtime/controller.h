@@ -21,7 +21,8 @@ class Controller {
     // The deadline of one pass; zero: none.
     base::Duration pass_timeout = base::Duration(0);
     // Called once for each pass that ends with kFenced: the process must exit.
-    std::function<void(const base::Error&)> on_fenced;
+    std::function<void(const base::Error&)> on_fenced = nullptr;
+    base::OnFailure on_failure = nullptr;  // A worker is gone: the process must exit.
   };
 
   // All must outlive the controller; `metrics` may be null.

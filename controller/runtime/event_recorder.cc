@@ -35,7 +35,7 @@ std::string_view TypeName(EventType type) {
 
 ApiEventRecorder::ApiEventRecorder(Options options, kube::ApiClient& client,
                                    const base::Clock& clock)
-    : options_(std::move(options)), client_(client), clock_(clock) {}
+    : options_(std::move(options)), client_(client), clock_(clock), tasks_(options_.on_failure) {}
 
 ApiEventRecorder::~ApiEventRecorder() {
   tasks_.RequestStop();

@@ -45,7 +45,8 @@ class ApiEventRecorder final : public EventRecorder {
     std::string instance;   // reportingInstance.
     base::Duration window = std::chrono::minutes(10);
     size_t max_queue = 256;
-    size_t max_known = 1024;  // Events remembered for counting.
+    size_t max_known = 1024;               // Events remembered for counting.
+    base::OnFailure on_failure = nullptr;  // The thread is gone: the process must exit.
   };
 
   ApiEventRecorder(Options options, kube::ApiClient& client, const base::Clock& clock);

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -121,8 +122,9 @@ void HttpServer::Serve(std::stop_token stop) {
     for (const Client& client : clients) {
       polled.push_back({client.fd, static_cast<short>(client.out.empty() ? POLLIN : POLLOUT), 0});
     }
-    if (poll(polled.data(), polled.size(), clients.empty() ? -1 : 500) < 0 && errno != EINTR) {
-      return;
+    if (poll(polled.data(), polled.size(), clients.empty() ? -1 : 500) < 0) {
+      if (errno != EINTR) throw std::system_error(errno, std::generic_category(), "poll");
+      continue;
     }
     const Clock::time_point now = Clock::now();
     for (size_t i = 0; i < clients.size(); ++i) {
@@ -184,12 +186,12 @@ HttpReply HttpServer::Answer(const std::string& request) const {
   if (handler == handlers_.end()) return {404, "text/plain; charset=utf-8", "not found\n"};
   try {
     return handler->second();
-  } catch (const std::exception&) {
+  } catch (...) {
     return {500, "text/plain; charset=utf-8", "the handler failed\n"};
   }
 }
 
-HttpServer::Handler ReadyHandler(std::map<std::string, std::function<std::string()>> checks) {
+HttpServer::Handler CheckHandler(std::map<std::string, std::function<std::string()>> checks) {
   return [checks = std::move(checks)] {
     HttpReply reply;
     for (const auto& [name, check] : checks) {

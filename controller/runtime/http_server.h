@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "controller/base/result.h"
 #include "controller/base/task_group.h"
@@ -22,7 +23,8 @@ class HttpServer {
  public:
   using Handler = std::function<HttpReply()>;
 
-  HttpServer() = default;
+  // `on_failure`: the thread is gone, so the process must exit.
+  explicit HttpServer(base::OnFailure on_failure = nullptr) : tasks_(std::move(on_failure)) {}
   ~HttpServer();  // Stop().
 
   // Before Start(). The handler runs on the server's thread and must not block.
@@ -45,8 +47,8 @@ class HttpServer {
   base::TaskGroup tasks_;  // Last: its thread uses all above.
 };
 
-// Named checks behind /readyz: 200 "ok" when all hold, else 503 with a line for each that does not.
-// A check returns an empty string when it holds, else why not.
-HttpServer::Handler ReadyHandler(std::map<std::string, std::function<std::string()>> checks);
+// Named checks behind /readyz and /healthz: 200 "ok" when all hold, else 503 with a line for each
+// that does not. A check returns an empty string when it holds, else why not.
+HttpServer::Handler CheckHandler(std::map<std::string, std::function<std::string()>> checks);
 
 }  // namespace oms::runtime

@@ -29,7 +29,11 @@ kube::ObjectKey KeyOf(const json& object) {
 
 InformerLoop::InformerLoop(InformerOptions options, kube::ApiClient& client, base::Random& random,
                            Parse parse)
-    : options_(std::move(options)), client_(client), random_(random), parse_(std::move(parse)) {}
+    : options_(std::move(options)),
+      client_(client),
+      random_(random),
+      parse_(std::move(parse)),
+      tasks_(options_.on_failure) {}
 
 InformerLoop::~InformerLoop() { Stop(); }
 

@@ -38,6 +38,7 @@ struct InformerOptions {
   base::Duration watch_timeout = std::chrono::minutes(5);  // Times 1 to 1.2.
   base::Duration first_backoff = base::Duration(500);
   base::Duration max_backoff = std::chrono::seconds(30);
+  base::OnFailure on_failure = nullptr;  // The thread is gone: the process must exit.
 };
 
 // The loop under Informer<T>, which knows objects as `const void` only.

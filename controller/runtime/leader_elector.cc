@@ -68,7 +68,11 @@ LeaseAction DecideLease(const std::optional<LeaseView>& view, const std::string&
 
 LeaderElector::LeaderElector(Options options, kube::ApiClient& client, const base::Clock& clock,
                              base::Random& random, Registry* metrics)
-    : options_(std::move(options)), client_(client), clock_(clock), random_(random) {
+    : options_(std::move(options)),
+      client_(client),
+      clock_(clock),
+      random_(random),
+      tasks_(options_.on_failure) {
   if (metrics == nullptr) return;
   master_status_ = &metrics->Gauge("leader_election_master_status",
                                    "Gauge of if the reporting system is master of the relevant "

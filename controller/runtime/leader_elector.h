@@ -68,6 +68,7 @@ class LeaderElector {
     std::function<void()> on_started;                         // We lead now.
     std::function<void(const std::string& why)> on_lost;      // We led and do not any more: exit.
     std::function<void(const std::string& holder)> on_other;  // (Each time) another leads.
+    base::OnFailure on_failure = nullptr;  // The thread is gone: the process must exit.
   };
 
   // `client` and `clock` must outlive it; `metrics` may be null.

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -62,6 +63,32 @@ void Manager::RequestExit(int code, const std::string& why) {
   Raise(asked_);
 }
 
+std::string Manager::Failure() const {
+  std::lock_guard lock(mutex_);
+  return exit_code_ > 0 ? why_ : std::string();
+}
+
+base::Status Manager::StartPart(const Part& part) const {
+  if (!part.start) return base::Ok();
+  try {
+    return part.start();
+  } catch (const std::exception& error) {  // A thread that cannot be made.
+    return base::MakeError(base::Code::kInternal, error.what());
+  }
+}
+
+bool Manager::StopPart(const Part& part) const {
+  if (!part.stop) return true;
+  logger_.Debug("stopping {}", part.name);
+  try {
+    part.stop();
+    return true;
+  } catch (const std::exception& error) {
+    logger_.Error("{} did not stop well: {}", part.name, error.what());
+    return false;
+  }
+}
+
 int Manager::Wait() {
   pollfd polled[2] = {{signals_, POLLIN, 0}, {asked_, POLLIN, 0}};
   while (true) {
@@ -88,8 +115,7 @@ int Manager::Run() {
   size_t started = 0;
   for (; started < parts_.size(); ++started) {
     const Part& part = parts_[started];
-    if (!part.start) continue;
-    if (const base::Status status = part.start(); !status.ok()) {
+    if (const base::Status status = StartPart(part); !status.ok()) {
       logger_.Error("{} cannot be started: {}", part.name, status.error().message);
       code = 1;
       break;
@@ -110,10 +136,7 @@ int Manager::Run() {
     std::_Exit(1);
   });
   while (started > 0) {
-    const Part& part = parts_[--started];
-    if (!part.stop) continue;
-    logger_.Debug("stopping {}", part.name);
-    part.stop();
+    if (!StopPart(parts_[--started])) code = 1;
   }
   Raise(done);
   watchdog.join();

@@ -33,9 +33,12 @@ class Manager {
 
   // Ends Run() with this exit code; the first call counts. Thread-safe, does not block.
   void RequestExit(int code, const std::string& why);
+  // Why the process ends with an exit code other than 0; empty while it does not. For /healthz.
+  std::string Failure() const;
 
   // Starts all, waits for SIGTERM, SIGINT (exit code 0) or RequestExit(), stops what was started.
-  // Returns the exit code; 1 when a part did not start.
+  // Returns the exit code; 1 when a part did not start, or threw when it was stopped (the others
+  // are stopped all the same).
   int Run();
 
  private:
@@ -45,6 +48,8 @@ class Manager {
     std::function<void()> stop;
   };
 
+  base::Status StartPart(const Part& part) const;
+  bool StopPart(const Part& part) const;  // False: it threw.
   int Wait();
 
   const base::Logger logger_;
@@ -54,8 +59,8 @@ class Manager {
   int signals_ = -1;  // signalfd
   int asked_ = -1;    // eventfd, readable once RequestExit() was called.
 
-  std::mutex mutex_;    // Guards the two below.
-  int exit_code_ = -1;  // -1: not asked to exit.
+  mutable std::mutex mutex_;  // Guards the two below.
+  int exit_code_ = -1;        // -1: not asked to exit.
   std::string why_;
 };
 

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <condition_variable>
+#include <future>
 #include <stdexcept>
 
 namespace oms::base {
@@ -32,6 +34,24 @@ TEST(TaskGroupThreads, TheFirstExceptionStopsTheSiblingsAndIsToldByJoin) {
   group.Start("waits", WaitForStop);
   group.Start("throws", [](std::stop_token) { throw std::runtime_error("boom"); });
   EXPECT_THROW(group.Join(), std::runtime_error);
+}
+
+TEST(TaskGroupThreads, AFailureIsToldWhenItHappensAndJoinIsQuiet) {
+  std::promise<std::string> told;
+  TaskGroup group([&](const std::string& what) { told.set_value(what); });
+  group.Start("worker-0", [](std::stop_token) { throw std::runtime_error("boom"); });
+  auto what = told.get_future();
+  ASSERT_EQ(what.wait_for(std::chrono::seconds(10)), std::future_status::ready)
+      << "nobody joins the threads of a service";
+  EXPECT_EQ(what.get(), "the thread 'worker-0' ended by an exception: boom");
+  group.Join();
+  EXPECT_TRUE(group.token().stop_requested()) << "its siblings must not go on alone";
+}
+
+TEST(TaskGroupThreads, AFailureThatNobodyWantsToldEndsNothingElse) {
+  TaskGroup group(OnFailure(nullptr));
+  group.Start("throws", [](std::stop_token) { throw 7; });
+  group.Join();
 }
 
 }  // namespace

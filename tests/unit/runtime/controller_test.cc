@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 #include <stdexcept>
 #include <thread>
 
@@ -163,6 +164,25 @@ TEST_F(ControllerTest, WorkersRunUntilStoppedAndStopCancelsThePass) {
   inside.wait(false);
   controller.Stop();
   EXPECT_TRUE(cancelled);
+}
+
+TEST_F(ControllerTest, AWorkerThatIsGoneIsTold) {
+  base::SystemClock clock;
+  WorkQueue queue({"real"}, clock, random_);
+  FunctionReconciler reconciler(
+      [](auto&, auto&) { return base::MakeError(Code::kFenced, "another owns it"); });
+  std::promise<std::string> told;
+  Controller::Options options;
+  options.name = "c";
+  options.on_fenced = [](const base::Error&) { throw std::runtime_error("boom"); };
+  options.on_failure = [&](const std::string& what) { told.set_value(what); };
+  Controller controller(options, reconciler, queue);
+  controller.Start(base::Context(clock, {}));
+  queue.Add(kA);
+  auto what = told.get_future();
+  ASSERT_EQ(what.wait_for(seconds(10)), std::future_status::ready);
+  EXPECT_NE(what.get().find("boom"), std::string::npos);
+  controller.Stop();
 }
 
 TEST_F(ControllerTest, WakeOvertakesTheDelay) {

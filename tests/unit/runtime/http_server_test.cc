@@ -16,7 +16,7 @@ class HttpServerTest : public testing::Test {
     server_.Handle("/large", [] {
       return HttpReply{200, "text/plain", std::string(1 << 22, 'x')};
     });
-    server_.Handle("/readyz", ReadyHandler({{"cache", [this] { return why_; }},
+    server_.Handle("/readyz", CheckHandler({{"cache", [this] { return why_; }},
                                             {"ever", [] { return std::string(); }}}));
     ASSERT_TRUE(server_.Start("127.0.0.1:0").ok());
   }

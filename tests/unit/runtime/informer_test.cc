@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <thread>
 
 #include "tests/fakes/fake_clock.h"
@@ -227,6 +229,22 @@ TEST_F(InformerTest, AnObjectThatCannotBeParsedIsToldAndTheRestGoesOn) {
   std::sort(changes.begin(), changes.begin() + 2);
   EXPECT_EQ(changes, (std::vector<std::string>{"bad bad: size is not a number", "good - 1",
                                                "bad - 7", "bad bad: size is not a number"}));
+}
+
+TEST_F(InformerTest, AThreadThatIsGoneIsTold) {
+  client_.Put(kThings, ThingJson("a", 1));
+  std::promise<std::string> told;
+  InformerOptions options;
+  options.type = kThings;
+  options.on_failure = [&](const std::string& what) { told.set_value(what); };
+  Informer<Thing> informer(options, client_, random_, [](const json&) -> base::Result<Thing> {
+    throw std::runtime_error("a bug of the parser");
+  });
+  informer.Start(ctx_);
+  auto what = told.get_future();
+  ASSERT_EQ(what.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(what.get(), "the thread 'informer' ended by an exception: a bug of the parser");
+  informer.Stop();
 }
 
 TEST_F(InformerTest, StopEndsAQuietWatchAtOnce) {

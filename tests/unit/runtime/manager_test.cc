@@ -4,7 +4,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <stdexcept>
 #include <thread>
+
+#include "controller/base/task_group.h"
 
 namespace oms::runtime {
 namespace {
@@ -64,6 +67,50 @@ TEST_F(ManagerTest, AnExitAskedForByAnotherThreadEndsRun) {
       },
       [&] { other.join(); });
   EXPECT_EQ(manager.Run(), 1);
+}
+
+TEST_F(ManagerTest, AThreadThatEndsByAnExceptionEndsTheProcessAndSaysWhy) {
+  Manager manager({});
+  base::TaskGroup threads([&](const std::string& what) { manager.RequestExit(1, what); });
+  AddPart(manager, "a");
+  manager.Add(
+      "service",
+      [&] {
+        EXPECT_EQ(manager.Failure(), "");
+        threads.Start("informer", [](std::stop_token) { throw std::runtime_error("no memory"); });
+        return base::Ok();
+      },
+      [&] { threads.Join(); });
+  EXPECT_EQ(manager.Run(), 1);
+  EXPECT_EQ(log_, "+a-a");
+  EXPECT_NE(manager.Failure().find("'informer' ended by an exception: no memory"),
+            std::string::npos);
+}
+
+TEST_F(ManagerTest, AWantedEndIsNoFailure) {
+  Manager manager({});
+  manager.RequestExit(0, "done");
+  EXPECT_EQ(manager.Run(), 0);
+  EXPECT_EQ(manager.Failure(), "");
+}
+
+TEST_F(ManagerTest, AStopThatThrowsDoesNotKeepTheOthersFromStopping) {
+  Manager manager({});
+  AddPart(manager, "a");
+  manager.Add("throws", nullptr, [] { throw std::runtime_error("boom"); });
+  manager.RequestExit(0, "test");
+  EXPECT_EQ(manager.Run(), 1);
+  EXPECT_EQ(log_, "+a-a");
+}
+
+TEST_F(ManagerTest, AStartThatThrowsIsOneThatFailed) {
+  Manager manager({});
+  AddPart(manager, "a");
+  manager.Add(
+      "throws", []() -> base::Status { throw std::runtime_error("no thread"); },
+      [this] { log_ += "never"; });
+  EXPECT_EQ(manager.Run(), 1);
+  EXPECT_EQ(log_, "+a-a");
 }
 
 TEST_F(ManagerTest, AStopThatHangsIsCutOff) {
