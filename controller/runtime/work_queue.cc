@@ -150,9 +150,11 @@ void WorkQueue::AddAtLocked(const kube::ObjectKey& key, base::SteadyTime when) {
   }
   const auto added = delayed_.emplace(when, key);
   delayed_by_key_.emplace(key, added);
-  if (added == delayed_.begin()) {  // Whoever waits, waits for too long now.
+  if (added == delayed_.begin()) {
+    // All that wait, wait for too long now. Were only one told, an Add() might make just that one
+    // busy, for no order among waiters is promised, and the others would sleep through `when`.
     ++changes_;
-    changed_.notify_one();
+    changed_.notify_all();
   }
 }
 
