@@ -62,7 +62,7 @@ struct WatchOptions {
   std::string ns;                // Empty: all namespaces.
   std::string resource_version;  // Events after this one.
   std::string label_selector;
-  base::Duration timeout = std::chrono::minutes(5);  // The server ends the watch after this.
+  base::Duration timeout = std::chrono::minutes(2);  // The server ends the watch after this.
   bool bookmarks = true;
 };
 

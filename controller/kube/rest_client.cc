@@ -18,6 +18,8 @@
 #include <cstdlib>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
 
 #include "controller/kube/exec_credential.h"
 #include "controller/kube/watch_decoder.h"
@@ -41,27 +43,26 @@ boost::asio::io_service& PoolService() {
 // the pool's only thread: from another it can crash in a TLS handshake.
 class CancelScope {
  public:
-  enum class Cause { kNone, kStopped, kDeadline, kDropped };
+  enum class Cause { kNone, kStopped, kDeadline, kNoReply, kDropped };
 
-  explicit CancelScope(const base::Context& ctx)
+  // `until_reply`: the time by which Replied() must have been called; none: any.
+  explicit CancelScope(const base::Context& ctx,
+                       std::optional<base::Duration> until_reply = std::nullopt)
       : state_(std::make_shared<State>()),
         on_stop_(ctx.stop(), [state = state_] { Cancel(state, Cause::kStopped); }) {
-    if (ctx.deadline() == base::SteadyTime::max()) return;
-    timer_ = std::make_shared<boost::asio::steady_timer>(PoolService());
-    timer_->expires_after(ctx.Remaining());
-    timer_->async_wait([state = state_](const boost::system::error_code& error) {
-      if (!error) Cancel(state, Cause::kDeadline);
-    });
+    if (ctx.deadline() != base::SteadyTime::max()) StartTimer(ctx.Remaining(), Cause::kDeadline);
+    if (until_reply) StartTimer(*until_reply, Cause::kNoReply);
   }
   ~CancelScope() {
     // A timer is not thread-safe; its handler runs on the pool's thread.
-    if (timer_) PoolService().post([timer = timer_] { timer->cancel(); });
+    for (auto& timer : timers_) PoolService().post([timer] { timer->cancel(); });
   }
   CancelScope(const CancelScope&) = delete;
   CancelScope& operator=(const CancelScope&) = delete;
 
   pplx::cancellation_token token() const { return state_->source.get_token(); }
   Cause cause() const { return state_->cause.load(); }
+  void Replied() { state_->replied = true; }
   // Closes the connection of a response that will not be read to its end.
   void Drop() { Cancel(state_, Cause::kDropped); }
 
@@ -69,7 +70,16 @@ class CancelScope {
   struct State {
     pplx::cancellation_token_source source;
     std::atomic<Cause> cause{Cause::kNone};
+    std::atomic<bool> replied{false};
   };
+  void StartTimer(base::Duration wait, Cause cause) {
+    auto timer = std::make_shared<boost::asio::steady_timer>(PoolService());
+    timer->expires_after(wait);
+    timer->async_wait([state = state_, cause](const boost::system::error_code& error) {
+      if (!error && !(cause == Cause::kNoReply && state->replied)) Cancel(state, cause);
+    });
+    timers_.push_back(std::move(timer));
+  }
   static void Cancel(const std::shared_ptr<State>& state, Cause cause) {
     Cause none = Cause::kNone;
     state->cause.compare_exchange_strong(none, cause);
@@ -77,7 +87,7 @@ class CancelScope {
   }
 
   std::shared_ptr<State> state_;
-  std::shared_ptr<boost::asio::steady_timer> timer_;
+  std::vector<std::shared_ptr<boost::asio::steady_timer>> timers_;
   std::stop_callback<std::function<void()>> on_stop_;
 };
 
@@ -215,13 +225,18 @@ class RestClient::Impl {
       OMS_ASSIGN(const std::string token, credentials_.Token(ctx));
       // A client of its own: its time-out differs, and its connection ends with the watch.
       http::client::http_client client(uri_, ClientConfig(silence));
-      CancelScope cancel(ctx);
+      // An API server sends the headers of a watch at once. Until they are here it is a request
+      // like any other, also while it connects: `silence` is for the stream after them.
+      CancelScope cancel(ctx, options_.request_timeout);
       bool got_reply = false;
       try {
         http::http_response response = client.request(Build(request, token), cancel.token()).get();
         got_reply = true;
         Count(request, std::to_string(response.status_code()));
-        if (response.status_code() == 200) return ReadEvents(ctx, response, cancel, sink);
+        if (response.status_code() == 200) {
+          cancel.Replied();
+          return ReadEvents(ctx, response, cancel, sink);
+        }
         const Reply reply = ReadReply(response);
         if (reply.status == 401 && !refreshed && credentials_.Refresh()) {
           refreshed = true;
@@ -357,6 +372,8 @@ class RestClient::Impl {
       case CancelScope::Cause::kStopped: return MakeError(Code::kCancelled, what + ": stopping");
       case CancelScope::Cause::kDeadline:
         return MakeError(Code::kTimeout, what + ": no answer in the time for this");
+      case CancelScope::Cause::kNoReply:
+        return MakeError(Code::kTimeout, what + ": no answer in time");
       case CancelScope::Cause::kDropped:
       case CancelScope::Cause::kNone: break;
     }

@@ -17,7 +17,8 @@ namespace oms::kube {
 void InitRestLibrary();
 
 struct RestOptions {
-  // A request ends after this much silence, a watch after its own timeout plus `watch_margin`.
+  // A request ends after this much silence. So does a watch until it is answered; after that, only
+  // after its own timeout plus `watch_margin`.
   base::Duration request_timeout = std::chrono::seconds(20);
   base::Duration watch_margin = std::chrono::seconds(30);
   std::string user_agent = "oms-upgrade-controller";

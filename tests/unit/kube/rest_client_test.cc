@@ -1,6 +1,8 @@
 #include "controller/kube/rest_client.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -70,11 +72,11 @@ class RestClientTest : public testing::Test {
     return *client_;
   }
   // Watches and keeps what came.
-  base::Status Watch(const base::Context& ctx) {
+  base::Status Watch(const base::Context& ctx, base::Duration timeout = milliseconds(1000)) {
     WatchOptions options;
     options.ns = "ns";
     options.resource_version = "5";
-    options.timeout = milliseconds(1000);
+    options.timeout = timeout;
     return Client().Watch(ctx, kThings, options,
                           [this](WatchEventType, const json& object) -> base::Status {
                             seen_.push_back(object["metadata"]["name"]);
@@ -365,8 +367,36 @@ TEST_F(RestClientTest, ADroppedStreamIsAPassingErrorAfterTheEventsBeforeIt) {
   EXPECT_EQ(seen_, std::vector<std::string>{"a"});
 }
 
+TEST_F(RestClientTest, AWatchThatIsNotAnsweredEndsLikeAnyRequest) {
+  options_.request_timeout = milliseconds(300);
+  Serve([](FakeExchange& x) { x.Hang(); });
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Watch(ctx_, std::chrono::seconds(120)).Is(Code::kTimeout));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+}
+
+TEST_F(RestClientTest, AWatchOfAPeerThatOnlyAcceptsEndsLikeAnyRequest) {
+  options_.request_timeout = milliseconds(300);
+  Serve([](FakeExchange& x) { x.Reply(200, "{}"); });  // For its CA.
+  // A listener that nobody accepts from: the kernel connects, and no TLS handshake ever comes.
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener, 4), 0);
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  config_.server = "https://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Watch(ctx_, std::chrono::seconds(120)).Is(Code::kTimeout));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+  close(listener);
+}
+
 TEST_F(RestClientTest, SilenceOnAWatchIsACleanEnd) {
   options_.watch_margin = milliseconds(0);
+  options_.request_timeout = milliseconds(300);  // Of the answer alone, which came.
   Serve([](FakeExchange& x) {
     x.BeginStream();
     x.Chunk(EventLine("ADDED", "a", "6"));
