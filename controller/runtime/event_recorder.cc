@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
-
-#include "controller/runtime/wait.h"
 
 namespace oms::runtime {
 namespace {
@@ -16,7 +16,10 @@ using nlohmann::json;
 
 const kube::ResourceType kEvents = {"", "v1", "events"};
 constexpr size_t kMaxMessage = 1024;  // The API server refuses more.
-constexpr int kMaxTries = 5;
+// As client-go: 12 tries over about two minutes. Not evenly, so that a short trouble costs little.
+constexpr int kMaxTries = 12;
+constexpr base::Duration kFirstPause = base::Duration(500);
+constexpr base::Duration kMaxPause = std::chrono::seconds(15);
 constexpr base::Duration kRequestTimeout = std::chrono::seconds(10);
 
 // Cut at a whole UTF-8 character.
@@ -29,6 +32,13 @@ std::string Cut(const std::string& text, size_t limit) {
 
 std::string_view TypeName(EventType type) {
   return type == EventType::kWarning ? "Warning" : "Normal";
+}
+
+// Of object, type, reason and message: what makes two events the same.
+std::string IdentityOf(const ObjectRef& object, EventType type, const std::string& reason,
+                       const std::string& message) {
+  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}", object.kind, object.ns, object.name, object.uid,
+                     TypeName(type), reason, message);
 }
 
 }  // namespace
@@ -48,13 +58,16 @@ void ApiEventRecorder::Start(const base::Context& ctx) {
 
 void ApiEventRecorder::Run(const base::Context& ctx) {
   while (!ctx.Stopped()) {
-    if (const auto wait = WriteOne(ctx)) {
-      if (wait->count() > 0) WaitFor(ctx.stop(), *wait);
-      continue;
-    }
+    (void)WriteOne(ctx);
     std::unique_lock lock(mutex_);
     if (draining_ && queue_.empty()) return;
-    changed_.wait(lock, ctx.stop(), [&] { return !queue_.empty() || draining_; });
+    const uint64_t seen = changes_;
+    const auto changed = [&] { return changes_ != seen; };
+    if (const auto wait = WaitLocked()) {
+      changed_.wait_for(lock, ctx.stop(), *wait, changed);
+    } else {
+      changed_.wait(lock, ctx.stop(), changed);
+    }
   }
 }
 
@@ -62,6 +75,7 @@ void ApiEventRecorder::Stop(base::Duration grace) {
   {
     std::lock_guard lock(mutex_);
     draining_ = true;
+    ++changes_;
   }
   changed_.notify_all();
   const auto deadline = std::chrono::steady_clock::now() + grace;
@@ -76,15 +90,20 @@ void ApiEventRecorder::Stop(base::Duration grace) {
 void ApiEventRecorder::Event(const ObjectRef& object, EventType type, const std::string& reason,
                              const std::string& message,
                              const std::map<std::string, std::string>& annotations) {
+  Item item{object, type, reason, Cut(message, kMaxMessage), annotations, clock_.Wall()};
+  item.identity = IdentityOf(object, type, reason, item.message);
   {
     std::lock_guard lock(mutex_);
     if (queue_.size() >= options_.max_queue) {
       queue_.pop_front();
       ++dropped_;
     }
-    queue_.push_back({object, type, reason, Cut(message, kMaxMessage), annotations, clock_.Wall()});
+    item.number = next_number_++;
+    item.due = clock_.Now();
+    queue_.push_back(std::move(item));
+    ++changes_;
   }
-  changed_.notify_one();
+  changed_.notify_all();
 }
 
 uint64_t ApiEventRecorder::dropped() const {
@@ -92,28 +111,59 @@ uint64_t ApiEventRecorder::dropped() const {
   return dropped_;
 }
 
+ApiEventRecorder::Queue::iterator ApiEventRecorder::NextLocked() {
+  const base::SteadyTime now = clock_.Now();
+  std::unordered_set<std::string_view> older;
+  auto first = queue_.end();
+  for (auto item = queue_.begin(); item != queue_.end(); ++item) {
+    if (!older.insert(item->identity).second) continue;
+    if (item->due <= now || draining_) return item;
+    if (first == queue_.end() || item->due < first->due) first = item;
+  }
+  return first;
+}
+
+std::optional<base::Duration> ApiEventRecorder::WaitLocked() {
+  const auto next = NextLocked();
+  if (next == queue_.end()) return std::nullopt;
+  if (draining_) return base::Duration(0);
+  return std::max(base::Duration(0), std::chrono::ceil<base::Duration>(next->due - clock_.Now()));
+}
+
+void ApiEventRecorder::PutBackLocked(Item item) {
+  item.due = clock_.Now() + base::Backoff(kFirstPause, kMaxPause, item.failures - 1, 0.5);
+  const auto younger = std::find_if(queue_.begin(), queue_.end(),
+                                    [&](const Item& other) { return other.number > item.number; });
+  queue_.insert(younger, std::move(item));
+  if (queue_.size() > options_.max_queue) {
+    queue_.pop_front();
+    ++dropped_;
+  }
+}
+
 std::optional<base::Duration> ApiEventRecorder::WriteOne(const base::Context& ctx) {
   Item item;
   {
     std::lock_guard lock(mutex_);
-    if (queue_.empty()) return std::nullopt;
-    item = std::move(queue_.front());
-    queue_.pop_front();
+    if (const auto wait = WaitLocked(); !wait || wait->count() > 0) return wait;
+    const auto next = NextLocked();
+    item = std::move(*next);
+    queue_.erase(next);
     writing_ = true;
   }
   const base::Status status = Write(ctx.WithTimeout(kRequestTimeout), item);
-  base::Duration wait(0);
+  std::optional<base::Duration> wait;
   {
     std::lock_guard lock(mutex_);
     writing_ = false;
     if (!status.ok()) {
       if (status.error().Retryable() && ++item.failures < kMaxTries && !draining_) {
-        wait = base::Backoff(base::Duration(500), std::chrono::seconds(10), item.failures - 1, 0.5);
-        queue_.push_front(std::move(item));
+        PutBackLocked(std::move(item));
       } else {
         ++dropped_;
       }
     }
+    wait = WaitLocked();
   }
   changed_.notify_all();
   if (!status.ok() && !ctx.Stopped()) {
@@ -122,16 +172,15 @@ std::optional<base::Duration> ApiEventRecorder::WriteOne(const base::Context& ct
   return wait;
 }
 
-base::Status ApiEventRecorder::Write(const base::Context& ctx, const Item& item) {
+base::Status ApiEventRecorder::Write(const base::Context& ctx, Item& item) {
   const std::string ns = item.object.ns.empty() ? "default" : item.object.ns;
-  const Identity identity =
-      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}", item.object.kind, item.object.ns, item.object.name,
-                  item.object.uid, TypeName(item.type), item.reason, item.message);
   const base::SteadyTime now = clock_.Now();
-  const std::string when = base::FormatTime(item.when);
-  if (const auto known = known_.find(identity); known != known_.end()) {
+  const auto known = known_.find(item.identity);
+  // With a name of its own it may be there already, and is not counted on another.
+  if (known != known_.end() && item.event_name.empty()) {
     if (now - known->second.last < options_.window) {
-      const json bump = {{"count", known->second.count + 1}, {"lastTimestamp", when}};
+      const json bump = {{"count", known->second.count + 1},
+                         {"lastTimestamp", base::FormatTime(item.when)}};
       auto patched = client_.Patch(ctx, kEvents, {ns, known->second.event_name},
                                    kube::PatchType::kMerge, bump);
       if (patched.ok()) {
@@ -144,15 +193,29 @@ base::Status ApiEventRecorder::Write(const base::Context& ctx, const Item& item)
     }
     known_.erase(known);
   }
+  if (item.event_name.empty()) {
+    item.event_name =
+        fmt::format("{}.{}", item.object.name.substr(0, 200), base::RandomId().substr(0, 16));
+  }
+  OMS_TRY(Create(ctx, ns, item));
+  if (known_.size() >= options_.max_known) {
+    known_.erase(std::min_element(known_.begin(), known_.end(), [](const auto& a, const auto& b) {
+      return a.second.last < b.second.last;
+    }));
+  }
+  known_[item.identity] = {item.event_name, 1, now};
+  return base::Ok();
+}
 
-  const std::string name =
-      fmt::format("{}.{}", item.object.name.substr(0, 200), base::RandomId().substr(0, 16));
+base::Status ApiEventRecorder::Create(const base::Context& ctx, const std::string& ns,
+                                      const Item& item) {
+  const std::string when = base::FormatTime(item.when);
   json involved = {{"apiVersion", item.object.api_version},
                    {"kind", item.object.kind},
                    {"name", item.object.name}};
   if (!item.object.ns.empty()) involved["namespace"] = item.object.ns;
   if (!item.object.uid.empty()) involved["uid"] = item.object.uid;
-  json metadata = {{"name", name}, {"namespace", ns}};
+  json metadata = {{"name", item.event_name}, {"namespace", ns}};
   if (!item.annotations.empty()) metadata["annotations"] = item.annotations;
   auto created = client_.Create(ctx, kEvents, ns,
                                 {{"apiVersion", "v1"},
@@ -168,14 +231,9 @@ base::Status ApiEventRecorder::Write(const base::Context& ctx, const Item& item)
                                  {"source", {{"component", options_.component}}},
                                  {"reportingComponent", options_.component},
                                  {"reportingInstance", options_.instance}});
-  // The name is random: if it exists, it is ours, sent twice by the HTTP library.
+  // The name is random: if it exists, it is ours, by an earlier try or sent twice by the HTTP
+  // library.
   if (!created.ok() && !created.Is(Code::kAlreadyExists)) return created.error();
-  if (known_.size() >= options_.max_known) {
-    known_.erase(std::min_element(known_.begin(), known_.end(), [](const auto& a, const auto& b) {
-      return a.second.last < b.second.last;
-    }));
-  }
-  known_[identity] = {name, 1, now};
   return base::Ok();
 }
 

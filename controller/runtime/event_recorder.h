@@ -36,8 +36,9 @@ class EventRecorder {
 };
 
 // Writes core/v1 Events on a thread of its own. The same object, type, reason and message within
-// `window` is one Event whose count rises. When the queue is full the oldest is dropped and
-// counted.
+// `window` is one Event whose count rises. One that cannot be written for a passing reason is tried
+// for about two minutes, as client-go does, and holds up only those that are the same. When the
+// queue is full the oldest is dropped and counted.
 class ApiEventRecorder final : public EventRecorder {
  public:
   struct Options {
@@ -60,9 +61,8 @@ class ApiEventRecorder final : public EventRecorder {
              const std::string& message,
              const std::map<std::string, std::string>& annotations = {}) override;
 
-  // Writes one queued event on the caller's thread (the body of the thread; tests). An event that
-  // could not be written for a passing reason is queued again, a few times. Returns the time to
-  // wait before the next; nothing when none was queued.
+  // Tries one queued event that is due, if there is one, on the caller's thread (the body of the
+  // thread; tests). Returns the time until the next is due; nothing when none is queued any more.
   std::optional<base::Duration> WriteOne(const base::Context& ctx);
   uint64_t dropped() const;
 
@@ -74,28 +74,41 @@ class ApiEventRecorder final : public EventRecorder {
     std::string message;
     std::map<std::string, std::string> annotations;
     base::WallTime when;
+    uint64_t number = 0;  // In the order of Event().
+    std::string identity;
+    // From its first try on: a try whose answer was lost must not make a second Event.
+    std::string event_name;
+    base::SteadyTime due;  // Not tried before this.
     int failures = 0;
   };
+  using Queue = std::deque<Item>;
   struct Known {
     std::string event_name;
     int64_t count = 0;
     base::SteadyTime last;
   };
-  using Identity = std::string;  // Of object, type, reason and message.
 
-  base::Status Write(const base::Context& ctx, const Item& item);
+  base::Status Write(const base::Context& ctx, Item& item);
+  base::Status Create(const base::Context& ctx, const std::string& ns, const Item& item);
   void Run(const base::Context& ctx);
+  // The oldest that is due, else the one that is due first; end() when none is queued. An event
+  // waits for an older one that is the same.
+  Queue::iterator NextLocked();
+  std::optional<base::Duration> WaitLocked();
+  void PutBackLocked(Item item);
 
   const Options options_;
   kube::ApiClient& client_;
   const base::Clock& clock_;
 
-  std::map<Identity, Known> known_;  // Of the writing thread only.
+  std::map<std::string, Known> known_;  // By identity. Of the writing thread only.
 
   mutable std::mutex mutex_;  // Guards all below.
   std::condition_variable_any changed_;
-  std::deque<Item> queue_;
-  bool draining_ = false;  // Stop() was called: nothing is tried twice any more.
+  Queue queue_;  // By number.
+  uint64_t next_number_ = 0;
+  uint64_t changes_ = 0;   // Of what a waiting thread should look at.
+  bool draining_ = false;  // Stop() was called: all is due, and nothing is tried twice any more.
   bool writing_ = false;
   uint64_t dropped_ = 0;
 

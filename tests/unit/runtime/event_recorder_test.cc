@@ -18,13 +18,22 @@ const ObjectRef kObject{"example.com/v1", "Thing", "ns", "a", "uid-1"};
 
 class EventRecorderTest : public testing::Test {
  protected:
+  // Lets the time pass that the recorder waits.
   void WriteAll() {
-    while (recorder_.WriteOne(ctx_)) {
-    }
+    while (const auto wait = recorder_.WriteOne(ctx_)) clock_.Advance(*wait);
+  }
+  // So many calls fail from now on, for a passing reason.
+  void FailFirst(int calls) {
+    failing_ = calls;
+    client_.SetFault([this](auto&, auto&, auto&) -> std::optional<base::Error> {
+      if (failing_-- > 0) return base::MakeError(Code::kTransient, "no route");
+      return std::nullopt;
+    });
   }
   fakes::FakeClock clock_;
   fakes::MemoryApiClient client_;
   base::Context ctx_{clock_, {}};
+  int failing_ = 0;
   ApiEventRecorder recorder_{
       {"tester", "tester-0", std::chrono::minutes(10), 3, 2}, client_, clock_};
 };
@@ -89,11 +98,7 @@ TEST_F(EventRecorderTest, AFullQueueDropsTheOldest) {
 }
 
 TEST_F(EventRecorderTest, APassingFailureIsTriedAgainAndALastingOneDropped) {
-  int failures = 2;
-  client_.SetFault([&](auto&, auto&, auto&) -> std::optional<base::Error> {
-    if (failures-- > 0) return base::MakeError(Code::kTransient, "x");
-    return std::nullopt;
-  });
+  FailFirst(2);
   recorder_.Event(kObject, EventType::kNormal, "R", "m");
   EXPECT_GT(recorder_.WriteOne(ctx_)->count(), 0);
   WriteAll();
@@ -105,11 +110,64 @@ TEST_F(EventRecorderTest, APassingFailureIsTriedAgainAndALastingOneDropped) {
   EXPECT_EQ(recorder_.dropped(), 1u);
 }
 
+TEST_F(EventRecorderTest, AnOutageOfMoreThanAMinuteLosesNothing) {
+  const auto back = clock_.Now() + std::chrono::seconds(90);
+  client_.SetFault([&](auto&, auto&, auto&) -> std::optional<base::Error> {
+    if (clock_.Now() < back) return base::MakeError(Code::kTransient, "no route");
+    return std::nullopt;
+  });
+  recorder_.Event(kObject, EventType::kNormal, "R", "1");
+  recorder_.Event(kObject, EventType::kNormal, "R", "2");
+  WriteAll();
+  EXPECT_EQ(client_.All(kEvents).size(), 2u);
+  EXPECT_EQ(recorder_.dropped(), 0u);
+}
+
 TEST_F(EventRecorderTest, ATransientFailureThatLastsIsDroppedInTheEnd) {
-  client_.SetFault([](auto&, auto&, auto&) { return base::MakeError(Code::kTransient, "x"); });
+  FailFirst(1'000'000);
+  const auto begin = clock_.Now();
   recorder_.Event(kObject, EventType::kNormal, "R", "m");
   WriteAll();
   EXPECT_EQ(recorder_.dropped(), 1u);
+  EXPECT_EQ(client_.Calls("create"), 12);
+  EXPECT_LT(clock_.Now() - begin, std::chrono::minutes(3));
+}
+
+TEST_F(EventRecorderTest, AnEventThatIsNotTakenHoldsUpNoOther) {
+  ObjectRef stuck = kObject;
+  stuck.name = "stuck";
+  client_.SetFault([](auto&, auto&, const kube::ObjectKey& key) -> std::optional<base::Error> {
+    if (key.name.starts_with("stuck.")) return base::MakeError(Code::kTransient, "quota");
+    return std::nullopt;
+  });
+  recorder_.Event(stuck, EventType::kNormal, "R", "m");
+  recorder_.Event(kObject, EventType::kNormal, "R", "m");
+  EXPECT_EQ(recorder_.WriteOne(ctx_), base::Duration(0)) << "the next one is due";
+  recorder_.WriteOne(ctx_);
+  EXPECT_EQ(client_.All(kEvents).size(), 1u) << "no time has passed";
+}
+
+TEST_F(EventRecorderTest, TheSameAgainWaitsForTheFirstAndIsCountedOnIt) {
+  FailFirst(3);
+  recorder_.Event(kObject, EventType::kNormal, "R", "m");
+  recorder_.Event(kObject, EventType::kNormal, "R", "m");
+  WriteAll();
+  const auto events = client_.All(kEvents);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0]["count"], 2);
+}
+
+TEST_F(EventRecorderTest, ATryWhoseAnswerWasLostMakesNoSecondEvent) {
+  client_.SetFault([&](auto&, auto&, const kube::ObjectKey& key) -> std::optional<base::Error> {
+    client_.SetFault(nullptr);
+    client_.Put(kEvents, {{"metadata", {{"namespace", key.ns}, {"name", key.name}}}});
+    return base::MakeError(Code::kTimeout, "no answer");
+  });
+  recorder_.Event(kObject, EventType::kNormal, "R", "m");
+  WriteAll();
+  EXPECT_EQ(client_.All(kEvents).size(), 1u);
+  EXPECT_EQ(client_.Calls("create"), 2);
+  EXPECT_EQ(recorder_.dropped(), 0u);
 }
 
 TEST_F(EventRecorderTest, ALongMessageIsCutAtAWholeCharacter) {
