@@ -12,10 +12,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <system_error>
 #include <vector>
 
@@ -28,10 +26,7 @@ using base::Code;
 using base::MakeError;
 using nlohmann::json;
 
-constexpr base::Duration kTokenFileAge = std::chrono::minutes(1);
 constexpr base::Duration kPluginTimeout = std::chrono::seconds(60);
-// A credential is renewed a little before its end, so that it does not end on the way.
-constexpr base::Duration kExpiryMargin = std::chrono::seconds(10);
 constexpr size_t kMaxOutput = 1 << 20;
 
 bool g_hidden = false;  // Set before any thread, by HidePublicCas().
@@ -227,70 +222,6 @@ base::Result<ExecCredential> RunExecPlugin(const base::Context& ctx, const KubeC
                       : fmt::format("was ended by signal {}", WTERMSIG(status)));
   }
   return ParseExecCredential(output, config.exec->api_version);
-}
-
-base::Result<std::string> Credentials::Token(const base::Context& ctx) {
-  if (config_.exec) {
-    // Not mutex_: Certificate() must not wait for a child process.
-    std::lock_guard one_at_a_time(plugin_mutex_);
-    {
-      std::lock_guard lock(mutex_);
-      if (exec_ && (!exec_->expires || ctx.clock().Wall() + kExpiryMargin < *exec_->expires)) {
-        return exec_->token;
-      }
-    }
-    OMS_ASSIGN(ExecCredential credential, RunExecPlugin(ctx, config_));
-    std::lock_guard lock(mutex_);
-    exec_ = std::move(credential);
-    return exec_->token;
-  }
-  std::lock_guard lock(mutex_);
-  if (config_.token_file.empty()) return config_.token;
-
-  std::error_code error;
-  const auto mtime = std::filesystem::last_write_time(config_.token_file, error);
-  const base::SteadyTime now = ctx.clock().Now();
-  const bool fresh =
-      token_read_ && !error && mtime == token_mtime_ && now - *token_read_ < kTokenFileAge;
-  if (fresh) return token_;
-  std::ifstream in(config_.token_file, std::ios::binary);
-  std::ostringstream text;
-  if (in) text << in.rdbuf();
-  std::string token = text.str();
-  const auto last = token.find_last_not_of(" \t\r\n");
-  token.resize(last == std::string::npos ? 0 : last + 1);
-  if (token.empty()) {
-    // In the middle of a rotation the file may be away for an instant: the old one may still do.
-    if (!token_.empty()) return token_;
-    return MakeError(Code::kDenied,
-                     fmt::format("the token file {} is missing or empty", config_.token_file));
-  }
-  token_ = std::move(token);
-  token_read_ = now;
-  token_mtime_ = mtime;
-  return token_;
-}
-
-bool Credentials::Refresh() {
-  std::lock_guard lock(mutex_);
-  exec_.reset();
-  token_read_.reset();
-  return config_.exec.has_value() || !config_.token_file.empty();
-}
-
-base::Result<ExecCredential> Credentials::Certificate() {
-  ExecCredential pair;
-  if (config_.exec) {
-    std::lock_guard lock(mutex_);
-    if (exec_ && !exec_->certificate_pem.empty()) {
-      pair.certificate_pem = exec_->certificate_pem;
-      pair.key_pem = exec_->key_pem;
-      return pair;
-    }
-  }
-  OMS_ASSIGN(pair.certificate_pem, config_.client_certificate.Read());
-  OMS_ASSIGN(pair.key_pem, config_.client_key.Read());
-  return pair;
 }
 
 }  // namespace oms::kube

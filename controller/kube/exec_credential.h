@@ -1,8 +1,6 @@
-// Credentials of a client: a token or a client certificate, from where the kubeconfig says.
+// The exec plug-in of a kubeconfig, and what it answers.
 #pragma once
 
-#include <filesystem>
-#include <mutex>
 #include <optional>
 #include <string>
 
@@ -34,31 +32,5 @@ base::Result<ExecCredential> ParseExecCredential(const std::string& output,
 // Runs the plug-in once, without a shell, its standard input and error closed off, and waits for it
 // until the context's deadline or stop token, at most 60 s; then it is killed with its children.
 base::Result<ExecCredential> RunExecPlugin(const base::Context& ctx, const KubeConfig& config);
-
-// What goes with each request. Thread-safe; one thread refreshes at a time, the others wait for it.
-class Credentials {
- public:
-  explicit Credentials(const KubeConfig& config) : config_(config) {}
-
-  // The bearer token of now, empty when there is none. Reads the token file anew when its mtime
-  // changed or a minute has passed; runs the exec plug-in when its answer has expired.
-  base::Result<std::string> Token(const base::Context& ctx);
-  // The server answered 401: the next Token() asks the source again. False when there is no source
-  // that could give another one.
-  bool Refresh();
-  // The client certificate and key as PEM; both empty when there is none. Blocks on no child
-  // process: one from the exec plug-in is what the last Token() brought.
-  base::Result<ExecCredential> Certificate();
-
- private:
-  const KubeConfig& config_;
-
-  std::mutex plugin_mutex_;  // Held while the plug-in runs; taken before mutex_.
-  std::mutex mutex_;         // Guards all below.
-  std::string token_;
-  std::optional<base::SteadyTime> token_read_;
-  std::filesystem::file_time_type token_mtime_;
-  std::optional<ExecCredential> exec_;
-};
 
 }  // namespace oms::kube

@@ -21,6 +21,7 @@
 #include <optional>
 #include <vector>
 
+#include "controller/kube/credentials.h"
 #include "controller/kube/exec_credential.h"
 #include "controller/kube/watch_decoder.h"
 
@@ -199,9 +200,11 @@ class RestClient::Impl {
   base::Result<Reply> Call(const base::Context& ctx, const Request& request) {
     bool refreshed = false, waited = false;
     while (true) {
-      OMS_ASSIGN(Reply reply, Exchange(ctx, request));
+      OMS_TRY(ctx.Check());
+      OMS_ASSIGN(const std::string token, credentials_.Token(ctx));
+      OMS_ASSIGN(Reply reply, Exchange(ctx, request, token));
       if (reply.status >= 200 && reply.status < 300) return reply;
-      if (reply.status == 401 && !refreshed && credentials_.Refresh()) {
+      if (reply.status == 401 && !refreshed && credentials_.Refresh(token)) {
         refreshed = true;
         continue;
       }
@@ -238,7 +241,7 @@ class RestClient::Impl {
           return ReadEvents(ctx, response, cancel, sink);
         }
         const Reply reply = ReadReply(response);
-        if (reply.status == 401 && !refreshed && credentials_.Refresh()) {
+        if (reply.status == 401 && !refreshed && credentials_.Refresh(token)) {
           refreshed = true;
           continue;
         }
@@ -287,9 +290,8 @@ class RestClient::Impl {
     return message;
   }
 
-  base::Result<Reply> Exchange(const base::Context& ctx, const Request& request) {
-    OMS_TRY(ctx.Check());
-    OMS_ASSIGN(const std::string token, credentials_.Token(ctx));
+  base::Result<Reply> Exchange(const base::Context& ctx, const Request& request,
+                               const std::string& token) {
     CancelScope cancel(ctx);
     bool got_reply = false;
     try {
