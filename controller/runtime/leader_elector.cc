@@ -94,9 +94,25 @@ void LeaderElector::Start(const base::Context& ctx) {
     const base::Context mine = ctx.WithStop(stop);
     while (!stop.stop_requested() && !lost().stop_requested()) WaitFor(stop, Step(mine));
   });
+  // A request should end by its deadline, but work that obeys lost() alone must end in time however
+  // long one hangs.
+  tasks_.Start("lease-watchdog", [this](std::stop_token stop) {
+    while (!stop.stop_requested() && !lost().stop_requested()) WaitFor(stop, Guard());
+  });
+}
+
+base::Duration LeaderElector::Guard() {
+  const base::SteadyTime::rep until = leads_until_.load();
+  // Not leading yet: who begins to lead meanwhile does so for longer than this.
+  if (until == 0) return options_.retry_period;
+  const auto left = base::SteadyTime(base::SteadyTime::duration(until)) - clock_.Now();
+  if (left.count() > 0) return std::chrono::ceil<base::Duration>(left);
+  Lose("it was not renewed in time");
+  return options_.retry_period;
 }
 
 bool LeaderElector::IsLeader() const {
+  if (lost_.stop_requested()) return false;  // For good, even if an answer comes after all.
   const base::SteadyTime::rep until = leads_until_.load();
   return until != 0 && clock_.Now().time_since_epoch().count() < until;
 }
@@ -238,9 +254,8 @@ void LeaderElector::Remember(json lease) {
 }
 
 void LeaderElector::Lose(const std::string& why) {
-  leads_until_ = 0;
+  if (!lost_.request_stop()) return;  // The other thread has told it.
   if (master_status_ != nullptr) master_status_->Set({options_.lease_name}, 0);
-  lost_.request_stop();
   if (options_.on_lost) options_.on_lost(why);
 }
 

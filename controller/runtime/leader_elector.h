@@ -64,7 +64,8 @@ class LeaderElector {
     base::Duration lease_duration = std::chrono::seconds(15);
     base::Duration renew_deadline = std::chrono::seconds(10);  // Less than lease_duration.
     base::Duration retry_period = std::chrono::seconds(2);     // Less than renew_deadline.
-    // All three are called on the elector's thread, at most once each, and must not block.
+    // All three are called on the elector's thread, on_lost on its watchdog's too, the first two at
+    // most once. They must not block.
     std::function<void()> on_started;                         // We lead now.
     std::function<void(const std::string& why)> on_lost;      // We led and do not any more: exit.
     std::function<void(const std::string& holder)> on_other;  // (Each time) another leads.
@@ -91,6 +92,9 @@ class LeaderElector {
   // One look at the Lease and what follows from it, on the caller's thread (the body of the
   // thread; tests). Returns the time to wait before the next. After a loss it does nothing.
   base::Duration Step(const base::Context& ctx);
+  // Tells a loss when its time has come, whatever Step() is waiting for (the body of the watchdog's
+  // thread; tests). Returns the time to wait before the next look.
+  base::Duration Guard();
 
  private:
   base::Status Look(const base::Context& ctx);
@@ -107,7 +111,7 @@ class LeaderElector {
   base::Random& random_;
   MetricFamily* master_status_ = nullptr;
 
-  // Of the elector's thread only.
+  // Of the thread of Step() only.
   std::optional<LeaseView> view_;
   std::shared_ptr<const nlohmann::json> lease_;  // The whole object as last seen.
   std::string told_holder_;

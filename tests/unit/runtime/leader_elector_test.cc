@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "tests/fakes/fake_clock.h"
@@ -64,12 +65,15 @@ class LeaderElectorTest : public testing::Test {
                 options.lease_name = kLease.name;
                 options.identity = identity;
                 options.on_started = [this] { ++started; };
-                options.on_lost = [this](const std::string& why) { lost = why; };
+                options.on_lost = [this](const std::string& why) {
+                  ++losses;
+                  lost = why;
+                };
                 options.on_other = [this](const std::string& holder) { other = holder; };
                 return options;
               }(),
               test.client_, test.clock_, test.random_, &test.metrics_) {}
-    int started = 0;
+    int started = 0, losses = 0;
     std::string lost, other;
     LeaderElector elector;
   };
@@ -206,6 +210,53 @@ TEST_F(LeaderElectorTest, ARenewalThatTookTooLongIsALoss) {
   a_.elector.Step(ctx_);
   EXPECT_FALSE(a_.elector.IsLeader());
   EXPECT_FALSE(a_.lost.empty());
+}
+
+TEST_F(LeaderElectorTest, TheWatchdogTellsALossWhenItsTimeHasComeAndOnce) {
+  EXPECT_EQ(a_.elector.Guard(), seconds(2)) << "nothing to guard yet";
+  a_.elector.Step(ctx_);
+  EXPECT_EQ(a_.elector.Guard(), seconds(10));
+  clock_.Advance(seconds(2));
+  a_.elector.Step(ctx_);
+  EXPECT_EQ(a_.elector.Guard(), seconds(10)) << "renewed";
+  // The next renewal hangs, and is answered after all.
+  client_.SetFault([&](auto&, auto&, auto&) -> std::optional<base::Error> {
+    clock_.Advance(seconds(10));
+    a_.elector.Guard();
+    EXPECT_EQ(a_.losses, 1);
+    EXPECT_TRUE(a_.elector.lost().stop_requested());
+    return std::nullopt;
+  });
+  a_.elector.Step(ctx_);
+  EXPECT_FALSE(a_.elector.IsLeader()) << "an answer after the loss changes nothing";
+  EXPECT_EQ(a_.losses, 1);
+}
+
+TEST_F(LeaderElectorTest, ALossIsToldOnTimeAlsoWhileARenewalHangs) {
+  base::SystemClock clock;
+  std::promise<void> release;
+  std::promise<std::string> told;
+  client_.SetFault([&, answer = release.get_future().share()](const std::string& verb, auto&,
+                                                              auto&) -> std::optional<base::Error> {
+    if (verb == "replace") answer.wait();
+    return std::nullopt;
+  });
+  LeaderElector::Options options;
+  options.lease_namespace = "sys";
+  options.lease_name = "real";
+  options.identity = "x";
+  options.lease_duration = seconds(1);
+  options.renew_deadline = milliseconds(300);
+  options.retry_period = milliseconds(50);
+  options.on_lost = [&](const std::string& why) { told.set_value(why); };
+  LeaderElector elector(options, client_, clock, random_);
+  elector.Start(base::Context(clock, {}));
+  auto why = told.get_future();
+  EXPECT_EQ(why.wait_for(seconds(10)), std::future_status::ready)
+      << "work that obeys the stop token alone would go on";
+  EXPECT_FALSE(elector.IsLeader());
+  release.set_value();
+  elector.StopAndRelease(base::Context(clock, {}));
 }
 
 TEST_F(LeaderElectorTest, LeadershipCountsFromBeforeTheRequest) {
