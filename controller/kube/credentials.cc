@@ -127,7 +127,7 @@ bool Credentials::Refresh(const std::string& token) {
   std::lock_guard lock(mutex_);
   if (exec_ && exec_->token == token) refused_ = true;
   if (token_ == token) token_read_.reset();
-  return config_.exec.has_value() || !config_.token_file.empty();
+  return config_.exec || !config_.token_file.empty() || !config_.client_certificate.file.empty();
 }
 
 base::Result<ExecCredential> Credentials::Certificate() {

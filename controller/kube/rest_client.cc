@@ -21,6 +21,7 @@
 #include <optional>
 #include <vector>
 
+#include "controller/base/sha256.h"
 #include "controller/kube/credentials.h"
 #include "controller/kube/exec_credential.h"
 #include "controller/kube/watch_decoder.h"
@@ -135,6 +136,13 @@ std::string SetUpTls(SSL_CTX* ctx, const std::string& ca, const ExecCredential& 
   return matches ? std::string() : "the client key does not belong to the client certificate";
 }
 
+// The same without a connection.
+std::string TryTls(const std::string& ca, const ExecCredential& pair) {
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> trial(SSL_CTX_new(TLS_client_method()),
+                                                                &SSL_CTX_free);
+  return SetUpTls(trial.get(), ca, pair);
+}
+
 std::string Encode(const std::string& text) { return web::uri::encode_data_string(text); }
 
 std::string CollectionPath(const ResourceType& type, const std::string& ns) {
@@ -179,7 +187,7 @@ class RestClient::Impl {
         options_(std::move(options)),
         credentials_(config_),
         uri_(config_.server),
-        client_(uri_, ClientConfig(options_.request_timeout)) {
+        client_(NewClient(options_.request_timeout)) {
     host_ = uri_.host();
     if (uri_.port() > 0) host_ += fmt::format(":{}", uri_.port());
   }
@@ -196,16 +204,19 @@ class RestClient::Impl {
     return object;
   }
 
-  // Sends, again once after a 401 with a new credential, again once after Retry-After.
+  // Sends, again once after a 401 with a new credential (a client certificate goes with a
+  // connection, so that is a new one too), again once after Retry-After.
   base::Result<Reply> Call(const base::Context& ctx, const Request& request) {
     bool refreshed = false, waited = false;
     while (true) {
       OMS_TRY(ctx.Check());
       OMS_ASSIGN(const std::string token, credentials_.Token(ctx));
-      OMS_ASSIGN(Reply reply, Exchange(ctx, request, token));
+      const Connections connections = ConnectionsOfNow();
+      OMS_ASSIGN(Reply reply, Exchange(ctx, request, token, *connections));
       if (reply.status >= 200 && reply.status < 300) return reply;
       if (reply.status == 401 && !refreshed && credentials_.Refresh(token)) {
         refreshed = true;
+        Forget(connections);
         continue;
       }
       const bool busy = reply.status == 429 || reply.status >= 500;
@@ -227,13 +238,13 @@ class RestClient::Impl {
       OMS_TRY(ctx.Check());
       OMS_ASSIGN(const std::string token, credentials_.Token(ctx));
       // A client of its own: its time-out differs, and its connection ends with the watch.
-      http::client::http_client client(uri_, ClientConfig(silence));
+      const Connections client = NewClient(silence);
       // An API server sends the headers of a watch at once. Until they are here it is a request
       // like any other, also while it connects: `silence` is for the stream after them.
       CancelScope cancel(ctx, options_.request_timeout);
       bool got_reply = false;
       try {
-        http::http_response response = client.request(Build(request, token), cancel.token()).get();
+        http::http_response response = client->request(Build(request, token), cancel.token()).get();
         got_reply = true;
         Count(request, std::to_string(response.status_code()));
         if (response.status_code() == 200) {
@@ -254,6 +265,8 @@ class RestClient::Impl {
   }
 
  private:
+  using Connections = std::shared_ptr<http::client::http_client>;
+
   http::client::http_client_config ClientConfig(base::Duration silence) {
     http::client::http_client_config config;
     config.set_timeout(silence);  // Of inactivity; zero would mean at once.
@@ -290,12 +303,38 @@ class RestClient::Impl {
     return message;
   }
 
+  Connections NewClient(base::Duration silence) {
+    return std::make_shared<http::client::http_client>(uri_, ClientConfig(silence));
+  }
+
+  // Kept connections show the client certificate that they began with, so where another one is
+  // there now they are left. The server may go on taking the old one, but only until it ends.
+  Connections ConnectionsOfNow() {
+    const auto pair = credentials_.Certificate();
+    std::lock_guard lock(mutex_);
+    // In the middle of a rotation a file may be away for an instant, or not fit the other one: the
+    // old connections still do.
+    if (!pair.ok()) return client_;
+    std::string shown = base::Sha256Hex(pair->certificate_pem + pair->key_pem);
+    if (shown == shown_) return client_;
+    if (const auto ca = config_.ca.Read(); !ca.ok() || !TryTls(*ca, *pair).empty()) return client_;
+    client_ = NewClient(options_.request_timeout);
+    shown_ = std::move(shown);
+    return client_;
+  }
+
+  // For the requests to come; those that are under way keep theirs.
+  void Forget(const Connections& refused) {
+    std::lock_guard lock(mutex_);
+    if (client_ == refused) client_ = NewClient(options_.request_timeout);
+  }
+
   base::Result<Reply> Exchange(const base::Context& ctx, const Request& request,
-                               const std::string& token) {
+                               const std::string& token, http::client::http_client& client) {
     CancelScope cancel(ctx);
     bool got_reply = false;
     try {
-      http::http_response response = client_.request(Build(request, token), cancel.token()).get();
+      http::http_response response = client.request(Build(request, token), cancel.token()).get();
       got_reply = true;
       Count(request, std::to_string(response.status_code()));
       return ReadReply(response);
@@ -415,7 +454,10 @@ class RestClient::Impl {
   Credentials credentials_;
   const web::uri uri_;
   std::string host_;
-  http::client::http_client client_;
+
+  std::mutex mutex_;  // Guards the two below.
+  Connections client_;
+  std::string shown_;  // A hash of the certificate and key that its connections show.
 
   friend class RestClient;
 };
@@ -442,9 +484,7 @@ base::Result<std::unique_ptr<RestClient>> RestClient::Make(KubeConfig config, Re
   OMS_ASSIGN(const std::string ca, config.ca.Read());
   OMS_ASSIGN(pair.certificate_pem, config.client_certificate.Read());
   OMS_ASSIGN(pair.key_pem, config.client_key.Read());
-  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> trial(SSL_CTX_new(TLS_client_method()),
-                                                                &SSL_CTX_free);
-  if (std::string wrong = SetUpTls(trial.get(), ca, pair); !wrong.empty()) return invalid(wrong);
+  if (std::string wrong = TryTls(ca, pair); !wrong.empty()) return invalid(wrong);
   try {
     return std::unique_ptr<RestClient>(
         new RestClient(std::make_unique<Impl>(std::move(config), std::move(options))));

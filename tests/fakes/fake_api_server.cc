@@ -82,19 +82,23 @@ TestPki TestPki::Make() {
   EVP_PKEY* other_key = EVP_EC_gen("P-256");
   EVP_PKEY* server_key = EVP_EC_gen("P-256");
   EVP_PKEY* client_key = EVP_EC_gen("P-256");
+  EVP_PKEY* next_key = EVP_EC_gen("P-256");
   X509* ca = MakeCertificate("test-ca", ca_key, nullptr, ca_key, nullptr);
   X509* other = MakeCertificate("other-ca", other_key, nullptr, other_key, nullptr);
   X509* server =
       MakeCertificate("server", server_key, ca, ca_key, "IP:127.0.0.1,DNS:localhost,DNS:kube.test");
   X509* client = MakeCertificate("tester", client_key, ca, ca_key, nullptr);
+  X509* next = MakeCertificate("tester-next", next_key, ca, ca_key, nullptr);
   pki.ca_pem = CertificatePem(ca);
   pki.other_ca_pem = CertificatePem(other);
   pki.server_cert_pem = CertificatePem(server);
   pki.server_key_pem = KeyPem(server_key);
   pki.client_cert_pem = CertificatePem(client);
   pki.client_key_pem = KeyPem(client_key);
-  for (X509* certificate : {ca, other, server, client}) X509_free(certificate);
-  for (EVP_PKEY* key : {ca_key, other_key, server_key, client_key}) EVP_PKEY_free(key);
+  pki.next_cert_pem = CertificatePem(next);
+  pki.next_key_pem = KeyPem(next_key);
+  for (X509* certificate : {ca, other, server, client, next}) X509_free(certificate);
+  for (EVP_PKEY* key : {ca_key, other_key, server_key, client_key, next_key}) EVP_PKEY_free(key);
   return pki;
 }
 

@@ -2,7 +2,7 @@
 // API server does too rarely to wait for (dropped streams, half lines, 410 in the stream, silence).
 //
 // Its certificates are made anew for each server: a CA, a server certificate for 127.0.0.1,
-// localhost and kube.test, and a client certificate.
+// localhost and kube.test, and two client certificates.
 #pragma once
 
 #include <openssl/types.h>
@@ -24,6 +24,7 @@ struct TestPki {
   std::string ca_pem;
   std::string server_cert_pem, server_key_pem;
   std::string client_cert_pem, client_key_pem;  // CN=tester.
+  std::string next_cert_pem, next_key_pem;      // CN=tester-next, to rotate to.
   std::string other_ca_pem;                     // Signed nothing here.
 
   static TestPki Make();

@@ -240,6 +240,85 @@ TEST_F(RestClientTest, AClientCertificateIsShown) {
   EXPECT_EQ((*result)["cn"], "tester");
 }
 
+// A client certificate in files of the test's own.
+class RotationTest : public RestClientTest {
+ protected:
+  RotationTest()
+      : certificate_(std::filesystem::temp_directory_path() /
+                     ("cert-" + std::to_string(getpid()) + ".pem")),
+        key_(certificate_.string() + ".key") {}
+  ~RotationTest() override {
+    std::filesystem::remove(certificate_);
+    std::filesystem::remove(key_);
+  }
+  void ServeWithFiles(FakeApiServer::Handler handler) {
+    Serve(std::move(handler), true);
+    std::ofstream(certificate_) << server_->pki().client_cert_pem;
+    std::ofstream(key_) << server_->pki().client_key_pem;
+    config_.token.clear();
+    config_.client_certificate.file = certificate_.string();
+    config_.client_key.file = key_.string();
+  }
+  void Rotate() const {
+    std::ofstream(certificate_) << server_->pki().next_cert_pem;
+    std::ofstream(key_) << server_->pki().next_key_pem;
+  }
+  std::string NameSeen() {
+    const auto answer = Client().Get(ctx_, kThings, kA);
+    return answer.ok() ? answer->value("cn", "") : answer.error().message;
+  }
+  static void TellName(FakeExchange& x) {
+    x.Reply(200, json({{"cn", x.client_common_name}}).dump());
+  }
+
+  std::filesystem::path certificate_, key_;
+};
+
+TEST_F(RotationTest, ARotatedClientCertificateIsShownByTheNextRequest) {
+  ServeWithFiles(TellName);
+  EXPECT_EQ(NameSeen(), "tester");
+  EXPECT_EQ(NameSeen(), "tester");
+  EXPECT_EQ(server_->connections(), 1);
+  Rotate();
+  EXPECT_EQ(NameSeen(), "tester-next");
+  EXPECT_EQ(NameSeen(), "tester-next");
+  EXPECT_EQ(server_->connections(), 2);
+}
+
+TEST_F(RotationTest, A401OnAKeptConnectionIsTriedOnceOnANewOne) {
+  std::atomic<int> number{0};
+  ServeWithFiles([&](FakeExchange& x) {
+    if (++number > 1 && x.connection == 1) {
+      x.Reply(401, StatusBody(401, "Unauthorized", "the certificate has expired"));
+    } else {
+      TellName(x);
+    }
+  });
+  EXPECT_EQ(NameSeen(), "tester");
+  EXPECT_EQ(NameSeen(), "tester");
+  EXPECT_EQ(server_->requests(), 3);
+  EXPECT_EQ(server_->connections(), 2);
+}
+
+TEST_F(RotationTest, ACertificateThatIsNeverTakenIsDenied) {
+  ServeWithFiles(
+      [](FakeExchange& x) { x.Reply(401, StatusBody(401, "Unauthorized", "Unauthorized")); });
+  EXPECT_TRUE(Client().Get(ctx_, kThings, kA).Is(Code::kDenied));
+  EXPECT_EQ(server_->requests(), 2);
+}
+
+TEST_F(RotationTest, TheMiddleOfARotationLeavesTheKeptConnectionInUse) {
+  ServeWithFiles(TellName);
+  EXPECT_EQ(NameSeen(), "tester");
+  std::filesystem::remove(certificate_);
+  EXPECT_EQ(NameSeen(), "tester");
+  std::ofstream(certificate_) << server_->pki().next_cert_pem;
+  EXPECT_EQ(NameSeen(), "tester") << "its key is not there yet";
+  EXPECT_EQ(server_->connections(), 1);
+  Rotate();
+  EXPECT_EQ(NameSeen(), "tester-next");
+}
+
 TEST_F(RestClientTest, WhatCannotBeUsedIsRefusedBeforeAnythingIsSent) {
   Serve([](FakeExchange& x) { x.Reply(200, "{}"); });
   const KubeConfig good = config_;
