@@ -54,22 +54,48 @@ Result<WallTime> ParseTime(std::string_view text) {
     return MakeError(Code::kInvalid,
                      fmt::format("'{}' is not a time such as 2026-01-02T03:04:05Z", text));
   };
-  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, used = 0;
-  const std::string owned(text);
-  if (std::sscanf(owned.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute,
-                  &second, &used) != 6) {
-    return bad();
-  }
-  size_t at = static_cast<size_t>(used);
+  std::string_view rest = text;
+  const auto take = [&rest](char wanted) {
+    if (!rest.starts_with(wanted)) return false;
+    rest.remove_prefix(1);
+    return true;
+  };
+  // So many digits, from `low` to `high`.
+  const auto number = [&rest](size_t digits, int low, int high, int& out) {
+    out = 0;
+    if (rest.size() < digits) return false;
+    for (const char c : rest.substr(0, digits)) {
+      if (c < '0' || c > '9') return false;
+      out = out * 10 + (c - '0');
+    }
+    rest.remove_prefix(digits);
+    return low <= out && out <= high;
+  };
+  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
+  const bool fields = number(4, 0, 9999, year) && take('-') && number(2, 1, 12, month) &&
+                      take('-') && number(2, 1, 31, day) && take('T') && number(2, 0, 23, hour) &&
+                      take(':') && number(2, 0, 59, minute) && take(':') &&
+                      number(2, 0, 60, second);
+  if (!fields) return bad();
   int64_t micros = 0;
-  if (at < owned.size() && owned[at] == '.') {
-    int64_t scale = 100000;
-    for (++at; at < owned.size() && owned[at] >= '0' && owned[at] <= '9'; ++at) {
-      micros += (owned[at] - '0') * scale;
-      scale /= 10;
+  if (take('.')) {
+    if (rest.empty() || rest.front() < '0' || rest.front() > '9') return bad();
+    for (int64_t scale = 100000; !rest.empty() && rest.front() >= '0' && rest.front() <= '9';
+         scale /= 10) {
+      micros += (rest.front() - '0') * scale;
+      rest.remove_prefix(1);
     }
   }
-  if (owned.substr(at) != "Z") return bad();
+  int64_t ahead = 0;  // Of UTC, in seconds.
+  if (!take('Z')) {
+    int hours = 0, minutes = 0;
+    const int sign = rest.starts_with('-') ? -1 : 1;
+    const bool offset = (take('+') || take('-')) && number(2, 0, 23, hours) && take(':') &&
+                        number(2, 0, 59, minutes);
+    if (!offset) return bad();
+    ahead = sign * (hours * 3600 + minutes * 60);
+  }
+  if (!rest.empty()) return bad();
   std::tm utc{};
   utc.tm_year = year - 1900;
   utc.tm_mon = month - 1;
@@ -77,8 +103,13 @@ Result<WallTime> ParseTime(std::string_view text) {
   utc.tm_hour = hour;
   utc.tm_min = minute;
   utc.tm_sec = second;
-  return std::chrono::time_point_cast<WallTime::duration>(
-      std::chrono::system_clock::from_time_t(timegm(&utc)) + std::chrono::microseconds(micros));
+  const auto time = std::chrono::seconds(timegm(&utc) - ahead);
+  // Far from now, as the engine's 0001-01-01T00:00:00Z for never.
+  using std::chrono::floor, std::chrono::ceil, std::chrono::seconds;
+  if (time >= floor<seconds>(WallTime::max().time_since_epoch())) return WallTime::max();
+  if (time <= ceil<seconds>(WallTime::min().time_since_epoch())) return WallTime::min();
+  return WallTime(
+      std::chrono::duration_cast<WallTime::duration>(time + std::chrono::microseconds(micros)));
 }
 
 Result<Duration> ParseDuration(std::string_view text) {

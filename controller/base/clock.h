@@ -34,7 +34,9 @@ class SystemClock final : public Clock {
 std::string FormatTime(WallTime time);
 // The same with microseconds, as metav1.MicroTime (Lease, Event) writes it.
 std::string FormatMicroTime(WallTime time);
-// Either of both; nanoseconds are cut to microseconds.
+// Any RFC 3339 time: either of both, and with an offset such as +08:00 instead of Z. Nanoseconds
+// are cut to microseconds. What is out of WallTime's range, as 0001-01-01T00:00:00Z, is its first
+// or last instant.
 Result<WallTime> ParseTime(std::string_view text);
 
 // "1h30m", "90s", "500ms", "72h": Go's duration syntax, as Kubernetes resources use it. Not

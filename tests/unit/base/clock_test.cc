@@ -25,8 +25,31 @@ TEST(Time, ReadsTheNanosecondsOfTheContainerEngine) {
 }
 
 TEST(Time, RefusesWhatIsNotATime) {
-  EXPECT_TRUE(ParseTime("yesterday").Is(Code::kInvalid));
-  EXPECT_TRUE(ParseTime("2026-01-02T03:04:05+02:00").Is(Code::kInvalid));
+  for (const auto* bad :
+       {"", "yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04:05z",
+        "2026-01-02 03:04:05Z", "2026-13-02T03:04:05Z", "2026-00-02T03:04:05Z",
+        "2026-01-32T03:04:05Z", "2026-01-02T24:04:05Z", "2026-01-02T03:60:05Z",
+        "2026-01-02T03:04:05.Z", "2026-01-02T03:04:05ZZ", "2026-01-02T03:04:05+0200",
+        "2026-01-02T03:04:05+24:00", "2026-01-02T03:04:05+02:60", "2026-01-02T03:04:05Z+02:00",
+        "+026-01-02T03:04:05Z", "2026-1-02T03:04:05Z"}) {
+    EXPECT_TRUE(ParseTime(bad).Is(Code::kInvalid)) << bad;
+  }
+}
+
+TEST(Time, TakesTheOffsetIntoAccount) {
+  for (const auto* same : {"2026-01-02T11:04:05+08:00", "2026-01-01T23:34:05-03:30",
+                           "2026-01-02T03:04:05+00:00", "2026-01-02T03:04:05-00:00"}) {
+    ASSERT_TRUE(ParseTime(same).ok()) << same;
+    EXPECT_EQ(FormatTime(*ParseTime(same)), "2026-01-02T03:04:05Z") << same;
+  }
+  EXPECT_EQ(FormatMicroTime(*ParseTime("2026-01-02T11:04:05.5+08:00")),
+            "2026-01-02T03:04:05.500000Z");
+}
+
+TEST(Time, FarFromNowIsItsFirstOrLastInstant) {
+  EXPECT_EQ(*ParseTime("0001-01-01T00:00:00Z"), WallTime::min());
+  EXPECT_EQ(*ParseTime("9999-12-31T23:59:59Z"), WallTime::max());
+  EXPECT_EQ(FormatTime(*ParseTime("1969-12-31T23:59:59.25Z")), "1969-12-31T23:59:59Z");
 }
 
 TEST(DurationText, IsGosSyntax) {
