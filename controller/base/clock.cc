@@ -150,7 +150,8 @@ Result<Duration> ParseDuration(std::string_view text) {
 }
 
 std::string FormatDuration(Duration duration) {
-  const int64_t ms = duration.count();
+  const int64_t ms = std::max<int64_t>(duration.count(), 0);
+  if (ms == 0) return "0s";
   if (ms < 1000) return fmt::format("{}ms", ms);
   const int64_t seconds = ms / 1000;
   std::string text;

@@ -42,7 +42,8 @@ Result<WallTime> ParseTime(std::string_view text);
 // "1h30m", "90s", "500ms", "72h": Go's duration syntax, as Kubernetes resources use it. Not
 // negative.
 Result<Duration> ParseDuration(std::string_view text);
-// "1h2m3s"; below a second "450ms".
+// "1h2m3s", cut to whole seconds; below a second "450ms". ParseDuration() reads all that it writes:
+// nothing lasts less than no time, so what a clock that was set back makes negative is "0s".
 std::string FormatDuration(Duration duration);
 
 // A random number in [0, 1), passed in so that tests can choose it.

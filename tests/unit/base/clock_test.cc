@@ -60,6 +60,25 @@ TEST(DurationText, IsGosSyntax) {
   EXPECT_EQ(FormatDuration(Duration(450)), "450ms");
 }
 
+TEST(DurationText, IsAlwaysReadBack) {
+  const struct {
+    Duration written, read;
+  } table[] = {
+      {Duration(0), Duration(0)},
+      {Duration(1), Duration(1)},
+      {Duration(1'500), Duration(1'000)},
+      {std::chrono::hours(72), std::chrono::hours(72)},
+      {Duration(-1), Duration(0)},
+      {Duration(-5'000), Duration(0)},
+      {std::chrono::hours(-72), Duration(0)},
+  };
+  for (const auto& row : table) {
+    const auto read = ParseDuration(FormatDuration(row.written));
+    ASSERT_TRUE(read.ok()) << FormatDuration(row.written);
+    EXPECT_EQ(*read, row.read) << FormatDuration(row.written);
+  }
+}
+
 TEST(DurationText, SaysWhatToWriteInstead) {
   for (const auto* bad : {"", "5", "-5s", "1d", "h"}) {
     const auto result = ParseDuration(bad);
