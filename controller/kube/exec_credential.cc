@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -41,7 +42,22 @@ std::string StringMember(const json& from, const char* member) {
   return found != from.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-std::string ExecInfo(const KubeConfig& config) {
+std::string EncodeBase64(const std::string& text) {
+  constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t at = 0; at < text.size(); at += 3) {
+    const size_t bytes = std::min<size_t>(3, text.size() - at);
+    uint32_t bits = 0;
+    for (size_t i = 0; i < 3; ++i) {
+      bits = bits << 8 | (i < bytes ? static_cast<unsigned char>(text[at + i]) : 0u);
+    }
+    for (size_t i = 0; i < 4; ++i) out += i <= bytes ? kAlphabet[bits >> (18 - 6 * i) & 63] : '=';
+  }
+  return out;
+}
+
+// What KUBERNETES_EXEC_INFO tells the plug-in.
+base::Result<std::string> ExecInfo(const KubeConfig& config) {
   json info = {{"apiVersion", config.exec->api_version},
                {"kind", "ExecCredential"},
                {"spec", {{"interactive", false}}}};
@@ -49,6 +65,8 @@ std::string ExecInfo(const KubeConfig& config) {
     json& cluster = info["spec"]["cluster"];
     cluster["server"] = config.server;
     if (!config.tls_server_name.empty()) cluster["tls-server-name"] = config.tls_server_name;
+    OMS_ASSIGN(const std::string ca, config.ca.Read());
+    if (!ca.empty()) cluster["certificate-authority-data"] = EncodeBase64(ca);
   }
   return info.dump();
 }
@@ -71,6 +89,11 @@ struct Child {
 
 base::Status Spawn(const KubeConfig& config, Child& child) {
   const ExecPlugin& plugin = *config.exec;
+  const auto info = ExecInfo(config);
+  if (!info.ok()) {
+    // Not as kNotFound: whoever asks for an object would take it for the object's absence.
+    return MakeError(Code::kTransient, "ExecPluginFailed", info.error().message);
+  }
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
@@ -85,7 +108,7 @@ base::Status Spawn(const KubeConfig& config, Child& child) {
     if (value && !plugin.env.contains(name)) environment.push_back(name + "=" + *value);
   }
   for (const auto& [name, value] : plugin.env) environment.push_back(name + "=" + value);
-  environment.push_back("KUBERNETES_EXEC_INFO=" + ExecInfo(config));
+  environment.push_back("KUBERNETES_EXEC_INFO=" + *info);
 
   std::vector<std::string> arguments = {plugin.command};
   arguments.insert(arguments.end(), plugin.args.begin(), plugin.args.end());
@@ -170,7 +193,7 @@ base::Result<ExecCredential> ParseExecCredential(const std::string& output,
   }
   if (const std::string expires = StringMember(*status, "expirationTimestamp"); !expires.empty()) {
     auto time = base::ParseTime(expires);
-    if (!time.ok()) return bad("has an expirationTimestamp that is not a time in UTC");
+    if (!time.ok()) return bad("has an expirationTimestamp that is not a time");
     credential.expires = *time;
   }
   return credential;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "tests/unit/kube/plugin_fixture.h"
@@ -13,6 +14,7 @@ namespace oms::kube {
 namespace {
 
 using base::Code;
+using nlohmann::json;
 
 TEST(ParseExecCredential, TakesTokenCertificateAndEnd) {
   const auto credential = ParseExecCredential(
@@ -23,6 +25,15 @@ TEST(ParseExecCredential, TakesTokenCertificateAndEnd) {
   ASSERT_TRUE(credential.ok());
   EXPECT_EQ(credential->token, "t");
   EXPECT_EQ(credential->certificate_pem, "c");
+  EXPECT_EQ(base::FormatTime(*credential->expires), "2026-01-02T03:04:05Z");
+}
+
+TEST(ParseExecCredential, TakesAnEndInAnotherTimeZone) {
+  const auto credential = ParseExecCredential(
+      R"({"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{
+        "token":"t","expirationTimestamp":"2026-01-02T11:04:05+08:00"}})",
+      kExecV1);
+  ASSERT_TRUE(credential.ok()) << credential.error().message;
   EXPECT_EQ(base::FormatTime(*credential->expires), "2026-01-02T03:04:05Z");
 }
 
@@ -51,6 +62,34 @@ TEST_F(PluginTest, ThePluginGetsItsArgumentsAsTheyAreAndTheClusterInfo) {
   EXPECT_EQ(Read("args"), "one two|$HOME|");
   EXPECT_EQ(Read("env"), "x y\n");
   EXPECT_NE(Read("info").find("\"server\":\"https://h:1\""), std::string::npos);
+}
+
+TEST_F(PluginTest, TheClusterInfoHasTheCaWhereverItIs) {
+  const auto ca_told = [this](const std::string& ca) {
+    Plugin("echo \"$KUBERNETES_EXEC_INFO\" > $D/info\n" + Answer("t"));
+    config_.ca = {};
+    if (ca.starts_with("/")) {
+      config_.ca.file = ca;
+    } else {
+      config_.ca.inline_pem = ca;
+    }
+    const auto ran = RunExecPlugin(ctx_, config_);
+    EXPECT_TRUE(ran.ok()) << ran.error().message;
+    const json cluster = json::parse(Read("info"))["spec"]["cluster"];
+    return cluster.value("certificate-authority-data", "none");
+  };
+  EXPECT_EQ(ca_told("A CA"), "QSBDQQ==");
+  EXPECT_EQ(ca_told("the CA"), "dGhlIENB");
+  EXPECT_EQ(ca_told("\xFF\xFE!"), "//4h");
+  EXPECT_EQ(ca_told(""), "none");
+  Write("ca.crt", "in a file");
+  EXPECT_EQ(ca_told((directory_ / "ca.crt").string()), "aW4gYSBmaWxl");
+}
+
+TEST_F(PluginTest, ACaThatCannotBeReadIsAPassingError) {
+  Plugin(Answer("t"));
+  config_.ca.file = "/nowhere/ca.crt";
+  EXPECT_TRUE(RunExecPlugin(ctx_, config_).Is(Code::kTransient));
 }
 
 TEST_F(PluginTest, AFailureSaysItsExitCodeAndNothingOfItsOutput) {
