@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+
+#include "reconcilers/drivers/mysql_session.h"
 
 namespace oms::drivers {
 
@@ -68,19 +71,38 @@ Status ReadAll(const Context& ctx, const fs::path& path,
   return status;
 }
 
+namespace {
+
+// GLib's head of a message, "** (mydumper:4711): CRITICAL **: 12:34:56.789: ". Process and time are
+// others at each try.
+void CutGlibHeads(std::string& text) {
+  constexpr std::string_view kHead = "** (", kMiddle = " **: ";
+  for (size_t at = text.find(kHead); at != std::string::npos; at = text.find(kHead, at)) {
+    const size_t line = text.find('\n', at);
+    size_t end = text.find(kMiddle, at);
+    if (end == std::string::npos || end > line) {
+      at += kHead.size();
+      continue;
+    }
+    end += kMiddle.size();
+    const size_t time = text.find_first_not_of("0123456789:.", end);
+    if (time != std::string::npos && time > end && text[time] == ' ') end = time + 1;
+    text.erase(at, end - at);
+  }
+}
+
+}  // namespace
+
 std::string ToolWords(std::string text, const std::string& secret) {
   constexpr size_t kWords = 600;
-  if (secret.size() >= 3) {
-    for (size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at)) {
-      text.replace(at, secret.size(), "***");
-    }
-  }
+  text = WithoutSecret(std::move(text), secret);
+  CutGlibHeads(text);
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   if (text.size() > kWords) text = "..." + text.substr(text.size() - kWords);
   for (char& c : text) {
     if (c == '\n') c = ' ';
   }
-  return text;
+  return text.substr(std::min(text.find_first_not_of(' '), text.size()));
 }
 
 }  // namespace oms::drivers

@@ -36,7 +36,8 @@ class NewFile {
 base::Status ReadAll(const base::Context& ctx, const std::filesystem::path& path,
                      const std::function<base::Status(std::string_view)>& sink);
 
-// The last words of a tool on one line, without the secret.
+// The last words of a tool on one line, without the secret, and without what a second try would say
+// otherwise (process id and time before a message of mydumper's).
 std::string ToolWords(std::string text, const std::string& secret);
 
 }  // namespace oms::drivers

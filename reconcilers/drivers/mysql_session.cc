@@ -40,14 +40,6 @@ int Seconds(base::Duration duration) {
   return static_cast<int>(std::clamp<int64_t>(seconds, 1, 7 * 24 * 3600));
 }
 
-std::string Scrub(std::string text, const std::string& secret) {
-  if (secret.size() < 3) return text;  // Too short to tell from ordinary text.
-  for (size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at)) {
-    text.replace(at, secret.size(), "***");
-  }
-  return text;
-}
-
 std::unique_ptr<sql::Connection> Dial(const upgrade::DbServerAddress& address,
                                       const MysqlSession::Options& options, int connect_seconds) {
   sql::ConnectOptionsMap map;
@@ -184,6 +176,16 @@ std::string ServerName(const upgrade::DbServerAddress& address) {
   return fmt::format("{}:{}", address.host, address.port);
 }
 
+std::string WithoutSecret(std::string text, const std::string& secret) {
+  constexpr std::string_view kInstead = "***";
+  if (secret.size() < 3) return text;
+  for (size_t at = text.find(secret); at != std::string::npos;
+       at = text.find(secret, at + kInstead.size())) {
+    text.replace(at, secret.size(), kInstead);
+  }
+  return text;
+}
+
 base::Error Classify(int number, std::string_view message, std::string_view server) {
   const auto error = [&](Code code, std::string reason) {
     return MakeError(code, std::move(reason),
@@ -313,7 +315,7 @@ struct MysqlSession::Worker {
         // Over TLS a KILL shows as 2026, "unexpected eof" (measured), once the session stands.
         int number = e.getErrorCode();
         if (number == 2026 && self->id != 0) number = 2013;
-        auto error = Classify(number, Scrub(e.what(), self->address.password.Reveal()),
+        auto error = Classify(number, WithoutSecret(e.what(), self->address.password.Reveal()),
                               ServerName(self->address));
         if (error.reason == "MetaDBUnreachable" || !self->connection) {
           const std::lock_guard guard(self->mutex);
@@ -324,7 +326,7 @@ struct MysqlSession::Worker {
         const std::lock_guard guard(self->mutex);
         self->dead = true;
         answer->emplace(MakeError(Code::kTransient, "MetaDBError",
-                                  Scrub(e.what(), self->address.password.Reveal())));
+                                  WithoutSecret(e.what(), self->address.password.Reveal())));
       }
     };
     changed.notify_all();

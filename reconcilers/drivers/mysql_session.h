@@ -44,6 +44,10 @@ std::string Quote(std::string_view name);
 // A server's error number in our words.
 base::Error Classify(int number, std::string_view message, std::string_view server);
 
+// The text with "***" for the secret. One of less than three characters stays: it cannot be told
+// from ordinary text. Pure.
+std::string WithoutSecret(std::string text, const std::string& secret);
+
 using SqlParam = std::variant<std::string, uint64_t, int64_t>;
 using SqlRow = std::vector<std::optional<std::string>>;  // nullopt: NULL.
 using SqlRows = std::vector<SqlRow>;

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "reconcilers/drivers/dump_files.h"
 #include "reconcilers/drivers/dump_tool.h"
 #include "reconcilers/drivers/mysql_metadb.h"
 #include "reconcilers/drivers/mysql_ownership.h"
@@ -88,6 +89,27 @@ TEST(OptionFiles, QuoteWhatHasAMeaningThere) {
   EXPECT_EQ(OptionFileValue("plain").value(), "\"plain\"");
   EXPECT_EQ(OptionFileValue("a\"b\\c#d'e").value(), "\"a\\\"b\\\\c#d'e\"");
   EXPECT_TRUE(OptionFileValue("a\nuser=root").Is(Code::kInvalid));
+}
+
+TEST(Words, HoldNoSecretWhateverItIs) {
+  EXPECT_EQ(WithoutSecret("user u, password p4ss and p4ssp4ss", "p4ss"),
+            "user u, password *** and ******");
+  EXPECT_EQ(WithoutSecret("no secret is in ***", "***"), "no secret is in ***");
+  EXPECT_EQ(WithoutSecret("a****b", "****"), "a***b");
+  EXPECT_EQ(WithoutSecret("it is", "is"), "it is") << "too short to tell from a word";
+  EXPECT_EQ(ToolWords("the password is ***\n", "***"), "the password is ***");
+}
+
+TEST(Words, OfMydumperAreTheSameAtEachTry) {
+  const std::string first =
+      "\n** (mydumper:7153): CRITICAL **: 14:23:32.720: Could not read data from rm.d: gone\n"
+      "\n** (mydumper:7153): WARNING **: 14:23:32.721: x (7) ** y\n";
+  const std::string second =
+      "\n** (mydumper:99): CRITICAL **: 09:00:00.001: Could not read data from rm.d: gone\n"
+      "\n** (mydumper:99): WARNING **: 09:00:00.002: x (7) ** y\n";
+  EXPECT_EQ(ToolWords(first, ""), ToolWords(second, ""));
+  EXPECT_EQ(ToolWords(first, ""), "Could not read data from rm.d: gone  x (7) ** y");
+  EXPECT_EQ(ToolWords("** (no head of a message", ""), "** (no head of a message");
 }
 
 TEST(OwnConnections, CountALittleLongerThanTheyLast) {
