@@ -225,6 +225,7 @@ base::Error Classify(int number, std::string_view message, std::string_view serv
     case 1160:
     case 1161:
     case 1927:  // MariaDB: connection was killed
+    case 4031:  // MySQL 8: ended, as it was idle for wait_timeout
     case 2001:
     case 2002:
     case 2003:
@@ -240,6 +241,14 @@ base::Error Classify(int number, std::string_view message, std::string_view serv
     case 6005:  // OceanBase: the row is locked
     case 6235:  // OceanBase: the same as 6001, under REPEATABLE READ
       return error(Code::kTransient, "MetaDBBusy");
+    case 1021:  // disk full
+    case 1041:  // out of memory
+    case 1047:  // Galera: not ready for this command
+    case 1203:  // too many connections of this user
+    case 1226:  // more than this user may, in this hour
+    case 1290:  // --read-only: while its role changes
+    case 1836:  // the same, of MySQL
+      return error(Code::kTransient, "MetaDBError");
     case 1969:  // MariaDB: max_statement_time
     case 3024:  // MySQL: the same
     case 4012:  // OceanBase: ob_query_timeout

@@ -28,9 +28,14 @@ TEST(MysqlErrors, SayWhatToDo) {
       {1049, Code::kNotFound},  {1062, Code::kAlreadyExists}, {2013, Code::kTransient},
       {2006, Code::kTransient}, {2002, Code::kTransient},     {4012, Code::kTimeout},
       {1969, Code::kTimeout},   {2026, Code::kDenied},        {1064, Code::kTerminal},
-      {4038, Code::kTransient}};
+      {4038, Code::kTransient}, {1021, Code::kTransient},     {1041, Code::kTransient},
+      {1047, Code::kTransient}, {1203, Code::kTransient},     {1226, Code::kTransient},
+      {1290, Code::kTransient}, {1836, Code::kTransient},     {4031, Code::kTransient}};
   for (const auto& [number, code] : cases) {
     EXPECT_EQ(Classify(number, "words", "h:1").code, code) << number;
+  }
+  for (const int number : {2006, 2013, 1927, 4031}) {
+    EXPECT_EQ(Classify(number, "words", "h:1").reason, "MetaDBUnreachable") << "ends the session";
   }
   EXPECT_EQ(Classify(2013, "Lost", "h:1").message, "MetaDB h:1: Lost (error 2013)");
 }
