@@ -1,5 +1,5 @@
-// ChildProcess: runs a program to its end. No shell, a minimal environment, a process group of its
-// own, and it dies with its parent (PR_SET_PDEATHSIG).
+// ChildProcess: runs a program to its end. No shell, a minimal environment, no descriptors but its
+// own three, a process group of its own, and it dies with its parent (PR_SET_PDEATHSIG).
 #pragma once
 
 #include <filesystem>

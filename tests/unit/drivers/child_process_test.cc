@@ -156,6 +156,15 @@ TEST_F(ChildProcessTest, SeesNothingOfOurEnvironment) {
   EXPECT_NE(child->output.find("PATH="), std::string::npos);
 }
 
+TEST_F(ChildProcessTest, HoldsNoneOfOurDescriptors) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0) << "as a library opens them: without O_CLOEXEC";
+  const auto child = RunChild(ctx_, {{"sh", "-c", "ls /proc/$$/fd"}, {}, {}});
+  for (const int end : ends) close(end);
+  ASSERT_TRUE(child.ok());
+  EXPECT_EQ(child->output, "0\n1\n2\n");
+}
+
 TEST_F(ChildProcessTest, AStopKillsTheChildAndItsChildren) {
   const auto file = folder_ / "pid";
   std::stop_source stop;
