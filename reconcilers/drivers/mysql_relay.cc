@@ -11,14 +11,11 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -30,6 +27,7 @@
 #include "controller/base/task_group.h"
 #include "reconcilers/drivers/mysql_session.h"
 #include "reconcilers/drivers/own_connections.h"
+#include "reconcilers/drivers/private_folder.h"
 
 namespace oms::drivers {
 
@@ -172,23 +170,6 @@ std::string TlsErrorText() {
   return reason != nullptr ? reason : "the server ended the handshake";
 }
 
-// Folders of processes that were killed hold a defaults file with a password.
-void RemoveLeftovers(const std::filesystem::path& directory) {
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-    const auto name = entry.path().filename().string();
-    if (!name.starts_with(kFolderPrefix)) continue;
-    const int pid = std::atoi(name.c_str() + kFolderPrefix.size());
-    struct stat info {};
-    if (pid <= 0 || (kill(pid, 0) == 0 || errno != ESRCH)) continue;
-    if (lstat(entry.path().c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
-        info.st_uid != geteuid()) {
-      continue;
-    }
-    std::filesystem::remove_all(entry.path(), ignored);
-  }
-}
-
 class Relay final : public MysqlRelay {
  public:
   Relay(const Context& ctx, DbServerAddress address, upgrade::Fence& fence,
@@ -205,10 +186,6 @@ class Relay final : public MysqlRelay {
       group_.Join();
     } catch (const std::exception&) {
     }
-    if (!folder_.empty()) {
-      std::error_code ignored;
-      std::filesystem::remove_all(folder_, ignored);
-    }
   }
 
   Status Open(const Context& outer) {
@@ -220,25 +197,22 @@ class Relay final : public MysqlRelay {
       }
       SSL_CTX_set_verify(tls_.get(), SSL_VERIFY_PEER, nullptr);
     }
-    const auto directory = std::filesystem::temp_directory_path();
-    RemoveLeftovers(directory);
-    std::string folder = (directory / fmt::format("{}{}-XXXXXX", kFolderPrefix, getpid())).string();
-    if (mkdtemp(folder.data()) == nullptr) {
-      return RelayError(fmt::format("cannot make {}: {}", folder, std::strerror(errno)));
-    }
-    folder_ = folder;
-    socket_path_ = folder_ + "/s";
+    auto folder = PrivateFolder::Make(kFolderPrefix);
+    if (!folder.ok()) return RelayError(folder.error().message);
+    folder_ = *std::move(folder);
+    socket_path_ = folder_.path() + "/s";
+    const auto directory = std::filesystem::path(folder_.path()).parent_path().string();
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
     if (socket_path_.size() >= sizeof(name.sun_path)) {
-      return RelayError(fmt::format("{} is too long for a socket; set TMPDIR", socket_path_));
+      return RelayError(fmt::format("{} is too long for a socket; set TMPDIR", directory));
     }
     std::memcpy(name.sun_path, socket_path_.c_str(), socket_path_.size() + 1);
     listener_ = Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!listener_.valid() ||
         bind(listener_.get(), reinterpret_cast<sockaddr*>(&name), sizeof(name)) != 0 ||
         listen(listener_.get(), 128) != 0) {
-      return RelayError(fmt::format("cannot listen on {}: {}", socket_path_, std::strerror(errno)));
+      return RelayError(fmt::format("cannot listen in {}: {}", directory, std::strerror(errno)));
     }
     // Readable from the stop on, and never read: so it wakes every thread.
     stopped_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -253,7 +227,7 @@ class Relay final : public MysqlRelay {
   }
 
   const std::string& socket_path() const override { return socket_path_; }
-  const std::string& folder() const override { return folder_; }
+  const std::string& folder() const override { return folder_.path(); }
   Status Health() const override {
     const std::lock_guard lock(mutex_);
     return health_ ? Status(*health_) : base::Ok();
@@ -672,7 +646,8 @@ class Relay final : public MysqlRelay {
   std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls_;
   std::timed_mutex session_mutex_;
   std::unique_ptr<MysqlSession> session_;  // Guarded by session_mutex_.
-  std::string folder_, socket_path_;
+  PrivateFolder folder_;
+  std::string socket_path_;
   Fd listener_, stopped_;
   std::optional<std::stop_callback<std::function<void()>>> wake_, outer_;
 };
