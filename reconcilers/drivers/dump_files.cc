@@ -53,6 +53,24 @@ Status NewFile::Close() {
   return base::Ok();
 }
 
+Result<std::string> WriteOptionFile(const std::string& folder, std::string_view text) {
+  const fs::path path = fs::path(folder) / "client.cnf";
+  const auto write = [&]() -> Status {
+    OMS_ASSIGN(auto file, NewFile::Create(path));
+    OMS_TRY(file->Write(text));
+    return file->Close();
+  };
+  if (const auto written = write(); !written.ok()) {
+    auto error = written.error();
+    if (const size_t at = error.message.find(path.string()); at != std::string::npos) {
+      error.message.replace(at, path.string().size(),
+                            "an option file below " + fs::path(folder).parent_path().string());
+    }
+    return error;
+  }
+  return path.string();
+}
+
 Status ReadAll(const Context& ctx, const fs::path& path,
                const std::function<Status(std::string_view)>& sink) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -32,6 +32,10 @@ class NewFile {
   std::filesystem::path path_;
 };
 
+// Writes client.cnf, which holds a password, into a folder of this process alone; its path. The
+// error does not name the folder, which is another one at each try.
+base::Result<std::string> WriteOptionFile(const std::string& folder, std::string_view text);
+
 // Gives the file's bytes to `sink`, a megabyte at a time.
 base::Status ReadAll(const base::Context& ctx, const std::filesystem::path& path,
                      const std::function<base::Status(std::string_view)>& sink);

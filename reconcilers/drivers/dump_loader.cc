@@ -176,11 +176,11 @@ class Source {
 class Loader {
  public:
   Loader(const Context& ctx, const LoadRequest& request, upgrade::ByteProgress& progress,
-         const MysqlRelay& relay)
+         std::string option_file)
       : ctx_(ctx),
         request_(request),
         progress_(progress),
-        relay_(relay),
+        option_file_(std::move(option_file)),
         stopper_(ctx.stop(), [this] { stop_.request_stop(); }) {}
 
   // The files by so many clients; back when all have ended. The first error stops all.
@@ -213,7 +213,7 @@ class Loader {
   Status Lane(const Context& ctx, const std::vector<DumpFile>& files, Source& source) {
     ChildCommand command;
     command.argv = {"mysql",
-                    "--defaults-file=" + relay_.folder() + "/client.cnf",
+                    "--defaults-file=" + option_file_,
                     "--batch",
                     "--skip-column-names",
                     "--unbuffered",
@@ -257,7 +257,7 @@ class Loader {
   const Context& ctx_;
   const LoadRequest& request_;
   upgrade::ByteProgress& progress_;
-  const MysqlRelay& relay_;
+  const std::string option_file_;
   std::stop_source stop_;
   std::stop_callback<std::function<void()>> stopper_;  // After stop_, which it uses.
 };
@@ -279,10 +279,8 @@ Status LoadDump(const Context& ctx, upgrade::Fence& fence, const LoadRequest& re
   }
   OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, request.server, fence, nullptr));
   OMS_ASSIGN(const auto options, LoadOptions(request.server, relay->socket_path(), oceanbase));
-  OMS_ASSIGN(auto file, NewFile::Create(fs::path(relay->folder()) / "client.cnf"));
-  OMS_TRY(file->Write(options));
-  OMS_TRY(file->Close());
-  Loader loader(ctx, request, progress, *relay);
+  OMS_ASSIGN(const auto option_file, WriteOptionFile(relay->folder(), options));
+  Loader loader(ctx, request, progress, option_file);
   auto done = loader.Stage(order.schemas, 1);
   if (done.ok()) done = loader.Stage(order.rows, order.side_by_side ? kLanes : 1);
   if (done.ok()) done = loader.Stage({order.objects}, 1);

@@ -242,20 +242,17 @@ class Dumper final : public upgrade::BackupTool {
     const bool mydumper = request.tool == DumpTool::kMydumper;
     OMS_ASSIGN(auto user, OptionFileValue(request.server.user));
     OMS_ASSIGN(auto password, OptionFileValue(request.server.password.Reveal()));
-    const fs::path defaults = fs::path(relay.folder()) / "client.cnf";
-    OMS_ASSIGN(auto file, NewFile::Create(defaults));
     std::string text = fmt::format("[{}]\nuser={}\npassword={}\nsocket={}\n", Program(request.tool),
                                    user, password, relay.socket_path());
     if (mydumper && oceanbase) {
       text += fmt::format("init-command=\"set ob_query_timeout={0}, ob_trx_timeout={0}\"\n",
                           kQueryMicros);
     }
-    OMS_TRY(file->Write(text));
-    OMS_TRY(file->Close());
+    OMS_ASSIGN(const auto defaults, WriteOptionFile(relay.folder(), text));
     ChildCommand command;
     if (mydumper) {
       command.argv = {"mydumper",
-                      "--defaults-file=" + defaults.string(),
+                      "--defaults-file=" + defaults,
                       "--socket=" + relay.socket_path(),
                       "--database=" + request.database,
                       "--outputdir=" + request.folder.string(),
@@ -267,7 +264,7 @@ class Dumper final : public upgrade::BackupTool {
                       "--verbose=1"};
     } else {
       command.argv = {"mysqldump",
-                      "--defaults-file=" + defaults.string(),
+                      "--defaults-file=" + defaults,
                       "--protocol=socket",
                       "--socket=" + relay.socket_path(),
                       "--default-character-set=utf8mb4",

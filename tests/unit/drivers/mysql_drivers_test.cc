@@ -117,6 +117,14 @@ TEST(Words, OfMydumperAreTheSameAtEachTry) {
   EXPECT_EQ(ToolWords("** (no head of a message", ""), "** (no head of a message");
 }
 
+TEST(OptionFiles, ThatCannotBeWrittenAreToldTheSameAtEachTry) {
+  const auto first = WriteOptionFile("/nonexistent/oms-relay-abcdef", "x");
+  const auto second = WriteOptionFile("/nonexistent/oms-relay-ghijkl", "x");
+  ASSERT_TRUE(first.Is(Code::kTransient) && second.Is(Code::kTransient));
+  EXPECT_EQ(first.error().message, second.error().message);
+  EXPECT_NE(first.error().message.find("below /nonexistent: "), std::string::npos);
+}
+
 TEST(OwnConnections, CountALittleLongerThanTheyLast) {
   OwnConnections::Add("h:1", 7);
   EXPECT_TRUE(OwnConnections::Has("h:1", 7));
