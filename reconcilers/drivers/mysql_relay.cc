@@ -247,9 +247,10 @@ class Relay final : public MysqlRelay {
     return !stop;
   }
 
-  void Fail(base::Error error) {
+  // The id of the connection is another one at each try, so it goes into the log alone.
+  void Fail(base::Error error, uint64_t id) {
     const std::lock_guard lock(mutex_);
-    ctx_.log().Warn("the relay to MetaDB {} closed a connection: {}", ServerName(address_),
+    ctx_.log().Warn("the relay to MetaDB {} closed connection {}: {}", ServerName(address_), id,
                     error.message);
     // kFenced is what the caller must hear of, whatever came before it.
     if (!health_ || error.code == Code::kFenced) health_ = std::move(error);
@@ -264,13 +265,13 @@ class Relay final : public MysqlRelay {
       auto shared = std::make_shared<Fd>(std::move(client));
       group_.Start("relay", [this, shared](std::stop_token) {
         Stream child(std::move(*shared));
-        std::string where = "dialling";
-        const auto served = Serve(child, where);
+        Progress progress;
+        const auto served = Serve(child, progress);
         // Before the child is let go: whoever waits for it asks for the health next.
         if (!served.ok() && !served.Is(Code::kCancelled)) {
           auto error = served.error();
-          error.message = fmt::format("{} ({})", error.message, where);
-          Fail(std::move(error));
+          error.message = fmt::format("{} ({})", error.message, progress.step);
+          Fail(std::move(error), progress.id);
         }
       });
     }
@@ -397,8 +398,12 @@ class Relay final : public MysqlRelay {
     return base::Ok();
   }
 
-  // `where` says how far it came: the id and the step.
-  Status Serve(Stream& client, std::string& where) {
+  // How far a connection came.
+  struct Progress {
+    std::string_view step = "dialling";
+    uint64_t id = 0;
+  };
+  Status Serve(Stream& client, Progress& progress) {
     const auto deadline = Now() + kLoginTimeout;
     OMS_ASSIGN(Fd plain, Dial());
     // For TLS the descriptor changes its stream; until then this one borrows a copy.
@@ -406,7 +411,7 @@ class Relay final : public MysqlRelay {
     if (tls_) copy = Fd(fcntl(plain.get(), F_DUPFD_CLOEXEC, 3));
     std::unique_ptr<Stream> server = std::make_unique<Stream>(std::move(plain));
     std::string from_server, from_client;
-    where = "waiting for the server's greeting";
+    progress.step = "waiting for the server's greeting";
     OMS_ASSIGN(std::string hello, Packet(*server, from_server, deadline));
     if (hello.size() > 4 && static_cast<unsigned char>(hello[4]) == 0xff) {
       OMS_TRY(Send(client, hello));  // For instance: too many connections.
@@ -423,15 +428,12 @@ class Relay final : public MysqlRelay {
     connection.id = greeting->id;
     connection.user = address_.user;
     connection.connected = base::FormatTime(ctx_.clock().Wall());
-    const auto step = [&](std::string_view name) {
-      where = fmt::format("connection {}, {}", connection.id, name);
-    };
-    step("registering it");
+    progress = {"registering it", connection.id};
     OMS_TRY(fence_.Register(ctx_, connection));
     OwnConnections::Add(connection.server, connection.id);
     bool server_closed = false;
     const Status served = [&]() -> Status {
-      step("logging in");
+      progress.step = "logging in";
       OMS_TRY(Send(client, hello));
       OMS_ASSIGN(std::string response, Packet(client, from_client, deadline));
       if (response.size() < 4 + 32) return RelayError("the child's login is too short");
@@ -445,9 +447,9 @@ class Relay final : public MysqlRelay {
       response[3] = static_cast<char>(response[3] + shift);
       OMS_TRY(Send(*server, response));
       OMS_TRY(Login(client, *server, from_client, from_server, shift, deadline));
-      step("registering it with its address");
+      progress.step = "registering it with its address";
       OMS_TRY(RegisterAgain(connection));
-      step("passing bytes on");
+      progress.step = "passing bytes on";
       return Pump(client, *server, from_client, from_server, server_closed);
     }();
     server.reset();
@@ -572,13 +574,16 @@ class Relay final : public MysqlRelay {
       if (!Wait(none, kPollMs)) return MakeError(Code::kCancelled, "stopped");
     }
     DbConnection exact = connection;
-    if (!rows.empty()) exact.address = rows[0].at(1).value_or("");
     if (rows.empty()) {
       return MakeError(Code::kTerminal, "CannotFence",
-                       fmt::format("MetaDB {} does not list connection {}, which has logged in; "
-                                   "it could not be ended",
-                                   ServerName(address_), connection.id));
+                       fmt::format("MetaDB {} does not list a connection that has logged in; it "
+                                   "could not be ended",
+                                   ServerName(address_)));
     }
+    // OceanBase logs in "user@tenant" and lists "user"; whoever is to end it compares with the
+    // list.
+    exact.user = rows[0].at(0).value_or(connection.user);
+    exact.address = rows[0].at(1).value_or("");
     OMS_TRY(fence_.Register(ctx_, exact));
     if (exact != connection) fence_.Unregister(connection);
     connection = exact;
