@@ -50,6 +50,8 @@ constexpr auto kLoginTimeout = std::chrono::seconds(30);
 // How long a connection that has logged in may be missing in the process list.
 constexpr auto kListed = std::chrono::seconds(1);
 constexpr int kPollMs = 20;
+// How long a server may take to close after the child has said that it is done.
+constexpr auto kGoodbye = std::chrono::milliseconds(200);
 
 class Fd {
  public:
@@ -73,7 +75,7 @@ base::Error RelayError(std::string message) {
   return MakeError(Code::kTransient, "RelayFailed", std::move(message));
 }
 
-// A byte stream that never blocks by itself. -1: not now (see want), 0: ended, else bytes.
+// A byte stream that never blocks by itself. -1: not now, 0: ended, else bytes.
 class Stream {
  public:
   explicit Stream(Fd fd) : fd_(std::move(fd)) {
@@ -81,21 +83,37 @@ class Stream {
   }
   virtual ~Stream() = default;
   int fd() const { return fd_.get(); }
-  virtual ssize_t Read(char* data, size_t size) {
-    const ssize_t n = recv(fd(), data, size, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return -1;
-    return std::max<ssize_t>(n, 0);
-  }
+  virtual ssize_t Read(char* data, size_t size) { return Answer(recv(fd(), data, size, 0)); }
   virtual ssize_t Write(const char* data, size_t size) {
-    const ssize_t n = send(fd(), data, size, MSG_NOSIGNAL);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return -1;
-    return std::max<ssize_t>(n, 0);
+    return Answer(send(fd(), data, size, MSG_NOSIGNAL));
   }
   // Bytes that a Read would give without the socket being readable.
   virtual bool Pending() const { return false; }
+  // It ended, but not by the other side: that one may not know, and go on.
+  bool broken() const { return broken_; }
+  // After POLLERR.
+  void TakeError() {
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+    NoteError(error);
+  }
+
+ protected:
+  void NoteError(int error) {
+    broken_ = broken_ || (error != 0 && error != ECONNRESET && error != EPIPE);
+  }
 
  private:
+  ssize_t Answer(ssize_t n) {
+    if (n >= 0) return n;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return -1;
+    NoteError(errno);
+    return 0;
+  }
+
   Fd fd_;
+  bool broken_ = false;
 };
 
 class TlsStream final : public Stream {
@@ -107,10 +125,12 @@ class TlsStream final : public Stream {
   SSL* ssl() const { return ssl_.get(); }
   ssize_t Read(char* data, size_t size) override {
     ERR_clear_error();
+    errno = 0;
     return Answer(SSL_read(ssl_.get(), data, static_cast<int>(std::min<size_t>(size, 1 << 30))));
   }
   ssize_t Write(const char* data, size_t size) override {
     ERR_clear_error();
+    errno = 0;
     return Answer(SSL_write(ssl_.get(), data, static_cast<int>(std::min<size_t>(size, 1 << 30))));
   }
   bool Pending() const override { return SSL_pending(ssl_.get()) > 0; }
@@ -118,8 +138,11 @@ class TlsStream final : public Stream {
  private:
   ssize_t Answer(int n) {
     if (n > 0) return n;
+    const int error = errno;
     const int why = SSL_get_error(ssl_.get(), n);
-    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? -1 : 0;
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return -1;
+    if (why == SSL_ERROR_SYSCALL) NoteError(error);
+    return 0;
   }
   std::unique_ptr<SSL, decltype(&SSL_free)> ssl_;
 };
@@ -277,6 +300,17 @@ class Relay final : public MysqlRelay {
     }
   }
 
+  // A statement may be silent for hours; a host that vanished is seen after a minute.
+  static void DetectDeadPeer(int fd) {
+    const int on = 1, idle = 30, interval = 10, count = 3, unanswered_ms = 60'000;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof unanswered_ms);
+  }
+
   Result<Fd> Dial() {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -290,9 +324,7 @@ class Relay final : public MysqlRelay {
     for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
       Fd fd(socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
       if (!fd.valid()) continue;
-      const int one = 1;
-      setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-      setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+      DetectDeadPeer(fd.get());
       int error = 0;
       if (connect(fd.get(), a->ai_addr, a->ai_addrlen) != 0) {
         if (errno != EINPROGRESS) {
@@ -452,6 +484,7 @@ class Relay final : public MysqlRelay {
       progress.step = "passing bytes on";
       return Pump(client, *server, from_client, from_server, server_closed);
     }();
+    server_closed = server_closed && !server->broken();
     server.reset();
     Forget(connection, server_closed);
     return served;
@@ -506,55 +539,73 @@ class Relay final : public MysqlRelay {
     down.reserve(kBuffer);
     bool client_closed = false;
     while (true) {
-      for (bool moved = true; moved;) {
-        moved = false;
-        moved |= Move(client, server, up, client_closed);
-        moved |= Move(server, client, down, server_closed);
+      for (bool moved = true; moved && !client_closed;) {
+        if (group_.token().stop_requested()) return MakeError(Code::kCancelled, "stopped");
+        moved = Move(client, client_closed, server, server_closed, up);
+        moved |= Move(server, server_closed, client, client_closed, down);
       }
-      if (server_closed && down.empty()) return base::Ok();
-      // The child has gone: what it said last (COM_QUIT) is out, and the server will close.
-      if (client_closed && up.empty()) {
-        shutdown(server.fd(), SHUT_WR);
-        std::vector<pollfd> fds{{server.fd(), POLLIN, 0}};
-        if (Wait(fds, 200)) {
-          char chunk[4096];
-          while (true) {
-            const ssize_t n = server.Read(chunk, sizeof(chunk));
-            if (n == 0) server_closed = true;
-            if (n <= 0) break;
-          }
-        }
+      if (client_closed) {
+        if (!server_closed) server_closed = SayGoodbye(server, up);
         return base::Ok();
       }
-      std::vector<pollfd> fds{{client.fd(), 0, 0}, {server.fd(), 0, 0}};
-      if (up.empty() && !client_closed) fds[0].events |= POLLIN;
+      if (server_closed && down.empty()) return base::Ok();
+      std::vector<pollfd> fds{{client.fd(), 0, 0}, {server_closed ? -1 : server.fd(), 0, 0}};
+      if (up.empty() && !server_closed) fds[0].events |= POLLIN;
       if (!down.empty()) fds[0].events |= POLLOUT;
-      if (down.empty() && !server_closed) fds[1].events |= POLLIN;
+      if (down.empty()) fds[1].events |= POLLIN;
       if (!up.empty()) fds[1].events |= POLLOUT;
       if (!Wait(fds, server.Pending() && down.empty() ? 0 : -1)) {
         return MakeError(Code::kCancelled, "stopped");
       }
       // A side that hangs up while we only wait to write to the other one.
       if ((fds[0].revents & (POLLERR | POLLNVAL)) != 0) client_closed = true, up.clear();
-      if ((fds[1].revents & (POLLERR | POLLNVAL)) != 0) server_closed = true, down.clear();
+      if ((fds[0].revents & POLLHUP) != 0 && (fds[0].events & POLLIN) == 0) client_closed = true;
+      if ((fds[1].revents & (POLLERR | POLLNVAL)) != 0) {
+        server.TakeError();
+        server_closed = true;
+        down.clear();
+      }
     }
   }
 
-  // One read and one write. True if bytes went.
-  bool Move(Stream& from, Stream& to, std::string& buffer, bool& closed) {
+  // The child has gone: passes on what it said last (COM_QUIT), and looks whether the server closes
+  // then. It does not where it is in the middle of an answer.
+  bool SayGoodbye(Stream& server, std::string& up) {
+    char chunk[4096];
+    bool said = false;
+    for (const auto give_up = Now() + kGoodbye; Now() < give_up;) {
+      if (!up.empty()) {
+        const ssize_t n = server.Write(up.data(), up.size());
+        if (n == 0) return true;
+        if (n > 0) up.erase(0, static_cast<size_t>(n));
+      }
+      if (up.empty() && !said) said = shutdown(server.fd(), SHUT_WR) == 0;
+      const ssize_t n = server.Read(chunk, sizeof(chunk));
+      if (n == 0) return true;
+      if (n > 0) continue;
+      const auto left = std::chrono::duration_cast<base::Duration>(give_up - Now());
+      std::vector<pollfd> fds{
+          {server.fd(), static_cast<short>(up.empty() ? POLLIN : POLLIN | POLLOUT), 0}};
+      if (!Wait(fds, std::max<int>(0, static_cast<int>(left.count())))) return false;
+    }
+    return false;
+  }
+
+  // One read and one write. True if bytes went. What cannot be written any more is dropped.
+  bool Move(Stream& from, bool& from_closed, Stream& to, bool& to_closed, std::string& buffer) {
     bool moved = false;
-    if (buffer.empty() && !closed) {
+    if (buffer.empty() && !from_closed && !to_closed) {
       buffer.resize(kBuffer);
       const ssize_t n = from.Read(buffer.data(), buffer.size());
       buffer.resize(n > 0 ? static_cast<size_t>(n) : 0);
-      if (n == 0) closed = true;
+      if (n == 0) from_closed = true;
       if (n > 0) moved = true;
       if (n > 0 && progress_ != nullptr) progress_->done += static_cast<uint64_t>(n);
     }
     if (!buffer.empty()) {
       const ssize_t n = to.Write(buffer.data(), buffer.size());
       if (n == 0) {
-        closed = true;
+        to_closed = true;
         buffer.clear();
       }
       if (n > 0) {
@@ -623,7 +674,10 @@ class Relay final : public MysqlRelay {
   void Forget(const DbConnection& connection, bool server_closed) {
     bool gone = server_closed;
     if (!gone) {
-      const Context ctx = ctx_.WithStop({}).WithTimeout(std::chrono::milliseconds(900));
+      // When the time for the work is used up, or the right to it lost, this is still to be done.
+      const Context ctx = ctx_.WithStop({})
+                              .WithPermission([] { return true; })
+                              .WithNewDeadline(std::chrono::milliseconds(900));
       for (bool killed = false; !gone; killed = true) {
         const auto rows = List(ctx, connection.id);
         if (!rows.ok()) break;
