@@ -147,8 +147,7 @@ class Dumper final : public upgrade::BackupTool {
     OMS_TRY(CheckIdentifier(request.database));
     DumpOutcome outcome;
     OMS_ASSIGN(outcome.tool_version, Version(ctx, request.tool));
-    OMS_ASSIGN(auto session, MysqlSession::Open(ctx, request.server,
-                                                {request.database, std::chrono::minutes(10), {}}));
+    OMS_ASSIGN(auto session, Open(ctx, request));
     OMS_ASSIGN(const auto tables, Names(ctx, *session, "tables", "table_schema", "table_name",
                                         "AND table_type = 'BASE TABLE'", request.database));
     OMS_ASSIGN(const auto views, Names(ctx, *session, "tables", "table_schema", "table_name",
@@ -156,11 +155,13 @@ class Dumper final : public upgrade::BackupTool {
     if (request.tool == DumpTool::kMysqldump) {
       OMS_TRY(CheckGenerated(ctx, *session, request.database));
     }
+    const bool oceanbase = session->oceanbase();
+    session.reset();  // It would be idle for as long as the dump takes.
     OMS_TRY(MakeFolder(request.folder));
     const fs::path raw = request.folder / (request.database + ".sql.part");
     {
       OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, request.server, fence, &progress));
-      OMS_ASSIGN(auto command, Command(request, *relay, raw, session->oceanbase(), views));
+      OMS_ASSIGN(auto command, Command(request, *relay, raw, oceanbase, views));
       const auto child = RunChild(ctx, command);
       const auto health = relay->Health();
       // That another owns the operation is the news; how the tool took it is not.
@@ -185,6 +186,7 @@ class Dumper final : public upgrade::BackupTool {
       OMS_ASSIGN(auto file, PackMysqldump(ctx, request, raw, tables));
       outcome.files.push_back(std::move(file));
     }
+    OMS_ASSIGN(session, Open(ctx, request));
     OMS_TRY(WriteObjects(ctx, *session, request, views));
     OMS_TRY(PackFolder(ctx, request, outcome));
     OMS_TRY(SyncPath(request.folder, O_RDONLY | O_DIRECTORY));
@@ -200,6 +202,12 @@ class Dumper final : public upgrade::BackupTool {
   }
 
  private:
+  static Result<std::unique_ptr<MysqlSession>> Open(const Context& ctx,
+                                                    const DumpRequest& request) {
+    return MysqlSession::Open(ctx, request.server,
+                              {request.database, std::chrono::minutes(10), {}});
+  }
+
   static const char* Program(DumpTool tool) {
     return tool == DumpTool::kMydumper ? "mydumper" : "mysqldump";
   }

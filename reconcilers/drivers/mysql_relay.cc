@@ -646,6 +646,11 @@ class Relay final : public MysqlRelay {
     options.statement_timeout = std::chrono::seconds(10);
     return options;
   }
+  Status OpenSession(const Context& ctx) {
+    session_.reset();
+    OMS_ASSIGN(session_, MysqlSession::Open(ctx, address_, SessionOptions()));
+    return base::Ok();
+  }
   // The relay's own session, for one caller at a time: dialling costs ten times the question.
   // Opened when first needed, and anew when it has ended.
   template <typename T>
@@ -655,11 +660,15 @@ class Relay final : public MysqlRelay {
     if (!lock.owns_lock()) {
       return MakeError(Code::kTimeout, "MetaDBTimeout", "the process list could not be asked");
     }
-    if (!session_ || session_->dead()) {
-      session_.reset();
-      OMS_ASSIGN(session_, MysqlSession::Open(ctx, address_, SessionOptions()));
+    const bool reused = session_ && !session_->dead();
+    if (!reused) OMS_TRY(OpenSession(ctx));
+    auto answer = act(*session_);
+    // The server, or what lies between, may end an idle one without a word.
+    if (reused && answer.Is(Code::kTransient)) {
+      OMS_TRY(OpenSession(ctx));
+      answer = act(*session_);
     }
-    return act(*session_);
+    return answer;
   }
 
   Result<SqlRows> List(const Context& ctx, uint64_t id) {

@@ -31,6 +31,8 @@ namespace {
 // How long a caller waits for the KILL that ends its blocked call.
 constexpr auto kKillPatience = std::chrono::milliseconds(700);
 constexpr int kConnectSeconds = 10;
+// How long the server lets a session be idle. Many servers are set to minutes.
+constexpr int kIdleSeconds = 7 * 24 * 3600;
 
 std::once_flag driver_once;
 sql::Driver* driver = nullptr;
@@ -394,7 +396,10 @@ Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& ctx,
     OwnConnections::Add(ServerName(worker->address), worker->id);
     worker->version = rows.at(0).at(1).value_or("");
     worker->oceanbase = worker->version.find("OceanBase") != std::string::npos;
-    std::string set = "SET sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', autocommit = 1";
+    std::string set = fmt::format(
+        "SET sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', autocommit = 1, "
+        "wait_timeout = {}",
+        kIdleSeconds);
     if (worker->oceanbase) {
       const auto micros =
           std::chrono::duration_cast<std::chrono::microseconds>(worker->options.statement_timeout)

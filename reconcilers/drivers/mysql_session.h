@@ -10,10 +10,10 @@
 // The outcome of a write that ended so is unknown. After that, and after 2006 or 2013, the session
 // is dead: every later call fails at once. It never reconnects by itself.
 //
-// A session is set to utf8mb4, a fixed sql_mode and time_zone +00:00, and on OceanBase to
-// ob_query_timeout and ob_trx_timeout (10 s is that server's default and cuts a long
-// read in its middle) and READ COMMITTED (the library asks for REPEATABLE READ, and two UPDATEs of
-// one row at the same time then fail with 6235).
+// A session is set to utf8mb4, a fixed sql_mode, time_zone +00:00 and a wait_timeout of a week, and
+// on OceanBase to ob_query_timeout and ob_trx_timeout (10 s is that server's default and cuts a
+// long read in its middle) and READ COMMITTED (the library asks for REPEATABLE READ, and two
+// UPDATEs of one row at the same time then fail with 6235).
 //
 // Errors: see Classify(). No text holds the password. Not thread-safe: one caller at a time.
 #pragma once
