@@ -732,6 +732,12 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return Number(found) > 0;
   }
 
+  // The relay registers before the login, then with the name that logs in: OceanBase lists
+  // "user@tenant" as "user".
+  static bool RegisteredAtLogin(const DbConnection& victim, const std::string& listed) {
+    return victim.address.empty() && victim.user.starts_with(listed + "@");
+  }
+
   static Result<bool> SameConnection(const Context& ctx, MysqlSession& session,
                                      const DbConnection& victim) {
     OMS_ASSIGN(
@@ -743,7 +749,8 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     const std::string user = rows[0].at(0).value_or("");
     const std::string host = rows[0].at(1).value_or("");
     // MariaDB shows a connection that has not logged in yet so; its address still tells it.
-    if (user != victim.user && user != "unauthenticated user") return false;
+    const bool logging_in = user == "unauthenticated user" || RegisteredAtLogin(victim, user);
+    if (user != victim.user && !logging_in) return false;
     return victim.address.empty() || host.empty() || host == victim.address;
   }
 

@@ -6,7 +6,6 @@
 #include "controller/base/sha256.h"
 #include "reconcilers/backup_job.h"
 #include "reconcilers/drivers/file_record_store.h"
-#include "reconcilers/drivers/mysql_relay.h"
 #include "tests/integration/metadb/servers.h"
 
 namespace oms::drivers {
@@ -302,90 +301,6 @@ TEST_P(DumpToolTest, ADumpThatTheQueryTimeoutWouldCutIsPreventedOrNoticed) {
   EXPECT_TRUE(left_something) << "the guide's check, a size that is not 0, would have passed it";
   ASSERT_TRUE(mydumper.ok()) << "prevented: " << mydumper.error().message;
   Restore(database, DumpTool::kMydumper, Compression::kZstd);
-}
-
-// --- the relay alone
-
-class MysqlRelayTest : public OnServer {};
-INSTANTIATE_TEST_SUITE_P(Servers, MysqlRelayTest,
-                         ::testing::Values(ServerKind::kOceanBase, ServerKind::kMariaDb,
-                                           ServerKind::kMariaDbTls),
-                         KindName);
-
-TEST_P(MysqlRelayTest, RegistersTheConnectionAsTheProcessListShowsIt) {
-  CountingFence fence;
-  auto relay = MysqlRelay::Start(ctx_, address_, fence, nullptr);
-  ASSERT_TRUE(relay.ok());
-  MysqlSession::Options options;
-  options.socket = (*relay)->socket_path();
-  auto session = MysqlSession::Open(ctx_, address_, options);
-  ASSERT_TRUE(session.ok()) << session.error().message;
-  ASSERT_EQ(fence.Now().size(), 1U);
-  EXPECT_EQ(fence.Now()[0].id, (*session)->id());
-  EXPECT_EQ(fence.Now()[0].address,
-            One("SELECT host FROM information_schema.processlist WHERE id = " +
-                std::to_string((*session)->id())));
-  EXPECT_EQ(fence.registered(), 2) << "before the first byte, and again after the login";
-  (*session).reset();
-  EXPECT_TRUE(Eventually([&] { return fence.Now().empty(); }));
-}
-
-TEST_P(MysqlRelayTest, AnEndOfTheRelayEndsItsConnectionsOnTheServer) {
-  CountingFence fence;
-  auto relay = MysqlRelay::Start(ctx_, address_, fence, nullptr);
-  ASSERT_TRUE(relay.ok());
-  MysqlSession::Options options;
-  options.socket = (*relay)->socket_path();
-  auto session = MysqlSession::Open(ctx_, address_, options);
-  ASSERT_TRUE(session.ok());
-  const auto id = std::to_string((*session)->id());
-  std::thread query([&] { EXPECT_FALSE((*session)->Query(ctx_, "SELECT SLEEP(30)").ok()); });
-  EXPECT_TRUE(Eventually([&] {
-    return One("SELECT COUNT(*) FROM information_schema.processlist WHERE id = " + id +
-               " AND info LIKE '%SLEEP%'") == "1";
-  }));
-  const auto begin = std::chrono::steady_clock::now();
-  (*relay).reset();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms);
-  query.join();
-  EXPECT_EQ(One("SELECT COUNT(*) FROM information_schema.processlist WHERE id = " + id), "0");
-  EXPECT_TRUE(fence.Now().empty());
-}
-
-// Closes between the two registrations: another claimed while the child was logging in.
-class ClosingFence final : public CountingFence {
- public:
-  base::Status Register(const base::Context& ctx,
-                        const upgrade::DbConnection& connection) override {
-    auto status = CountingFence::Register(ctx, connection);
-    closed = true;
-    return status;
-  }
-};
-
-TEST_P(MysqlRelayTest, AClaimDuringTheLoginKeepsTheChildOut) {
-  ClosingFence fence;
-  auto relay = MysqlRelay::Start(ctx_, address_, fence, nullptr);
-  ASSERT_TRUE(relay.ok());
-  MysqlSession::Options options;
-  options.socket = (*relay)->socket_path();
-  EXPECT_FALSE(MysqlSession::Open(ctx_, address_, options).ok());
-  EXPECT_TRUE(Eventually([&] { return (*relay)->Health().Is(Code::kFenced); }));
-}
-
-TEST_P(MysqlRelayTest, VerifiesTheServersCertificate) {
-  if (GetParam() != ServerKind::kMariaDbTls) return;
-  CountingFence fence;
-  auto address = address_;
-  address.tls_ca = "/etc/ssl/certs/ca-certificates.crt";
-  auto relay = MysqlRelay::Start(ctx_, address, fence, nullptr);
-  ASSERT_TRUE(relay.ok());
-  MysqlSession::Options options;
-  options.socket = (*relay)->socket_path();
-  EXPECT_FALSE(MysqlSession::Open(ctx_, address_, options).ok());
-  EXPECT_TRUE(Eventually([&] { return !(*relay)->Health().ok(); }));
-  EXPECT_EQ((*relay)->Health().error().reason, "MetaDBTLSFailed")
-      << (*relay)->Health().error().message;
 }
 
 }  // namespace
