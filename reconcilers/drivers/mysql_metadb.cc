@@ -8,7 +8,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <sstream>
 #include <tuple>
 
@@ -116,19 +116,26 @@ class OpenFence final : public Fence {
  public:
   Status Register(const Context&, const DbConnection& connection) override {
     const std::lock_guard lock(mutex_);
-    ids_.insert(connection.id);
+    last_[connection.id] = connection;
     return base::Ok();
   }
   void Unregister(const DbConnection&) override {}
-  bool Saw(uint64_t id) {
+  // As it was registered last.
+  std::optional<DbConnection> Registered(uint64_t id) {
     const std::lock_guard lock(mutex_);
-    return ids_.count(id) > 0;
+    const auto found = last_.find(id);
+    if (found == last_.end()) return std::nullopt;
+    return found->second;
   }
 
  private:
   std::mutex mutex_;
-  std::set<uint64_t> ids_;
+  std::map<uint64_t, DbConnection> last_;
 };
+
+std::string Ids(const std::vector<uint64_t>& ids) {
+  return fmt::format("connection{} {}", ids.size() == 1 ? "" : "s", fmt::join(ids, ", "));
+}
 
 bool ColumnTypeIn(const std::string& type, std::initializer_list<const char*> types) {
   return std::any_of(types.begin(), types.end(), [&](const char* t) { return type == t; });
@@ -379,9 +386,17 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     if (after.error().reason != "MetaDBUnreachable") {
       return cannot("a killed connection answered: " + after.error().message);
     }
-    OMS_TRY(WaitGone(ctx, *killer, {victim->id()}));
+    bool gone = false;
+    for (const auto give_up = ctx.clock().Now() + kKillDeadline; !gone;) {
+      OMS_ASSIGN(const bool there, Listed(ctx, *killer, victim->id()));
+      gone = !there;
+      if (there && ctx.clock().Now() >= give_up) {
+        return cannot("a connection stays in the process list after KILL");
+      }
+      if (there) OMS_TRY(Pause(ctx, kPoll));
+    }
 
-    // The tools' way: the id in the greeting must be the one that KILL takes.
+    // The tools' way: what the relay registers must be enough to find and end the connection.
     OpenFence fence;
     OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, address_, fence, nullptr));
     MysqlSession::Options options;
@@ -394,10 +409,20 @@ class MysqlMetaDb final : public upgrade::MetaDb {
       return cannot("the connection id in the server's greeting is not in its process list");
     }
     if (!relayed.ok()) return relayed.error();
-    if (!fence.Saw((*relayed)->id())) {
+    const auto registered = fence.Registered((*relayed)->id());
+    if (!registered) {
       return cannot("the connection id in the server's greeting is not CONNECTION_ID()");
     }
-    return base::Ok();
+    OMS_ASSIGN(const auto there, KillAndWait(ctx, *killer, {*registered}));
+    if (!there.empty()) return cannot("a connection stays in the process list after KILL");
+    const auto late = (*relayed)->Scalar(ctx, "SELECT 1");
+    OMS_ASSIGN(const bool still, Listed(ctx, *killer, registered->id));
+    if (late.ok() || still) {
+      return cannot(
+          "the process list shows a connection of the dump tools otherwise than it was "
+          "registered, so it was not found and ended");
+    }
+    return ctx.Check();
   }
 
   Status ProveRights(const Context& ctx, const std::string& suffix) override {
@@ -533,16 +558,13 @@ class MysqlMetaDb final : public upgrade::MetaDb {
   Status EndConnections(const Context& ctx, const std::vector<DbConnection>& victims) override {
     if (victims.empty()) return base::Ok();
     OMS_ASSIGN(auto session, Open(ctx));
-    std::vector<uint64_t> killed;
-    for (const auto& victim : victims) {
-      if (victim.id == session->id()) continue;
-      OMS_ASSIGN(const bool same, SameConnection(ctx, *session, victim));
-      if (!same) continue;
-      OMS_TRY(ctx.Check());
-      OMS_TRY(session->Kill(ctx, victim.id));
-      killed.push_back(victim.id);
-    }
-    return WaitGone(ctx, *session, killed, &victims);
+    OMS_ASSIGN(const auto there, KillAndWait(ctx, *session, victims));
+    if (there.empty()) return base::Ok();
+    return MakeError(Code::kTransient, "ConnectionsEnding",
+                     fmt::format("MetaDB {}: {} stay{} in the process list after KILL; the server "
+                                 "takes back what {} had written",
+                                 ServerName(address_), Ids(there), there.size() == 1 ? "s" : "",
+                                 there.size() == 1 ? "it" : "they"));
   }
 
   Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context& ctx) override {
@@ -754,31 +776,29 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return victim.address.empty() || host.empty() || host == victim.address;
   }
 
-  static Status WaitGone(const Context& ctx, MysqlSession& session,
-                         const std::vector<uint64_t>& ids,
-                         const std::vector<DbConnection>* victims = nullptr) {
-    const auto give_up = ctx.clock().Now() + kKillDeadline;
-    for (const uint64_t id : ids) {
-      while (true) {
-        bool there = false;
-        if (victims == nullptr) {
-          OMS_ASSIGN(there, Listed(ctx, session, id));
-        } else {
-          for (const auto& victim : *victims) {
-            if (victim.id != id) continue;
-            OMS_ASSIGN(const bool same, SameConnection(ctx, session, victim));
-            there = there || same;
-          }
-        }
-        if (!there) break;
-        if (ctx.clock().Now() >= give_up) {
-          return MakeError(Code::kTerminal, "CannotFence",
-                           fmt::format("connection {} stays in the process list after KILL", id));
-        }
-        OMS_TRY(Pause(ctx, kPoll));
-      }
+  // KILLs those that are still the same, and waits until they are gone from the process list; the
+  // ids that stay there.
+  static Result<std::vector<uint64_t>> KillAndWait(const Context& ctx, MysqlSession& session,
+                                                   const std::vector<DbConnection>& victims) {
+    std::vector<DbConnection> killed;
+    for (const auto& victim : victims) {
+      if (victim.id == session.id()) continue;
+      OMS_ASSIGN(const bool same, SameConnection(ctx, session, victim));
+      if (!same) continue;
+      OMS_TRY(ctx.Check());
+      OMS_TRY(session.Kill(ctx, victim.id));
+      killed.push_back(victim);
     }
-    return base::Ok();
+    const auto give_up = ctx.clock().Now() + kKillDeadline;
+    while (true) {
+      std::vector<uint64_t> there;
+      for (const auto& victim : killed) {
+        OMS_ASSIGN(const bool same, SameConnection(ctx, session, victim));
+        if (same) there.push_back(victim.id);
+      }
+      if (there.empty() || ctx.clock().Now() >= give_up) return there;
+      OMS_TRY(Pause(ctx, kPoll));
+    }
   }
 
   const DbServerAddress address_;

@@ -185,7 +185,8 @@ class MetaDb {
 
   // --- proofs that touch nothing of OMS
   // Two connections as the operation will open them, one kills the other; the victim must get
-  // 2006/2013. Else kTerminal "CannotFence".
+  // 2006/2013, and be gone from the process list. Then a third as the dump tools open theirs, which
+  // is found and ended by what the relay has registered of it. Else kTerminal "CannotFence".
   virtual base::Status ProveFence(const base::Context& ctx) = 0;
   // Makes and drops an empty database of a name that is ours (oms_upgrade_probe_<suffix>). kDenied
   // if refused.
@@ -204,8 +205,9 @@ class MetaDb {
   virtual base::Status CreateDatabase(const base::Context& ctx, Fence& fence,
                                       const std::string& database, const std::string& charset,
                                       const std::string& collation) = 0;
-  // KILLs each that is still the same connection, then waits (bounded by ctx) until they are gone
-  // from the process list. kTerminal "CannotFence" if one stays.
+  // KILLs each that is still the same connection, then waits (15 s, and bounded by ctx) until they
+  // are gone from the process list. kTransient "ConnectionsEnding" if one stays: a big load is
+  // taken back for minutes. Not to be gone on from, as its statement may still run.
   virtual base::Status EndConnections(const base::Context& ctx,
                                       const std::vector<DbConnection>& victims) = 0;
 
