@@ -41,6 +41,10 @@ constexpr char kBak2[] = "heatbeat_sequence_bak2";
 // Looking is quick; reading all rows, or DDL on a big table, is not.
 constexpr auto kShort = std::chrono::seconds(30);
 constexpr auto kLong = std::chrono::hours(12);
+// Counting the rows of all tables, within a pass.
+constexpr auto kEstimate = std::chrono::minutes(5);
+// Making and dropping an empty database.
+constexpr auto kProbe = std::chrono::minutes(2);
 // How long a killed connection may stay in the process list.
 constexpr auto kKillDeadline = std::chrono::seconds(15);
 constexpr auto kPoll = std::chrono::milliseconds(50);
@@ -166,8 +170,9 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return info;
   }
 
-  Result<upgrade::DbInfo> Database(const Context& ctx, const std::string& database) override {
-    OMS_ASSIGN(auto session, Open(ctx, "", kLong));
+  Result<upgrade::DbInfo> Database(const Context& outer, const std::string& database) override {
+    const Context ctx = outer.WithTimeout(kEstimate);
+    OMS_ASSIGN(auto session, Open(ctx, "", kEstimate));
     upgrade::DbInfo info;
     OMS_TRY(Charset(ctx, *session, database, info.name, info.charset, info.collation));
     OMS_ASSIGN(auto tables, Tables(ctx, *session, database));
@@ -289,7 +294,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
 
   Result<SequenceTables> Sequence(const Context& ctx, const std::string& heartbeat_db) override {
     OMS_TRY(CheckIdentifier(heartbeat_db));
-    OMS_ASSIGN(auto session, Open(ctx, heartbeat_db, kLong));
+    OMS_ASSIGN(auto session, Open(ctx, heartbeat_db));
     return ReadSequence(ctx, *session, heartbeat_db);
   }
 
@@ -581,9 +586,12 @@ class MysqlMetaDb final : public upgrade::MetaDb {
   }
 
  private:
+  // A session of one call, so what the call's deadline leaves bounds its statements on the server
+  // as well: what nobody waits for any more shall not run on there.
   Result<std::unique_ptr<MysqlSession>> Open(const Context& ctx, const std::string& database = "",
                                              base::Duration timeout = kShort) {
-    return MysqlSession::Open(ctx, address_, {database, timeout, {}});
+    const auto left = std::max<base::Duration>(ctx.Remaining(), std::chrono::seconds(1));
+    return MysqlSession::Open(ctx, address_, {database, std::min(timeout, left), {}});
   }
 
   static Status SetAutoIncrement(const Context& ctx, MysqlSession& session, const char* table,

@@ -388,8 +388,9 @@ Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& ctx,
   worker->options = options;
   worker->thread = std::thread([worker] { Worker::Loop(worker); });
   std::unique_ptr<MysqlSession> session(new MysqlSession(worker));
-  OMS_TRY(worker->Run<base::Unit>(worker, ctx, [worker] {
-    worker->connection = Dial(worker->address, worker->options, kConnectSeconds);
+  const int connect_seconds = std::min(kConnectSeconds, Seconds(ctx.Remaining()));
+  OMS_TRY(worker->Run<base::Unit>(worker, ctx, [worker, connect_seconds] {
+    worker->connection = Dial(worker->address, worker->options, connect_seconds);
     auto& connection = *worker->connection;
     const auto rows = RunQuery(connection, "SELECT CONNECTION_ID(), VERSION()", {});
     worker->id = std::stoull(rows.at(0).at(0).value_or("0"));

@@ -282,9 +282,33 @@ TEST_P(MysqlMetaDbTest, SeesForeignConnectionsAndEndsThemButNotOthers) {
   EXPECT_TRUE(meta_db_->EndConnections(ctx_, foreign).ok()) << "gone already is success";
 }
 
+TEST_P(MysqlMetaDbTest, ALookThatTheServerHoldsBackEndsWithItsDeadlineThereToo) {
+  if (IsOceanBase()) return;  // It has no such lock.
+  const auto database = NewDatabase();
+  MakeSequence(database, "heatbeat_sequence", 3);
+  auto holder = Session(database);
+  ASSERT_TRUE(holder->Execute(ctx_, "LOCK TABLES heatbeat_sequence WRITE").ok());
+  const auto within = ctx_.WithTimeout(300ms);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto sequence = meta_db_->Sequence(within, database);
+  EXPECT_TRUE(sequence.Is(Code::kTimeout)) << (sequence.ok() ? "ok" : sequence.error().message);
+  const auto info = meta_db_->Database(ctx_.WithTimeout(300ms), database);
+  EXPECT_TRUE(info.Is(Code::kTimeout)) << (info.ok() ? "ok" : info.error().message);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s);
+  EXPECT_TRUE(Eventually([&] {
+    return One("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE "
+               "'%heatbeat%' AND id <> CONNECTION_ID()") == "0";
+  }));
+}
+
 TEST_P(MysqlMetaDbTest, ProvesThatTheFenceWorks) {
   const auto proved = meta_db_->ProveFence(ctx_);
   EXPECT_TRUE(proved.ok()) << proved.error().message;
+  if (!IsOceanBase()) return;
+  auto with_tenant = address_;
+  with_tenant.user += "@sys";
+  const auto again = MysqlMetaDbProvider().Open(with_tenant)->ProveFence(ctx_);
+  EXPECT_TRUE(again.ok()) << again.error().message;
 }
 
 TEST_P(MysqlMetaDbTest, AFenceThroughAProxyWithIdsOfItsOwnIsNoneAndTold) {
