@@ -37,6 +37,7 @@ namespace {
 constexpr char kBase[] = "heatbeat_sequence";  // sic
 constexpr char kBak[] = "heatbeat_sequence_bak";
 constexpr char kBak2[] = "heatbeat_sequence_bak2";
+constexpr char kProbe[] = "probe";  // The table in the database that proves the rights.
 
 // Looking is quick; reading all rows, or DDL on a big table, is not.
 constexpr auto kShort = std::chrono::seconds(30);
@@ -44,7 +45,7 @@ constexpr auto kLong = std::chrono::hours(12);
 // Counting the rows of all tables, within a pass.
 constexpr auto kEstimate = std::chrono::minutes(5);
 // Making and dropping an empty database.
-constexpr auto kProbe = std::chrono::minutes(2);
+constexpr auto kProve = std::chrono::minutes(2);
 // How long a killed connection may stay in the process list.
 constexpr auto kKillDeadline = std::chrono::seconds(15);
 constexpr auto kPoll = std::chrono::milliseconds(50);
@@ -433,10 +434,18 @@ class MysqlMetaDb final : public upgrade::MetaDb {
   Status ProveRights(const Context& ctx, const std::string& suffix) override {
     const std::string name = "oms_upgrade_probe_" + suffix;
     OMS_TRY(CheckIdentifier(name));
-    OMS_ASSIGN(auto session, Open(ctx, "", kLong));
+    OMS_ASSIGN(auto session, Open(ctx, "", kProve));
+    OMS_TRY(IsProbe(ctx, *session, name));
+    OMS_TRY(session->Execute(ctx, "DROP DATABASE IF EXISTS " + Quote(name)));
     OMS_TRY(session->Execute(ctx, "CREATE DATABASE IF NOT EXISTS " + Quote(name)));
-    OMS_TRY(session->Execute(
-        ctx, fmt::format("CREATE TABLE IF NOT EXISTS {}.probe (id int)", Quote(name))));
+    const auto made = session->Execute(
+        ctx, fmt::format("CREATE TABLE IF NOT EXISTS {}.{} (id int)", Quote(name), Quote(kProbe)));
+    if (made.Is(Code::kNotFound)) {
+      return MakeError(Code::kTransient, "MetaDBBusy",
+                       fmt::format("MetaDB {}: somebody else dropped {} in the same moment",
+                                   ServerName(address_), name));
+    }
+    OMS_TRY(made);
     OMS_TRY(session->Execute(ctx, "DROP DATABASE IF EXISTS " + Quote(name)));
     return base::Ok();
   }
@@ -592,6 +601,25 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                                              base::Duration timeout = kShort) {
     const auto left = std::max<base::Duration>(ctx.Remaining(), std::chrono::seconds(1));
     return MysqlSession::Open(ctx, address_, {database, std::min(timeout, left), {}});
+  }
+
+  // A probe that was killed leaves nothing but, perhaps, its own table without a row.
+  Status IsProbe(const Context& ctx, MysqlSession& session, const std::string& name) const {
+    OMS_ASSIGN(
+        const auto tables,
+        Names(ctx, session,
+              "SELECT table_name FROM information_schema.tables WHERE table_schema = ?", name));
+    bool ours = tables.empty();
+    if (tables == std::vector<std::string>{kProbe}) {
+      OMS_ASSIGN(const auto row, session.Query(ctx, fmt::format("SELECT 1 FROM {}.{} LIMIT 1",
+                                                                Quote(name), Quote(kProbe))));
+      ours = row.empty();
+    }
+    if (ours) return base::Ok();
+    return MakeError(Code::kTerminal, "ProbeDatabaseInUse",
+                     fmt::format("MetaDB {}: the database {}, by which this controller proves its "
+                                 "rights, holds something; rename or drop it",
+                                 ServerName(address_), name));
   }
 
   static Status SetAutoIncrement(const Context& ctx, MysqlSession& session, const char* table,

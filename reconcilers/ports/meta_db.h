@@ -188,8 +188,10 @@ class MetaDb {
   // 2006/2013, and be gone from the process list. Then a third as the dump tools open theirs, which
   // is found and ended by what the relay has registered of it. Else kTerminal "CannotFence".
   virtual base::Status ProveFence(const base::Context& ctx) = 0;
-  // Makes and drops an empty database of a name that is ours (oms_upgrade_probe_<suffix>). kDenied
-  // if refused.
+  // Makes and drops an empty database of a name that is ours (oms_upgrade_probe_<suffix>). The
+  // suffix is the same each time for one OMS, so that what a killed probe left is found and
+  // dropped. kDenied if refused. kTerminal "ProbeDatabaseInUse", and nothing dropped: it holds
+  // something.
   virtual base::Status ProveRights(const base::Context& ctx, const std::string& suffix) = 0;
 
   // --- writing; each registers its connection with the fence first

@@ -333,6 +333,34 @@ TEST_P(MysqlMetaDbTest, ProvesItsRightsAndLeavesNothing) {
             "0");
 }
 
+TEST_P(MysqlMetaDbTest, WhatAProbeThatWasKilledLeftIsDroppedAndNothingElse) {
+  const auto suffix = base::RandomId().substr(0, 8);
+  const std::string name = "oms_upgrade_probe_" + suffix, quoted = "`" + name + "`";
+  const std::string count =
+      "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = '" + name + "'";
+  const auto left = [&](const std::vector<std::string>& statements) {
+    Sql("CREATE DATABASE " + quoted);
+    for (const auto& statement : statements) Sql(statement);
+  };
+  const std::string table = "CREATE TABLE " + quoted + ".probe (id int)";
+  for (const auto& ours : {std::vector<std::string>{}, {table}}) {
+    left(ours);
+    const auto proved = meta_db_->ProveRights(ctx_, suffix);
+    EXPECT_TRUE(proved.ok()) << proved.error().message;
+    EXPECT_EQ(One(count), "0");
+  }
+  for (const auto& not_ours :
+       {std::vector<std::string>{table, "INSERT INTO " + quoted + ".probe VALUES (1)"},
+        {"CREATE TABLE " + quoted + ".t (id int)"}}) {
+    left(not_ours);
+    const auto proved = meta_db_->ProveRights(ctx_, suffix);
+    ASSERT_TRUE(proved.Is(Code::kTerminal));
+    EXPECT_EQ(proved.error().reason, "ProbeDatabaseInUse");
+    EXPECT_EQ(One(count), "1");
+    Sql("DROP DATABASE " + quoted);
+  }
+}
+
 TEST_P(MysqlMetaDbTest, AUserWithoutRightsIsDenied) {
   const std::string user = "it_" + base::RandomId().substr(0, 8);
   Sql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
