@@ -336,9 +336,10 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     OMS_TRY(session->Execute(ctx, "USE " + Quote(database)));
     OMS_ASSIGN(auto tables, Tables(ctx, *session, database));
     for (const auto& table : tables) {
-      OMS_ASSIGN(auto sum, Sum(ctx, *session, database, table));
-      digest.tables.push_back(std::move(sum));
       OMS_TRY(AddObject(ctx, *session, database, "table", table, digest));
+      auto sum = Sum(ctx, *session, database, table);
+      if (!sum.ok()) return DigestError(sum.error(), "table", database, table);
+      digest.tables.push_back(*std::move(sum));
     }
     OMS_ASSIGN(auto views, Names(ctx, *session,
                                  "SELECT table_name FROM information_schema.tables WHERE "
@@ -701,11 +702,22 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return sum;
   }
 
+  // An object that the server lists and cannot read (1033, 1146, 1814, 1932 and their like) stays
+  // so. That the server is away, busy, or refuses the right says nothing of the database.
+  static base::Error DigestError(const base::Error& error, const std::string& kind,
+                                 const std::string& database, const std::string& name) {
+    if (error.code != Code::kTerminal && error.code != Code::kNotFound) return error;
+    return MakeError(
+        Code::kTerminal, "DigestFailed",
+        fmt::format("the {} {}.{} cannot be read: {}", kind, database, name, error.message));
+  }
+
   static Status AddObject(const Context& ctx, MysqlSession& session, const std::string& database,
                           const std::string& kind, const std::string& name,
                           DatabaseDigest& digest) {
-    OMS_ASSIGN(auto create, ShowCreate(ctx, session, database, kind, name));
-    digest.objects.push_back({kind, name, base::Sha256Hex(NormalizeCreate(create, database))});
+    const auto create = ShowCreate(ctx, session, database, kind, name);
+    if (!create.ok()) return DigestError(create.error(), kind, database, name);
+    digest.objects.push_back({kind, name, base::Sha256Hex(NormalizeCreate(*create, database))});
     return base::Ok();
   }
 

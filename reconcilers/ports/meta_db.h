@@ -179,7 +179,9 @@ class MetaDb {
   // Connections that use one of the databases and are not of this process.
   virtual base::Result<std::vector<DbConnection>> ForeignConnections(
       const base::Context& ctx, const std::vector<std::string>& databases) = 0;
-  // Reads every row of every table once. Seconds to minutes.
+  // Reads every row of every table once. Seconds to minutes. kNotFound: no such database. kTerminal
+  // "DigestFailed": the server lists a table, view, trigger or routine that it cannot read, so the
+  // database equals no digest. kDenied: it may not be read by this user.
   virtual base::Result<DatabaseDigest> Digest(const base::Context& ctx,
                                               const std::string& database) = 0;
 

@@ -440,6 +440,44 @@ TEST_P(MysqlMetaDbTest, ADigestTellsEveryDifferenceAndNothingElse) {
   }
 }
 
+TEST_P(MysqlMetaDbTest, ATableThatTheServerCannotReadFailsTheDigestForGood) {
+  if (IsOceanBase()) return;  // Nothing breaks a table there from outside.
+  const auto database = NewDatabase();
+  Sql("CREATE TABLE `" + database + "`.t (a int PRIMARY KEY) ENGINE=InnoDB");
+  Sql("ALTER TABLE `" + database + "`.t DISCARD TABLESPACE");
+  const auto digest = meta_db_->Digest(ctx_, database);
+  ASSERT_TRUE(digest.Is(Code::kTerminal)) << (digest.ok() ? "ok" : digest.error().message);
+  EXPECT_EQ(digest.error().reason, "DigestFailed");
+  EXPECT_NE(digest.error().message.find(database + ".t "), std::string::npos);
+}
+
+TEST_P(MysqlMetaDbTest, AViewOfATableThatIsGoneIsDigestedAsItStands) {
+  const auto database = NewDatabase();
+  Sql("CREATE TABLE `" + database + "`.t (a int)");
+  Sql("CREATE VIEW `" + database + "`.v AS SELECT a FROM `" + database + "`.t");
+  Sql("DROP TABLE `" + database + "`.t");
+  const auto digest = meta_db_->Digest(ctx_, database);
+  ASSERT_TRUE(digest.ok()) << digest.error().message;
+  ASSERT_EQ(digest->objects.size(), 1U);
+  EXPECT_EQ(digest->objects[0].name, "v");
+}
+
+TEST_P(MysqlMetaDbTest, WhatThisUserMayNotReadIsDeniedAndNoDifference) {
+  if (IsOceanBase()) return;  // It shows a view's text to whoever sees the view.
+  const auto database = NewDatabase();
+  Sql("CREATE TABLE `" + database + "`.t (a int)");
+  Sql("CREATE VIEW `" + database + "`.v AS SELECT a FROM `" + database + "`.t");
+  const std::string user = "it_" + base::RandomId().substr(0, 8);
+  RootSql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
+  RootSql("GRANT SELECT ON `" + database + "`.* TO '" + user + "'@'%'");
+  auto address = address_;
+  address.user = user;
+  address.password = base::Secret("a-pass-w0rd");
+  const auto digest = MysqlMetaDbProvider().Open(address)->Digest(ctx_, database);
+  EXPECT_TRUE(digest.Is(Code::kDenied)) << (digest.ok() ? "ok" : digest.error().message);
+  RootSql("DROP USER '" + user + "'@'%'");
+}
+
 TEST_P(MysqlMetaDbTest, ADigestReadsLargeValues) {
   const auto database = NewDatabase();
   Sql("CREATE TABLE `" + database + "`.t (a int PRIMARY KEY, b longtext, c longblob)");
