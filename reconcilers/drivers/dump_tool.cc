@@ -252,9 +252,11 @@ class Dumper final : public upgrade::BackupTool {
     OMS_ASSIGN(auto password, OptionFileValue(request.server.password.Reveal()));
     std::string text = fmt::format("[{}]\nuser={}\npassword={}\nsocket={}\n", Program(request.tool),
                                    user, password, relay.socket_path());
-    if (mydumper && oceanbase) {
-      text += fmt::format("init-command=\"set ob_query_timeout={0}, ob_trx_timeout={0}\"\n",
-                          kQueryMicros);
+    // One statement, as one is all that is taken. mysqldump sets its sql_mode itself.
+    if (mydumper) {
+      text += fmt::format(
+          "init-command=\"SET SESSION sql_mode=''{}\"\n",
+          oceanbase ? fmt::format(", ob_query_timeout={0}, ob_trx_timeout={0}", kQueryMicros) : "");
     }
     OMS_ASSIGN(const auto defaults, WriteOptionFile(relay.folder(), text));
     ChildCommand command;

@@ -12,6 +12,9 @@
 // DEFINER, so they belong to who restores them (another's name takes a privilege that OMS's user
 // lacks). Events are left out: OceanBase has none, OMS uses none.
 //
+// mydumper would take the server's global sql_mode: with ANSI_QUOTES it writes names that the load
+// takes for texts, with NO_BACKSLASH_ESCAPES texts that come back as others. So it is set to ''.
+//
 // On OceanBase ob_query_timeout cuts the read of a table at 10 s. mydumper is given a longer one
 // for its session. mysqldump cannot set it: the caller raises the global one (MetaDb) or the dump
 // fails (exit code 3, "DumpFailed"); it is never taken for a whole one.

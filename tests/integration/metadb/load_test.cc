@@ -294,6 +294,25 @@ TEST_P(LoadTest, WhatComesBackIsWhatWasDumped) {
             One("SELECT COUNT(*) FROM `" + database + "`.kinds WHERE id > 0"));
 }
 
+TEST_P(LoadTest, WhatIsDumpedUnderASqlModeOfTheServersComesBackAsItWas) {
+  const auto database = Rich();
+  WithoutGenerated(database);
+  Sql("CREATE TABLE `" + database + "`.chars (id int PRIMARY KEY, c char(20))");
+  Sql("INSERT INTO `" + database + "`.chars VALUES (1, 'short')");
+  const auto before = Digest(database);
+  const std::string server = One("SELECT @@global.sql_mode");
+  RootSql("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'");
+  for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
+    SCOPED_TRACE(testing::Message() << "tool " << static_cast<int>(tool));
+    const auto request = Dump(database, tool, Compression::kNone);
+    Remake(before);
+    const auto loaded = Load(request);
+    EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+    ExpectSame(before, Digest(database));
+  }
+  RootSql("SET GLOBAL sql_mode = '" + server + "'");
+}
+
 TEST_P(LoadTest, SeveralFilesOfOneTableAreLoadedSideBySide) {
   if (IsOceanBase()) return;  // Its statistics are empty, so mydumper makes one file of a table.
   const auto database = NewDatabase();
