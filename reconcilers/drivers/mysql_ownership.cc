@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -127,10 +128,24 @@ class RowFence final : public Fence {
       const Batch batch(queue_.begin(), end);
       queue_.erase(queue_.begin(), end);
       lock.unlock();
-      const Status status = Write(stop, session, batch);
+      const Status status = WriteOrSayWhy(stop, session, batch);
       lock.lock();
       for (const auto& request : batch) request->answer = status;
       changed_.notify_all();
+    }
+  }
+
+  // What is thrown (no memory, no thread for a session) is an answer too: without one, whoever
+  // waits would wait until his deadline, and without this thread all later ones as well.
+  Status WriteOrSayWhy(const std::stop_token& stop, std::unique_ptr<MysqlSession>& session,
+                       const Batch& batch) {
+    try {
+      return Write(stop, session, batch);
+    } catch (const std::exception& e) {
+      session.reset();
+      return MakeError(Code::kTransient, "MetaDBError",
+                       fmt::format("MetaDB {}: a connection could not be registered: {}",
+                                   ServerName(address_), e.what()));
     }
   }
 

@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "reconcilers/drivers/own_connections.h"
@@ -386,7 +387,13 @@ Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& ctx,
   const auto worker = std::make_shared<Worker>();
   worker->address = address;
   worker->options = options;
-  worker->thread = std::thread([worker] { Worker::Loop(worker); });
+  try {
+    worker->thread = std::thread([worker] { Worker::Loop(worker); });
+  } catch (const std::system_error& e) {
+    return MakeError(
+        Code::kTransient, "MetaDBError",
+        fmt::format("MetaDB {}: no thread for a connection: {}", ServerName(address), e.what()));
+  }
   std::unique_ptr<MysqlSession> session(new MysqlSession(worker));
   const int connect_seconds = std::min(kConnectSeconds, Seconds(ctx.Remaining()));
   OMS_TRY(worker->Run<base::Unit>(worker, ctx, [worker, connect_seconds] {
