@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -227,6 +228,7 @@ class DockerEngine final : public upgrade::ContainerEngine {
     const bool meant = info.name == name_or_id || info.id == name_or_id ||
                        (name_or_id.size() >= 12 && info.id.starts_with(name_or_id));
     if (!meant) return NoContainer(name_or_id);
+    Remember(info.id, info.name);
     return info;
   }
 
@@ -301,7 +303,10 @@ class DockerEngine final : public upgrade::ContainerEngine {
       return static_cast<size_t>(n);
     };
     return CallWithProgress(ctx, "load the image archive " + archive.string(), request,
-                            "ImageLoadFailed");
+                            "ImageLoadFailed", [](const std::string& words) {
+                              const bool full = words.find("no space left") != std::string::npos;
+                              return full ? Code::kTransient : Code::kInvalid;
+                            });
   }
 
   Status PullImage(const Context& ctx, const std::string& reference) override {
@@ -318,7 +323,9 @@ class DockerEngine final : public upgrade::ContainerEngine {
     }
     return CallWithProgress(ctx, "pull the image " + reference,
                             {.method = "POST", .target = "/images/create?" + query},
-                            "ImagePullFailed");
+                            "ImagePullFailed",
+                            // What cannot be pulled at all is refused with a status, as a rule.
+                            [](const std::string&) { return Code::kTransient; });
   }
 
   Status SaveImage(const Context& ctx, const std::string& reference, const fs::path& archive,
@@ -368,6 +375,7 @@ class DockerEngine final : public upgrade::ContainerEngine {
     if (!response.ok()) return response.error();
     std::string id = Text(At(Parse(response->body), "Id"));
     if (id.empty()) return Strange("the answer to a create has no Id");
+    Remember(id, name);
     return id;
   }
 
@@ -417,8 +425,9 @@ class DockerEngine final : public upgrade::ContainerEngine {
     const Json doc = Parse(response.body);
     if (!At(doc, "StatusCode").is_number_integer()) return Strange("the end of a wait has no code");
     if (const std::string error = Text(At(At(doc, "Error"), "Message")); !error.empty()) {
-      return MakeError(Code::kTransient, "EngineError",
-                       fmt::format("waiting for the container {} failed: {}", id, ToUtf8(error)));
+      return MakeError(
+          Code::kTransient, "EngineError",
+          Stable(fmt::format("waiting for the container {} failed: {}", id, ToUtf8(error))));
     }
     return static_cast<int>(Int(At(doc, "StatusCode")));
   }
@@ -472,8 +481,9 @@ class DockerEngine final : public upgrade::ContainerEngine {
       if (next.empty()) return file;
       target = std::move(next);
     }
-    return MakeError(Code::kInvalid, "NotAFile",
-                     fmt::format("{} in the container {} is a circle of symbolic links", path, id));
+    return MakeError(
+        Code::kInvalid, "NotAFile",
+        Stable(fmt::format("{} in the container {} is a circle of symbolic links", path, id)));
   }
 
   Status WriteFile(const Context& ctx, const std::string& id, const std::string& path,
@@ -554,6 +564,32 @@ class DockerEngine final : public upgrade::ContainerEngine {
  private:
   // ---- Errors ----
 
+  void Remember(const std::string& id, const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    names_[id] = name;
+  }
+  // The text with a container's name in place of its id, and "..." for the id of anything else (an
+  // exec): a helper has another one at each try, and an error is to be the same at each.
+  std::string Stable(const std::string& text) {
+    constexpr size_t kId = 64;
+    constexpr std::string_view kHex = "0123456789abcdef", kDigest = "sha256:";
+    std::string out;
+    const std::lock_guard lock(mutex_);
+    for (size_t at = 0; at < text.size();) {
+      size_t end = std::min(text.find_first_not_of(kHex, at), text.size());
+      const bool digest = std::string_view(out).ends_with(kDigest);
+      if (end - at == kId && !digest) {
+        const auto known = names_.find(text.substr(at, kId));
+        out += known != names_.end() ? known->second : "...";
+      } else {
+        end = std::min(std::max(end, at + 1), text.size());
+        out += text.substr(at, end - at);
+      }
+      at = end;
+    }
+    return out;
+  }
+
   base::Error Strange(std::string_view what) const {
     return MakeError(Code::kTransient, "EngineError",
                      fmt::format("the Docker Engine at {} gave an answer that cannot be understood "
@@ -573,21 +609,21 @@ class DockerEngine final : public upgrade::ContainerEngine {
                                  "mode, as this controller sees them",
                                  archive.string(), std::generic_category().message(error)));
   }
-  static base::Error StillRuns(const base::Error& error, const std::string& id) {
+  base::Error StillRuns(const base::Error& error, const std::string& id) {
     if (error.code != Code::kTimeout) return error;
     return MakeError(
         Code::kTimeout, error.reason,
-        fmt::format("the command in the container {} has not ended in time; it goes on "
-                    "there",
-                    id));
+        Stable(fmt::format("the command in the container {} has not ended in time; it goes on "
+                           "there",
+                           id)));
   }
 
   // What a status that is no success means; design of the port's header.
-  base::Error Refused(const std::string& what, const HttpResponse& response) const {
+  base::Error Refused(const std::string& what, const HttpResponse& response) {
     std::string said = ToUtf8(Text(At(Parse(response.body), "message")));
     if (said.empty()) said = fmt::format("HTTP {}", response.status);
-    const std::string text =
-        fmt::format("the Docker Engine at {} refused to {}: {}", endpoint_.text, what, said);
+    const std::string text = Stable(
+        fmt::format("the Docker Engine at {} refused to {}: {}", endpoint_.text, what, said));
     switch (response.status) {
       case 401:
       case 403: return MakeError(Code::kDenied, "EngineDenied", text);
@@ -656,9 +692,10 @@ class DockerEngine final : public upgrade::ContainerEngine {
     return base::Ok();
   }
 
-  // For answers that are lines of JSON: what goes wrong after the header is told in-band.
+  // For answers that are lines of JSON: what goes wrong after the header is told in-band. `broken`
+  // says what the words of such an error mean.
   Status CallWithProgress(const Context& ctx, const std::string& what, const HttpRequest& request,
-                          const std::string& reason) {
+                          const std::string& reason, Code (*broken)(const std::string& words)) {
     ProgressLines lines;
     HttpOptions options;
     options.sink = [&](std::string_view piece) -> Status {
@@ -668,7 +705,7 @@ class DockerEngine final : public upgrade::ContainerEngine {
     auto called = Call(ctx, what, request, options, std::nullopt);
     lines.Finish();
     if (!lines.error().empty()) {
-      return MakeError(Code::kInvalid, reason,
+      return MakeError(broken(lines.error()), reason,
                        fmt::format("the Docker Engine at {} could not {}: {}", endpoint_.text, what,
                                    lines.error()));
     }
@@ -722,9 +759,9 @@ class DockerEngine final : public upgrade::ContainerEngine {
     if (file.regular) file.content = std::move(entry.content);
     return file;
   }
-  static base::Error TooLarge(const std::string& id, const std::string& path) {
+  base::Error TooLarge(const std::string& id, const std::string& path) {
     return MakeError(Code::kInvalid, "FileTooLarge",
-                     fmt::format("{} in the container {} is larger than 64 MiB", path, id));
+                     Stable(fmt::format("{} in the container {} is larger than 64 MiB", path, id)));
   }
 
   // Temporary files of attempts that died. One that another process still writes to loses its name,
@@ -745,7 +782,8 @@ class DockerEngine final : public upgrade::ContainerEngine {
 
   const EngineEndpoint endpoint_;
   std::mutex mutex_;
-  std::string api_version_;  // Guarded by mutex_; empty: not negotiated.
+  std::string api_version_;                   // Guarded by mutex_; empty: not negotiated.
+  std::map<std::string, std::string> names_;  // Of containers by id; guarded by mutex_.
 };
 
 class DockerEngineProvider final : public upgrade::EngineProvider {

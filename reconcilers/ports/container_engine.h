@@ -4,7 +4,8 @@
 // each call has a connection of its own. "Already so" is success everywhere (starting what runs,
 // stopping what stands). Errors: kNotFound (no such container or image), kAlreadyExists (name
 // taken), kTransient with reason "EngineUnreachable" (no answer), kDenied, kInvalid (the engine
-// refused the request), kTimeout, kCancelled.
+// refused the request), kTimeout, kCancelled. A text names a container by its name, as an id is
+// another one at each try.
 #pragma once
 
 #include <atomic>
@@ -129,9 +130,10 @@ class ContainerEngine {
                                                const std::string& reference) = 0;
 
   // Streams the archive to images/load. The end is the engine's own word; an in-band error is an
-  // error.
+  // error: kInvalid "ImageLoadFailed", kTransient where the engine's disk is full.
   virtual base::Status LoadImage(const base::Context& ctx, const std::filesystem::path& archive,
                                  ByteProgress& progress) = 0;
+  // kTransient "ImagePullFailed": it broke off in the middle.
   virtual base::Status PullImage(const base::Context& ctx, const std::string& reference) = 0;
   // Into a temp file beside `archive`, fsync, then rename.
   virtual base::Status SaveImage(const base::Context& ctx, const std::string& reference,

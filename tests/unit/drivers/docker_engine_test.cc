@@ -223,17 +223,57 @@ TEST_F(DockerEngineTest, AnArchiveIsSentWholeWithItsLengthAndItsBytesCounted) {
 
 TEST_F(DockerEngineTest, AnErrorInsideALoadsAnswerIsAnError) {
   const auto archive = MakeFile("oms.tar", "not a tar");
-  docker_.On("POST", "/images/load", [](const Request&, Reply& reply) {
+  std::string words;
+  docker_.On("POST", "/images/load", [&](const Request&, Reply& reply) {
     reply.Head(200, "Transfer-Encoding: chunked\r\n");
     reply.Chunk("{\"stream\":\"Loading\"}\r\n{\"errorDe");
-    reply.Chunk("tail\":{\"message\":\"no space left on device\"},\"error\":\"no space\"}\r\n");
+    reply.Chunk("tail\":{\"message\":\"" + words + "\"},\"error\":\"it failed\"}\r\n");
     reply.Chunk("");
   });
   upgrade::ByteProgress progress;
-  const auto loaded = engine_->LoadImage(ctx_, archive, progress);
-  ASSERT_TRUE(loaded.Is(Code::kInvalid));
-  EXPECT_EQ(loaded.error().reason, "ImageLoadFailed");
-  EXPECT_THAT(loaded.error().message, HasSubstr("no space left on device"));
+  words = "invalid tar header";
+  const auto wrong = engine_->LoadImage(ctx_, archive, progress);
+  ASSERT_TRUE(wrong.Is(Code::kInvalid));
+  EXPECT_EQ(wrong.error().reason, "ImageLoadFailed");
+  EXPECT_THAT(wrong.error().message, HasSubstr(words));
+  words = "write /layer.tar: no space left on device";
+  const auto full = engine_->LoadImage(ctx_, archive, progress);
+  ASSERT_TRUE(full.Is(Code::kTransient)) << "a person makes room, and it goes on";
+  EXPECT_EQ(full.error().reason, "ImageLoadFailed");
+  EXPECT_THAT(full.error().message, HasSubstr(words));
+}
+
+TEST_F(DockerEngineTest, APullThatBreaksInTheMiddleIsTriedAgain) {
+  docker_.On("POST", "/images/create", [](const Request&, Reply& reply) {
+    reply.Head(200, "Transfer-Encoding: chunked\r\n");
+    reply.Chunk("{\"status\":\"Downloading\"}\r\n");
+    reply.Chunk("{\"errorDetail\":{\"message\":\"unexpected EOF\"},\"error\":\"EOF\"}\r\n");
+    reply.Chunk("");
+  });
+  const auto pulled = engine_->PullImage(ctx_, "registry:5000/oms:4.3.1");
+  ASSERT_TRUE(pulled.Is(Code::kTransient));
+  EXPECT_EQ(pulled.error().reason, "ImagePullFailed");
+  EXPECT_THAT(pulled.error().message, HasSubstr("unexpected EOF"));
+}
+
+TEST_F(DockerEngineTest, AnErrorOfAHelperIsTheSameAtEachTry) {
+  const std::string image = "sha256:" + std::string(64, 'e');
+  std::vector<std::string> said;
+  for (const char digit : {'a', 'b'}) {
+    const std::string id(64, digit);
+    docker_.OnJson("POST", "/containers/create", 201, R"({"Id":")" + id + R"("})");
+    docker_.OnJson("POST", "/containers/" + id + "/start", 500,
+                   R"({"message":"container )" + id + " of " + image + " and exec " +
+                       std::string(64, static_cast<char>(digit + 2)) + R"( is broken"})");
+    const auto created = engine_->Create(ctx_, "oms-upgrade-helper", "{}");
+    ASSERT_TRUE(created.ok());
+    said.push_back(engine_->Start(ctx_, *created).error().message);
+  }
+  EXPECT_EQ(said[0], said[1]);
+  EXPECT_THAT(said[0], AllOf(HasSubstr("start the container oms-upgrade-helper: container "
+                                       "oms-upgrade-helper of " +
+                                       image),
+                             HasSubstr("exec ... is broken")));
 }
 
 TEST_F(DockerEngineTest, AnEngineThatRefusesBeforeItHasReadTheArchiveIsHeard) {
