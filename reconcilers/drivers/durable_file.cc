@@ -30,10 +30,7 @@ base::Error FileError(std::string_view doing, const fs::path& path, int error) {
       what_to_do = "";
       break;
     case ENOSPC:
-    case EDQUOT:
-      code = Code::kTerminal;
-      what_to_do = "; make room on that volume";
-      break;
+    case EDQUOT: what_to_do = "; make room on that volume"; break;
     case EACCES:
     case EPERM:
     case EROFS:
@@ -83,9 +80,9 @@ Result<DurableFile> DurableFile::Create(const fs::path& target) {
   fs::path temp = target.parent_path() /
                   fmt::format(".{}.{}.tmp", target.filename().string(), base::RandomId());
   const int fd = open(temp.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return FileError("making the file", temp, errno);
+  if (fd < 0) return FileError("making the file", target, errno);
   DurableFile file(fd, std::move(temp), target);
-  if (fchmod(fd, 0600) != 0) return FileError("making the file", file.temp_, errno);
+  if (fchmod(fd, 0600) != 0) return FileError("making the file", target, errno);
   return file;
 }
 

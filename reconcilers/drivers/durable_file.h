@@ -2,7 +2,8 @@
 //
 // Written to a temporary file beside the target (O_EXCL, mode 0600 whatever the umask), fsynced,
 // then renamed or linked, and the folder is fsynced. Errors: kTerminal "BackupVolume" where a
-// person must make room or give a right, else kTransient "BackupVolume"; with errno's words.
+// person must give a right or take something out of the way, else kTransient "BackupVolume" (also
+// of a full volume: it goes on when there is room); with errno's words and the target's name.
 #pragma once
 
 #include <filesystem>
