@@ -125,11 +125,20 @@ class FileRecordStore final : public upgrade::RecordStore {
                                    "own backup, or remove it if the volume holds no operation",
                                    directory.string()));
     }
-    struct statvfs space {};
-    if (statvfs(directory.c_str(), &space) != 0) {
-      return FileError("asking for the free space of", directory, errno);
+    OMS_ASSIGN(const uint64_t free, FreeBytes(directory));
+    return VolumeInfo{std::move(*identity), free};
+  }
+
+  Result<uint64_t> FreeBytes(const fs::path& directory) override {
+    for (fs::path there = directory;; there = there.parent_path()) {
+      struct statvfs space {};
+      if (statvfs(there.empty() ? "." : there.c_str(), &space) == 0) {
+        return uint64_t{space.f_bavail} * space.f_frsize;
+      }
+      if (errno != ENOENT || there.empty() || there == there.parent_path()) {
+        return FileError("asking for the free space of", there, errno);
+      }
     }
-    return VolumeInfo{std::move(*identity), uint64_t{space.f_bavail} * space.f_frsize};
   }
 
   Result<VolumeInfo> Identify(const fs::path& directory) override {

@@ -41,6 +41,9 @@ class RecordStore {
   virtual base::Result<VolumeInfo> Identify(const std::filesystem::path& directory) = 0;
   // Like Identify, but never writes. kNotFound: no directory or no identity file.
   virtual base::Result<VolumeInfo> Look(const std::filesystem::path& directory) = 0;
+  // Bytes free for us on the volume of the directory, or of its nearest ancestor that exists. Never
+  // writes, and asks for no identity.
+  virtual base::Result<uint64_t> FreeBytes(const std::filesystem::path& directory) = 0;
 
   // All records of an operation's folder in order of n. kNotFound: no such folder.
   virtual base::Result<std::vector<RecordEntry>> Read(

@@ -938,6 +938,9 @@ class Store final : public RecordStore, private Door {
       return VolumeInfo{*world_.volume_identity, world_.free_bytes};
     });
   }
+  Result<uint64_t> FreeBytes(const std::filesystem::path&) override {
+    return world_.Look<uint64_t>(life_, [&]() -> Result<uint64_t> { return world_.free_bytes; });
+  }
   Result<std::vector<RecordEntry>> Read(const std::filesystem::path& folder) override {
     using List = std::vector<RecordEntry>;
     return world_.Look<List>(life_, [&]() -> Result<List> {

@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <barrier>
+#include <cerrno>
 #include <fstream>
 #include <thread>
+
+#include "reconcilers/drivers/durable_file.h"
 
 namespace oms::drivers {
 namespace {
@@ -119,6 +123,37 @@ TEST_F(FileRecordStoreTest, AVolumeGetsItsIdentityOnce) {
   EXPECT_GT(first->free_bytes, 0u);
   EXPECT_EQ(store_->Identify(volume_)->identity, first->identity);
   EXPECT_EQ(store_->Look(volume_)->identity, first->identity);
+}
+
+TEST_F(FileRecordStoreTest, TellsTheFreeSpaceWhereNothingHasBeenMadeYet) {
+  const auto space = fs::space(volume_).available;
+  for (const fs::path& place : {volume_, volume_ / "not" / "made" / "yet", fs::path("not/here")}) {
+    const auto free = store_->FreeBytes(place);
+    ASSERT_TRUE(free.ok()) << free.error().message;
+    EXPECT_GT(*free, 0u) << place;
+  }
+  const auto near = store_->FreeBytes(volume_ / "not" / "made").value();
+  EXPECT_LT(std::max<uint64_t>(near, space) - std::min<uint64_t>(near, space), 1u << 30);
+  EXPECT_TRUE(fs::is_empty(volume_)) << "and makes nothing";
+  std::ofstream(volume_ / "file") << "x";
+  EXPECT_TRUE(store_->FreeBytes(volume_ / "file" / "below").Is(Code::kTerminal));
+}
+
+TEST_F(FileRecordStoreTest, AFullVolumeIsTriedAgainAndAPersonIsToldWhatToDo) {
+  for (const int error : {ENOSPC, EDQUOT}) {
+    const auto full = FileError("writing the file", "/b/manifest.json", error);
+    EXPECT_EQ(full.code, Code::kTransient);
+    EXPECT_THAT(full.message, HasSubstr("/b/manifest.json"));
+    EXPECT_THAT(full.message, HasSubstr("make room on that volume"));
+  }
+}
+
+TEST_F(FileRecordStoreTest, AnErrorNamesTheFileThatWasMeantAndNotATemporaryOne) {
+  const auto meant = volume_ / "none" / "manifest.json";
+  const auto first = DurableFile::Create(meant), second = DurableFile::Create(meant);
+  ASSERT_TRUE(first.Is(Code::kNotFound) && second.Is(Code::kNotFound));
+  EXPECT_EQ(first.error().message, second.error().message);
+  EXPECT_THAT(first.error().message, HasSubstr(meant.string() + " failed"));
 }
 
 TEST_F(FileRecordStoreTest, TwoThatIdentifyAVolumeAtOnceAgree) {

@@ -26,6 +26,7 @@ class MemoryStore final : public RecordStore {
  public:
   Result<VolumeInfo> Identify(const fs::path&) override { return VolumeInfo{}; }
   Result<VolumeInfo> Look(const fs::path&) override { return VolumeInfo{}; }
+  Result<uint64_t> FreeBytes(const fs::path&) override { return uint64_t{0}; }
   Result<std::vector<RecordEntry>> Read(const fs::path&) override {
     return std::vector<RecordEntry>{};
   }
