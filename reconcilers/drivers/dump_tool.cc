@@ -20,6 +20,7 @@
 #include "reconcilers/drivers/child_process.h"
 #include "reconcilers/drivers/dump_files.h"
 #include "reconcilers/drivers/dump_loader.h"
+#include "reconcilers/drivers/durable_file.h"
 #include "reconcilers/drivers/mysql_metadb.h"
 #include "reconcilers/drivers/mysql_relay.h"
 #include "reconcilers/drivers/mysql_session.h"
@@ -51,8 +52,8 @@ base::Error Incomplete(std::string message) {
   return MakeError(Code::kTransient, "DumpIncomplete", std::move(message));
 }
 
-Status SyncPath(const fs::path& path, int flags) {
-  const int fd = open(path.c_str(), flags | O_CLOEXEC);
+Status SyncFile(const fs::path& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return VolumeError("cannot open", path);
   const bool synced = fsync(fd) == 0;
   close(fd);
@@ -189,8 +190,7 @@ class Dumper final : public upgrade::BackupTool {
     OMS_ASSIGN(session, Open(ctx, request));
     OMS_TRY(WriteObjects(ctx, *session, request, views));
     OMS_TRY(PackFolder(ctx, request, outcome));
-    OMS_TRY(SyncPath(request.folder, O_RDONLY | O_DIRECTORY));
-    OMS_TRY(SyncPath(request.folder.parent_path(), O_RDONLY | O_DIRECTORY));
+    OMS_TRY(SyncFolder(request.folder));
     std::sort(outcome.files.begin(), outcome.files.end(),
               [](const auto& a, const auto& b) { return a.path < b.path; });
     return outcome;
@@ -232,10 +232,14 @@ class Dumper final : public upgrade::BackupTool {
     return child.output.substr(0, child.output.find('\n'));
   }
 
+  // Each folder on the way is private and on the disk, or a loss of power could take a dump that
+  // is believed to be there.
   static Status MakeFolder(const fs::path& folder) {
-    std::error_code error;
-    fs::create_directories(folder.parent_path(), error);
-    if (mkdir(folder.c_str(), 0700) == 0) return base::Ok();
+    OMS_TRY(MakeFolders(folder.parent_path()));
+    if (mkdir(folder.c_str(), 0700) == 0) {
+      if (chmod(folder.c_str(), 0700) != 0) return VolumeError("cannot make", folder);
+      return SyncFolder(folder.parent_path());
+    }
     if (errno == EEXIST) {
       return MakeError(
           Code::kAlreadyExists, "BackupVolume",
@@ -548,7 +552,7 @@ class Dumper final : public upgrade::BackupTool {
       }));
       file.sha256 = hash.Hex();
       file.path = name;
-      OMS_TRY(SyncPath(path, O_RDONLY));
+      OMS_TRY(SyncFile(path));
     }
     return file;
   }

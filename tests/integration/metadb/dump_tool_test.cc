@@ -1,5 +1,7 @@
 #include "reconcilers/drivers/dump_tool.h"
 
+#include <sys/stat.h>
+
 #include <fstream>
 #include <thread>
 
@@ -194,6 +196,20 @@ TEST_P(DumpToolTest, AFolderThatExistsIsNotTouched) {
   ASSERT_TRUE(Dump(database, DumpTool::kMydumper, Compression::kNone).ok());
   --dumps_;
   EXPECT_TRUE(Dump(database, DumpTool::kMydumper, Compression::kNone).Is(Code::kAlreadyExists));
+}
+
+TEST_P(DumpToolTest, EachFolderOnTheWayIsPrivateWhateverTheUmask) {
+  const auto before = umask(0);
+  upgrade::DumpRequest request;
+  request.server = address_;
+  request.database = NewDatabase();
+  request.folder = folder_ / "dump" / "1" / request.database;
+  const auto outcome = tool_->Dump(ctx_, fence_, request, progress_);
+  umask(before);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().message;
+  for (auto folder = request.folder; folder != folder_; folder = folder.parent_path()) {
+    EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all) << folder;
+  }
 }
 
 TEST_P(DumpToolTest, AFencedDumpReadsNothing) {
