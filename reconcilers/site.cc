@@ -1,11 +1,16 @@
 #include "reconcilers/site.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <filesystem>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "controller/base/sha256.h"
 #include "reconcilers/base64.h"
@@ -192,17 +197,40 @@ bool Reaching::Parse() {
   return true;
 }
 
-// The MySQL client library takes a path. A CA's certificate is no secret; the file is named by its
-// sum, so it is written once for each process and certificate.
+// Made once, and anew where somebody has taken it away meanwhile.
+base::Result<std::filesystem::path> FolderOfThisProcess() {
+  static std::mutex mutex;
+  static std::string folder;  // Guarded by mutex.
+  const std::lock_guard lock(mutex);
+  struct stat info {};
+  if (!folder.empty() && lstat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
+      info.st_uid == geteuid()) {
+    return std::filesystem::path(folder);
+  }
+  std::error_code none;
+  const auto place = std::filesystem::temp_directory_path(none);
+  std::string made = (place / "oms-upgrade-controller-XXXXXX").string();
+  if (none || mkdtemp(made.data()) == nullptr) {
+    return base::MakeError(
+        base::Code::kTransient, "TemporaryFolder",
+        fmt::format("cannot make a folder in {}: {}", none ? "TMPDIR" : place.string(),
+                    (none ? none : std::error_code(errno, std::generic_category())).message()));
+  }
+  folder = std::move(made);
+  return std::filesystem::path(folder);
+}
+
+// The MySQL client library takes a path. A CA's certificate is no secret, but whoever could put a
+// file in its place could pass for the MetaDB; so it lies in a folder of this process alone. The
+// file is named by its sum and written once.
 base::Result<std::string> Reaching::CaFile(const base::Secret& pem) {
   if (pem.empty()) {
     return base::MakeError(base::Code::kInvalid, "SecretUnreadable",
                            "the Secret of spec.metaDB.connect.tls has no key 'ca.crt'; add the "
                            "certificate of the CA that signed the MetaDB's");
   }
-  const auto file = std::filesystem::temp_directory_path() /
-                    fmt::format("oms-upgrade-controller-{}", getpid()) /
-                    (base::Sha256Hex(pem.Reveal()) + ".pem");
+  OMS_ASSIGN(const auto folder, FolderOfThisProcess());
+  const auto file = folder / (base::Sha256Hex(pem.Reveal()) + ".pem");
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) OMS_TRY(ports_.store->WriteFile(file, pem.Reveal()));
   return file.string();
