@@ -70,6 +70,7 @@ inline constexpr char kVersionReverted[] = "VersionReverted";
 inline constexpr char kFailurePolicy[] = "FailurePolicy";
 inline constexpr char kDeleted[] = "Deleted";
 inline constexpr char kSuperseded[] = "Superseded";
+inline constexpr char kRetryRequested[] = "RetryRequested";  // By a reset token.
 // Of Ready.
 inline constexpr char kSucceeded[] = "Succeeded";
 inline constexpr char kUpToDate[] = "UpToDate";
@@ -83,7 +84,6 @@ inline constexpr char kPlanned[] = "Planned";
 inline constexpr char kAwaitingApproval[] = "AwaitingApproval";
 inline constexpr char kOutsideWindow[] = "OutsideWindow";
 inline constexpr char kAwaitingHaSwitch[] = "AwaitingHASwitch";  // ha.control: Manual
-inline constexpr char kHostUnreachable[] = "HostUnreachable";
 // Of Stalled.
 inline constexpr char kInvalidSpec[] = "InvalidSpec";
 inline constexpr char kInvalidVersion[] = "InvalidVersion";
@@ -96,13 +96,11 @@ inline constexpr char kCannotFence[] = "CannotFence";
 inline constexpr char kOldContainerStarted[] = "OldContainerStarted";
 inline constexpr char kBackupCorrupt[] = "BackupCorrupt";
 inline constexpr char kRestoreDiffers[] = "RestoreDiffers";
-inline constexpr char kRetriesExceeded[] = "RetriesExceeded";
+inline constexpr char kAbandoned[] = "Abandoned";
 inline constexpr char kDeadlineExceeded[] = "DeadlineExceeded";
 inline constexpr char kScriptFailed[] = "ScriptFailed";
 inline constexpr char kScriptOutcomeUnknown[] = "ScriptOutcomeUnknown";
 inline constexpr char kNewContainerDied[] = "NewContainerDied";
-inline constexpr char kRollbackFailed[] = "RollbackFailed";
-inline constexpr char kManualActionRequired[] = "ManualActionRequired";
 // Of a kstatus condition that does not hold.
 inline constexpr char kAsExpected[] = "AsExpected";
 }  // namespace reason

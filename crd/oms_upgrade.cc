@@ -45,7 +45,7 @@ OMS_WORDS(Mode, "Apply", "Plan");
 OMS_WORDS(Approval, "Automatic", "Manual");
 OMS_WORDS(DeletionPolicy, "RollBack", "Orphan");
 OMS_WORDS(Direction, "None", "Upgrade", "Rollback");
-OMS_WORDS(PointOfNoReturn, "None", "Stopping", "NewStarting");
+OMS_WORDS(PointOfNoReturn, "None", "Stopping", "NewStarting", "RollbackStopping");
 OMS_WORDS(PhaseState, "Pending", "Running", "Done", "Skipped", "Failed");
 OMS_WORDS(HistoryOutcome, "Succeeded", "RolledBack", "Failed", "Superseded", "Abandoned");
 

@@ -228,7 +228,7 @@ struct Spec {
 // -------------------------------------------------------------------------------------- status
 
 enum class Direction { kNone, kUpgrade, kRollback };
-enum class PointOfNoReturn { kNone, kStopping, kNewStarting };
+enum class PointOfNoReturn { kNone, kStopping, kNewStarting, kRollbackStopping };
 enum class PhaseState { kPending, kRunning, kDone, kSkipped, kFailed };
 enum class HistoryOutcome { kSucceeded, kRolledBack, kFailed, kSuperseded, kAbandoned };
 

@@ -49,7 +49,7 @@ class Job {
 
     OMS_TRY(ctx.Check());
     OMS_TRY(store_.WriteFile(plan_.folder / kSumsName, SumsText(manifest)));
-    OMS_TRY(store_.WriteFile(plan_.folder / kRestoreName, RestoreText(manifest)));
+    OMS_TRY(store_.WriteFile(plan_.folder / kRestoreName, RestoreText(manifest, plan_.hints)));
     const auto text = manifest.ToJson();
     OMS_TRY(store_.WriteFile(plan_.folder / kManifestName, text));
     OMS_ASSIGN(const auto back, store_.ReadFile(plan_.folder / kManifestName));

@@ -38,6 +38,7 @@ struct BackupPlan {
   Compression compression = Compression::kZstd;
   std::string container_id, container_name, started_at;
   uint64_t heartbeat_max = 0;  // Of the first cm_hb, as the planner saw it.
+  RestoreHints hints;
   // How often the process list is looked at meanwhile.
   base::Duration watch_interval = std::chrono::seconds(1);
 };

@@ -64,9 +64,11 @@ struct NodeFacts {
   std::optional<ContainerInfo> old_container;
   std::optional<ContainerInfo> new_container;  // Known by our labels.
   std::string second_running;        // Another container of this OMS that runs; empty: none.
-  bool planned_name_taken = false;   // By a container that is not this operation's.
+  bool planned_name_taken = false;   // By a container that is not this operation's, ...
+  bool planned_name_runs = false;    // ... and runs.
   std::vector<std::string> helpers;  // Of this operation, left behind; looked at on the way back.
   bool old_image_gone = false;       // Looked at where the old container is gone.
+  uint64_t old_image_size = 0;       // Looked at before the stop, where it is to be saved.
   std::optional<ImageInfo> target_image;
   std::optional<bool> script_in_image;  // nullopt: not looked at.
   std::string missing_in_image;         // The file, where it is false.

@@ -17,6 +17,8 @@ using base::Result;
 using base::Status;
 using Json = nlohmann::json;
 
+constexpr auto kRemoveWithin = std::chrono::seconds(5);
+
 constexpr char kFolder[] = "/oms-upgrade-work";      // Where the host's folder is bound.
 constexpr char kContent[] = "/oms-upgrade-content";  // In the helper's own file system.
 
@@ -27,6 +29,10 @@ constexpr char kScript[] =
     R"sh(if test -d "$1"; then echo "$1 is a folder" >&2; exit 1; fi; )sh"
     R"sh(rm -f "$t"; cp /oms-upgrade-content "$t"; chown "$2" "$t"; chmod "$3" "$t"; )sh"
     R"sh(sync "$t" 2>/dev/null || sync; mv -f "$t" "$1"; sync . 2>/dev/null || sync)sh";
+
+// Argument: file name.
+constexpr char kRemoveScript[] =
+    R"sh(set -e; cd /oms-upgrade-work; rm -f "$1"; sync . 2>/dev/null || sync)sh";
 
 bool IsFileName(const std::string& name) {
   return !name.empty() && name.size() <= 200 && name[0] != '.' && name[0] != '-' &&
@@ -96,31 +102,38 @@ Result<std::string> CreateHelper(const Context& ctx, ContainerEngine& engine, co
   return engine.Create(ctx, helper.name, body);
 }
 
-// The outcome of the work counts. A helper that could not be removed is left to the next call.
+// The outcome of the work counts. A helper that could not be removed is left to the next call; the
+// stop of this process is no reason to leave one.
 template <typename T>
 Result<T> Finish(const Context& ctx, ContainerEngine& engine, const std::string& id,
                  Result<T> outcome) {
-  if (auto removed = engine.Remove(ctx, id, true); !removed.ok()) {
+  const Context last = ctx.WithStop({}).WithNewDeadline(kRemoveWithin);
+  if (auto removed = engine.Remove(last, id, true); !removed.ok()) {
     ctx.log().Warn("a helper container is left over: {}", removed.error().message);
   }
   return outcome;
 }
 
+// `done`: what the script does, for a message.
 Status RunHelper(const Context& ctx, ContainerEngine& engine, const std::string& id,
-                 const HostFileRequest& request) {
-  FileContent content;
-  content.content = request.content;
-  content.mode = 0600;
-  OMS_TRY(engine.WriteFile(ctx, id, kContent, content));
+                 const std::string& path, const char* done) {
   OMS_TRY(ctx.Check());
   OMS_TRY(engine.Start(ctx, id));
   OMS_ASSIGN(const int code, engine.Wait(ctx, id));
   if (code == 0) return base::Ok();
   auto logs = engine.Logs(ctx, id, 20);
   return MakeError(Code::kTerminal, "HostFile",
-                   fmt::format("{}/{} could not be written on the engine's host (exit code {}): {}",
-                               request.host_folder, request.file_name, code,
-                               logs.ok() ? *logs : "its log cannot be read"));
+                   fmt::format("{} could not be {} on the engine's host (exit code {}): {}", path,
+                               done, code, logs.ok() ? *logs : "its log cannot be read"));
+}
+
+Status FillAndRun(const Context& ctx, ContainerEngine& engine, const std::string& id,
+                  const HostFileRequest& request) {
+  FileContent content;
+  content.content = request.content;
+  content.mode = 0600;
+  OMS_TRY(engine.WriteFile(ctx, id, kContent, content));
+  return RunHelper(ctx, engine, id, request.host_folder + "/" + request.file_name, "written");
 }
 
 }  // namespace
@@ -132,7 +145,17 @@ Status WriteHostFile(const Context& ctx, ContainerEngine& engine, const HostFile
                                 fmt::format("{}:{}", request.uid, request.gid),
                                 fmt::format("{:04o}", request.mode & 07777)});
   OMS_ASSIGN(const auto id, CreateHelper(ctx, engine, request.helper, body));
-  return Finish(ctx, engine, id, RunHelper(ctx, engine, id, request));
+  return Finish(ctx, engine, id, FillAndRun(ctx, engine, id, request));
+}
+
+Status RemoveHostFile(const Context& ctx, ContainerEngine& engine, const Helper& helper,
+                      const std::string& host_folder, const std::string& file_name) {
+  OMS_TRY(CheckPlace(host_folder, file_name));
+  const auto body = HelperBody(helper, host_folder, true,
+                               {kRemoveScript, "oms-upgrade-host-file-removal", file_name});
+  OMS_ASSIGN(const auto id, CreateHelper(ctx, engine, helper, body));
+  return Finish(ctx, engine, id,
+                RunHelper(ctx, engine, id, host_folder + "/" + file_name, "removed"));
 }
 
 Result<FileContent> ReadHostFile(const Context& ctx, ContainerEngine& engine, const Helper& helper,

@@ -40,6 +40,10 @@ struct HostFileRequest {
 base::Status WriteHostFile(const base::Context& ctx, ContainerEngine& engine,
                            const HostFileRequest& request);
 
+// Success if it was not there. Else as above.
+base::Status RemoveHostFile(const base::Context& ctx, ContainerEngine& engine, const Helper& helper,
+                            const std::string& host_folder, const std::string& file_name);
+
 // The file as it is. The helper is created, never started. kNotFound if there is no such file.
 base::Result<FileContent> ReadHostFile(const base::Context& ctx, ContainerEngine& engine,
                                        const Helper& helper, const std::string& host_folder,

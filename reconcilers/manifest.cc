@@ -188,7 +188,7 @@ std::string SumsText(const Manifest& manifest) {
   return text;
 }
 
-std::string RestoreText(const Manifest& manifest) {
+std::string RestoreText(const Manifest& manifest, const RestoreHints& hints) {
   const bool zstd = manifest.compression == Compression::kZstd;
   const std::string suffix = zstd ? ".sql.zst" : ".sql";
   const std::string read = zstd ? "zstd -dcq" : "cat";
@@ -210,7 +210,8 @@ command of its database.
 
         sha256sum -c {4}
 
-2. Stop the OMS container that runs now, and keep it from starting by itself:
+2. If the console still answers: System Management > System Parameters, set `enable` of `ha.config`
+   to false. Then stop the OMS container that runs now, and keep it from starting by itself:
 
         docker update --restart no <new container>
         docker stop <new container>
@@ -250,19 +251,42 @@ command of its database.
     }
     text += fmt::format("        {2} '{0}/{0}-objects{1}' | {3}\n", name, suffix, read, into);
   }
-  text += fmt::format(
-      R"(
-{}. Start the old container, which was never renamed or removed:
+  const std::string container =
+      manifest.container_name.empty() ? "<old container>" : manifest.container_name;
+  if (!hints.config_copy.empty()) {
+    text += fmt::format(R"(
+{}. Put config.yaml back, which was edited in place; its owner and mode stay:
+
+        cat '{}' > '{}'
+)",
+                        n++, hints.config_copy, hints.config_place);
+  }
+  text += fmt::format(R"(
+{}. Start the old container, which was never renamed or removed, and let it start by itself again
+   as before:
 
         docker restart {}
-
+        docker update --restart {} {}
+)",
+                      n++, container,
+                      hints.restart_policy.empty() ? "<its policy before>" : hints.restart_policy,
+                      container);
+  if (!hints.image_archive.empty()) {
+    text += fmt::format(R"(
+   Where `docker ps -a` does not show it, somebody has removed it. `docker load -i '{}'`
+   brings its image ({}) back; its settings stand in ../../record/, in the newest file, as
+   `oldInspect`: the same mounts, OMS_HOST_IP and flags as for the container of now.
+)",
+                        hints.image_archive, hints.old_image);
+  }
+  text += fmt::format(R"(
 {}. In the console, System Management > System Parameters: set `enable` of
    `ha.config` to true again, and `perceiveStoreClientCheckpoint` to true.
    Full-Import components are resumed by hand.
 
 `manifest.json` names each table's rows and sums, to compare with.
 )",
-      n, manifest.container_name.empty() ? "<old container>" : manifest.container_name, n + 1);
+                      n);
   return text;
 }
 

@@ -59,8 +59,17 @@ struct Manifest {
   static base::Result<Manifest> FromJson(std::string_view text);
 };
 
+// What RESTORE.md says beyond the databases; empty: it is not said.
+struct RestoreHints {
+  std::string restart_policy;  // Of the old container, as it was: "always", "on-failure:3".
+  std::string old_image;       // As it was named.
+  std::string image_archive;   // A copy of it.
+  std::string config_copy;     // Where config.yaml was edited in place: as it was, ...
+  std::string config_place;    // ... and where it lies on the host.
+};
+
 // For a person: how to bring this back by hand. Holds no password.
-std::string RestoreText(const Manifest& manifest);
+std::string RestoreText(const Manifest& manifest, const RestoreHints& hints = {});
 // As `sha256sum -c` reads it.
 std::string SumsText(const Manifest& manifest);
 

@@ -68,6 +68,7 @@ class Observation {
   void LookAtVolume();
   void Rehearse();
   void Prove();
+  void ForgetOthersProofs();
 
   const base::Context& ctx_;
   const Ports& ports_;
@@ -110,6 +111,7 @@ void Observation::LookAtContainers(const SiteNode& site, NodeFacts& node) {
     const auto holder = site.engine->Inspect(ctx_, planned);
     node.planned_name_taken =
         holder.ok() && (!node.old_container || holder->id != node.old_container->id);
+    node.planned_name_runs = node.planned_name_taken && holder->running;
   }
 }
 
@@ -151,6 +153,12 @@ void Observation::LookForOldAgain(const SiteNode& site, const FrozenNode& frozen
 
 void Observation::LookAtImage(const SiteNode& site, NodeFacts& node) {
   if (Passed(PointKind::kNewStarting) || GoingBack()) return;
+  node.old_image_saved = record_ != nullptr && record_->image_backups.contains(site.name);
+  if (look_.spec.backup.image && !node.old_image_saved && !Passed(PointKind::kStopping) &&
+      node.old_container) {
+    const auto old = site.engine->InspectImage(ctx_, node.old_container->image_id);
+    if (old.ok()) node.old_image_size = old->size;
+  }
   const std::string& reference =
       record_ != nullptr ? record_->image.reference : look_.spec.image.reference;
   auto image = site.engine->InspectImage(ctx_, reference);
@@ -160,7 +168,6 @@ void Observation::LookAtImage(const SiteNode& site, NodeFacts& node) {
     return;
   }
   node.target_image = *std::move(image);
-  node.old_image_saved = record_ != nullptr && record_->image_backups.contains(site.name);
   if (record_ == nullptr)
     return;  // To look inside takes a container; nothing is made before there is a record.
   for (const auto& file : FilesNeeded(look_.path)) {
@@ -205,6 +212,13 @@ void Observation::LookAtScript(const SiteNode& site, NodeFacts& node) {
     auto script = upgrade::LookAtScript(ctx_, *site.engine, node.new_container->id, *marker);
     if (!script.ok()) return Trouble(script.error().Wrap("node " + site.name), "EngineUnreachable");
     node.script = *std::move(script);
+    // Its last line is shown, and a client that fails may print what it was called with.
+    if (look_.site.config) {
+      node.script->output =
+          base::Without(std::move(node.script->output), look_.site.config->rm.password);
+      node.script->output =
+          base::Without(std::move(node.script->output), look_.site.config->cm.password);
+    }
     node.script_of = each.step;
     return;  // They run one after the other.
   }
@@ -227,7 +241,7 @@ base::Result<std::optional<HttpsTrust>> Observation::TrustIn(const SiteNode& sit
                                                              const ContainerInfo& container) {
   if (container.FindMount(kCertificateMount) == nullptr) return std::optional<HttpsTrust>();
   HttpsTrust trust;
-  if (look_.spec.https) {
+  if (look_.spec.https && !look_.site.https_ca.empty()) {
     trust.certificates = look_.site.https_ca;
     trust.server_name = look_.spec.https->server_name;
     if (trust.server_name.empty()) trust.server_name = container.EnvValue("OMS_HOST_IP");
@@ -310,6 +324,10 @@ void Observation::LookAtHeartbeats(MetaFacts& meta) {
       memo = {beat->modified, beat->sequence_max, facts_.steady_now, false};
     } else if (beat->found && beat->modified != memo.modified) {
       memo.moved = true;
+    }
+    // It did move, and stands still now (its age by the server's own clock): watched anew.
+    if (memo.moved && beat->age_ms > kFreshHeartbeatMs) {
+      memo = {beat->modified, beat->sequence_max, facts_.steady_now, false};
     }
     all_moved = all_moved && memo.moved;
     waited_out = waited_out || (!memo.moved && facts_.steady_now - memo.since > kHeartbeatPatience);
@@ -446,11 +464,11 @@ void Observation::LookAtVolume() {
   facts_.volume = look_.site.volume;
   if (!facts_.volume && record_ == nullptr) {
     // Not made yet: the space of the place where it will be.
-    auto volume = ports_.store->Identify(look_.spec.backup.directory);
-    if (volume.ok()) {
-      facts_.volume = *std::move(volume);
+    const auto free = ports_.store->FreeBytes(look_.spec.backup.directory);
+    if (free.ok()) {
+      facts_.volume = VolumeInfo{{}, *free};
     } else {
-      Trouble(volume.error(), "BackupVolume");
+      Trouble(free.error(), "BackupVolume");
     }
   }
   const bool everywhere =
@@ -479,8 +497,10 @@ void Observation::Rehearse() {
   if (*rewritten != node.config->content) facts_.rehearsed_config = *std::move(rewritten);
 }
 
-// Last, and only if all else holds: the two proofs that make something of ours in the MetaDB.
+// Last, and only if all else holds: the two proofs that make something of ours in the MetaDB. Not
+// while a person has said that nothing is to be touched.
 void Observation::Prove() {
+  if (look_.spec.mode == crd::Mode::kPlan || look_.spec.suspend) return;
   if (!facts_.meta || facts_.meta->heartbeat_moves != true) return;
   if (!CheckPreflight(look_.spec, look_.from, look_.to, facts_).empty()) return;
   if (!memo_.fence_proved) {
@@ -490,7 +510,8 @@ void Observation::Prove() {
     memo_.fence_proved = true;
   }
   if (!memo_.rights_proved) {
-    if (const auto proof = look_.site.meta->ProveRights(ctx_, base::RandomId().substr(0, 12));
+    if (const auto proof =
+            look_.site.meta->ProveRights(ctx_, base::Sha256Hex(look_.site.oms).substr(0, 12));
         !proof.ok()) {
       return Trouble(proof.error().Wrap("MetaDB"), "MetaDBDenied");
     }
@@ -499,7 +520,22 @@ void Observation::Prove() {
   facts_.meta->fence_proved = facts_.meta->rights_proved = true;
 }
 
+// Another server, database or way there, or the operation after this one: nothing is proved yet.
+void Observation::ForgetOthersProofs() {
+  const Site& site = look_.site;
+  const DbServerAddress& address = site.meta->address();
+  std::string after;
+  if (site.record) after = record_ == nullptr ? site.record->id : record_->follows;
+  std::string of = fmt::format("{} {}:{} {} {}", site.server->identity, address.host, address.port,
+                               site.config->drc_cm_heartbeat_db, after);
+  if (memo_.of == of) return;
+  memo_.of = std::move(of);
+  memo_.beats.clear();
+  memo_.fence_proved = memo_.rights_proved = false;
+}
+
 Facts Observation::Run(const LongTasks& tasks) {
+  ForgetOthersProofs();
   facts_.now = ctx_.clock().Wall();
   facts_.steady_now = ctx_.clock().Now();
   facts_.config = look_.site.config;
@@ -512,9 +548,10 @@ Facts Observation::Run(const LongTasks& tasks) {
   }
   for (const auto& node : look_.site.nodes) LookAtNode(node);
   LookAtMeta();
-  if (!Passed(PointKind::kStopping) && !GoingBack()) {
+  if (GoingBack()) return std::move(facts_);
+  if (!Passed(PointKind::kNewStarting)) Rehearse();
+  if (!Passed(PointKind::kStopping)) {
     LookAtVolume();
-    Rehearse();
     Prove();
   }
   return std::move(facts_);

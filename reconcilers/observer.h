@@ -16,7 +16,8 @@
 namespace oms::upgrade {
 
 // What a process remembers between two looks, to see movement and not to prove the same thing
-// twice. Losing it costs a few seconds.
+// twice. Losing it costs a few seconds. It holds for one MetaDB, as it is reached, and for one
+// operation: what was proved of another says nothing.
 struct Memo {
   struct Beat {
     std::string modified;
@@ -24,6 +25,7 @@ struct Memo {
     base::SteadyTime since;
     bool moved = false;
   };
+  std::string of;                     // Which MetaDB, and after which operation.
   std::map<std::string, Beat> beats;  // By node.
   bool fence_proved = false, rights_proved = false;
   std::map<std::string, bool> script_in_image;  // By image id and path.

@@ -23,8 +23,8 @@ void Begin(const base::Context& ctx, const NewOperation& operation, OperationRec
   record.owner_cluster = operation.owner.cluster;
   record.owner_object = operation.owner.object;
   record.epoch = operation.epoch;
-  record.resource_uid = operation.resource_uid;
-  record.generation = operation.generation;
+  record.handled = operation.resource;
+  record.plan_hash = operation.plan_hash;
   record.started = ctx.clock().Wall();
   record.recent = operation.recent;
   record.recent.push_back(record.started);
@@ -49,6 +49,8 @@ base::Result<OperationRecord> FirstRecord(const base::Context& ctx, const crd::S
   record.from = operation.from;
   record.to = operation.to;
   record.image = spec.image;
+  record.follows = operation.follows;
+  if (site.record) record.previous = site.record->WayBack();
   Begin(ctx, operation, record);
   for (const auto& node : facts.nodes) {
     if (!node.engine || !node.old_container) {
@@ -81,7 +83,6 @@ base::Result<OperationRecord> FirstRecord(const base::Context& ctx, const crd::S
     OMS_ASSIGN(const HaState ha, ReadHa(*record.ha_raw));
     record.ha_was_on = ha.enabled;
   }
-  (void)site;
   return record;
 }
 
@@ -91,7 +92,11 @@ OperationRecord UndoRecord(const base::Context& ctx, const OperationRecord& undo
   OperationRecord record = undone;
   record.folder =
       (old_folder.parent_path() / FolderName(operation, undone.to, undone.from)).string();
-  record.undoes = undone.id;
+  record.undoes = OperationRef{undone.id, undone.folder};
+  record.follows = operation.follows;
+  record.failure.reset();
+  record.latched = {};
+  record.secrets.clear();
   record.outcome = OperationOutcome::kOpen;
   record.outcome_reason.clear();
   record.ended.reset();

@@ -23,8 +23,9 @@ struct NewOperation {
   Owner owner;
   uint64_t epoch = 0;
   std::string from, to;
-  std::string resource_uid;
-  int64_t generation = 0;
+  ResourceMark resource;
+  std::string plan_hash;
+  std::string follows;                 // The id of the last operation.
   std::vector<base::WallTime> recent;  // Of operations of this OMS before, within the hour.
 };
 

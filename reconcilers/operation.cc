@@ -25,6 +25,7 @@ constexpr std::pair<OperationOutcome, std::string_view> kOutcomeNames[] = {
     {OperationOutcome::kSucceeded, "Succeeded"},
     {OperationOutcome::kRolledBack, "RolledBack"},
     {OperationOutcome::kAbandoned, "Abandoned"},
+    {OperationOutcome::kCalledOff, "CalledOff"},
 };
 
 template <typename E, size_t N>
@@ -184,6 +185,39 @@ void RestoreFromJson(const json& value, OperationRecord& record) {
   value.at("differs").get_to(record.restore_differs);
 }
 
+json RefToJson(const std::optional<OperationRef>& ref) {
+  return ref ? json{{"id", ref->id}, {"folder", ref->folder}} : json();
+}
+std::optional<OperationRef> RefFromJson(const json& value) {
+  if (value.is_null()) return std::nullopt;
+  return OperationRef{value.at("id"), value.at("folder")};
+}
+
+json MarkToJson(const ResourceMark& mark) {
+  return {{"uid", mark.uid}, {"generation", mark.generation}, {"resetToken", mark.reset_token}};
+}
+ResourceMark MarkFromJson(const json& value) {
+  return {value.at("uid"), value.at("generation"), value.at("resetToken")};
+}
+
+json FailureToJson(const std::optional<StepFailure>& failure) {
+  if (!failure) return {};
+  return {{"step", NameOf(failure->step)},
+          {"count", failure->count},
+          {"reason", failure->reason},
+          {"message", failure->message},
+          {"retryable", failure->retryable}};
+}
+std::optional<StepFailure> FailureFromJson(const json& value) {
+  if (value.is_null()) return std::nullopt;
+  const std::string name = value.at("step");
+  const auto* step = std::find_if(kSteps.begin(), kSteps.end(),
+                                  [&](const auto& info) { return info.name == name; });
+  if (step == kSteps.end()) throw std::invalid_argument("unknown step '" + name + "'");
+  return StepFailure{step->step, value.at("count"), value.at("reason"), value.at("message"),
+                     value.at("retryable")};
+}
+
 OperationRecord RecordFromJson(const json& value) {
   OperationRecord record;
   value.at("id").get_to(record.id);
@@ -199,11 +233,13 @@ OperationRecord RecordFromJson(const json& value) {
   image.at("archive").get_to(record.image.archive);
   image.at("id").get_to(record.image.id);
   image.at("sha256").get_to(record.image.sha256);
-  value.at("undoes").get_to(record.undoes);
-  const json& resource = value.at("resource");
-  resource.at("uid").get_to(record.resource_uid);
-  resource.at("generation").get_to(record.generation);
-  resource.at("resetToken").get_to(record.reset_token);
+  record.undoes = RefFromJson(value.at("undoes"));
+  value.at("follows").get_to(record.follows);
+  record.previous = RefFromJson(value.at("previous"));
+  value.at("secrets").get_to(record.secrets);
+  value.at("planHash").get_to(record.plan_hash);
+  record.handled = MarkFromJson(value.at("handled"));
+  record.latched = MarkFromJson(value.at("latched"));
   for (const auto& time : value.at("recent")) record.recent.push_back(TimeFrom(time));
   record.direction = DirectionFromName(value.at("direction"));
   for (const auto& turn : value.at("turns")) {
@@ -230,6 +266,7 @@ OperationRecord RecordFromJson(const json& value) {
   }
   value.at("attempts").get_to(record.attempts);
   record.evidence = TimesFromJson(value.at("evidence"));
+  record.failure = FailureFromJson(value.at("failure"));
   record.t1 = OptionalTimeFrom(value.at("t1"));
   record.t2 = OptionalTimeFrom(value.at("t2"));
   record.t3 = OptionalTimeFrom(value.at("t3"));
@@ -292,6 +329,11 @@ std::optional<base::WallTime> OperationRecord::PassedAt(PointKind kind,
   return last;
 }
 
+bool OperationRecord::ConfigEditedInPlace(const FrozenNode& node) const {
+  const auto rewritten = config_rewrites.find(node.name);
+  return rewritten != config_rewrites.end() && rewritten->second.path == node.config_source;
+}
+
 const FrozenNode* OperationRecord::Node(std::string_view name) const {
   for (const auto& node : nodes) {
     if (node.name == name) return &node;
@@ -306,11 +348,11 @@ std::string OperationRecord::Database(std::string_view role) const {
   return {};
 }
 
-std::string_view OperationRecord::PointOfNoReturn() const {
-  if (Passed(PointKind::kNewStarting)) return "NewStarted";
-  if (Passed(PointKind::kStopping)) return "ContainersStopped";
-  if (Passed(PointKind::kHaDisabling)) return "HADisabled";
-  return "None";
+std::optional<OperationRef> OperationRecord::WayBack() const {
+  if (outcome == OperationOutcome::kSucceeded) return OperationRef{id, folder};
+  const bool maybe_not_undone =
+      outcome == OperationOutcome::kCalledOff || outcome == OperationOutcome::kAbandoned;
+  return maybe_not_undone && undoes ? undoes : previous;
 }
 
 std::string OperationRecord::ToJson() const {
@@ -327,9 +369,13 @@ std::string OperationRecord::ToJson() const {
                 {"archive", image.archive},
                 {"id", image.id},
                 {"sha256", image.sha256}}},
-              {"undoes", undoes},
-              {"resource",
-               {{"uid", resource_uid}, {"generation", generation}, {"resetToken", reset_token}}},
+              {"undoes", RefToJson(undoes)},
+              {"follows", follows},
+              {"previous", RefToJson(previous)},
+              {"secrets", secrets},
+              {"planHash", plan_hash},
+              {"handled", MarkToJson(handled)},
+              {"latched", MarkToJson(latched)},
               {"recent", json::array()},
               {"direction", ToString(direction)},
               {"turns", json::array()},
@@ -344,6 +390,7 @@ std::string OperationRecord::ToJson() const {
               {"points", json::array()},
               {"attempts", attempts},
               {"evidence", TimesToJson(evidence)},
+              {"failure", FailureToJson(failure)},
               {"t1", Time(t1)},
               {"t2", Time(t2)},
               {"t3", Time(t3)},

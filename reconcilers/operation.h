@@ -20,11 +20,12 @@
 
 namespace oms::upgrade {
 
-enum class OperationOutcome { kOpen, kSucceeded, kRolledBack, kAbandoned };
+// kCalledOff: of an undo, before anything of OMS was touched.
+enum class OperationOutcome { kOpen, kSucceeded, kRolledBack, kAbandoned, kCalledOff };
 
 std::string_view ToString(Direction direction);  // "Upgrade", "Rollback"
 std::string_view ToString(
-    OperationOutcome outcome);  // "Open", "Succeeded", "RolledBack", "Abandoned"
+    OperationOutcome outcome);  // "Open", "Succeeded", "RolledBack", "Abandoned", "CalledOff"
 
 // The points passed. Each is written before the act that it names; what may still be done is read
 // from these, not from what the engine shows.
@@ -106,10 +107,35 @@ struct SavedState {
   std::string why;        // Of an incomplete one.
 };
 
+// Another operation of this OMS, and where it lies.
+struct OperationRef {
+  std::string id;
+  std::string folder;  // Absolute.
+  bool operator==(const OperationRef&) const = default;
+};
+
 struct DirectionChange {
   Direction direction = Direction::kUpgrade;
   std::string why;
   base::WallTime at;
+};
+
+// Which resource, with which spec and which reset token.
+struct ResourceMark {
+  std::string uid;
+  int64_t generation = 0;
+  std::string reset_token;
+  bool operator==(const ResourceMark&) const = default;
+};
+
+// A step's tries that have failed since it last succeeded or was forgiven. Kept here, so that a
+// bound on them holds over restarts.
+struct StepFailure {
+  Step step = Step::kPreflight;
+  int count = 0;
+  std::string reason;
+  std::string message;
+  bool retryable = false;
 };
 
 struct OperationRecord {
@@ -122,11 +148,17 @@ struct OperationRecord {
   uint64_t epoch = 0;    // Of the row, when this n was written.
   std::string from, to;  // Versions, canonical.
   crd::Image image;      // Follows spec.image until the new container is made from it.
-  std::string undoes;    // The id of the succeeded operation that this one undoes; else empty.
-  // Of the resource, when this n was written: a closed operation is latched until an edit.
-  std::string resource_uid;
-  int64_t generation = 0;
-  std::string reset_token;
+  std::optional<OperationRef> undoes;  // The succeeded operation that this one undoes.
+  std::string follows;  // The id of the operation before this one; empty: none is known.
+  // The upgrade that led to what ran when this one began; what can be taken back once this one is.
+  std::optional<OperationRef> previous;
+  std::vector<std::string> secrets;  // Held by a finalizer; let go once it is closed.
+  std::string plan_hash;             // Of the plan that was begun; what a person approves.
+  // The resource as it was last acted on: another one is an edit, or a token, to be taken.
+  ResourceMark handled;
+  // The resource as it was when the end of this operation was decided. A closed operation is
+  // latched: the same resource opens no other one.
+  ResourceMark latched;
   // When operations of this OMS were begun or turned lately, for the flap guard.
   std::vector<base::WallTime> recent;
   Direction direction = Direction::kUpgrade;
@@ -145,6 +177,7 @@ struct OperationRecord {
   std::vector<Point> points;
   std::map<std::string, int> attempts;             // By phase: how many were begun.
   std::map<std::string, base::WallTime> evidence;  // By phase: first seen done for this operation.
+  std::optional<StepFailure> failure;              // Of the step at hand.
   std::optional<base::WallTime> t1, t2, t3;
   // Since when spec.strategy.progressDeadline counts, where that is later than the stop: an edit or
   // a token counts from zero.
@@ -172,14 +205,16 @@ struct OperationRecord {
   // Of the last point of this kind on that node.
   std::optional<base::WallTime> PassedAt(PointKind kind, const std::string& node) const;
   bool MadeHere(const std::string& operation_label) const {
-    return operation_label == id || (!undoes.empty() && operation_label == undoes);
+    return operation_label == id || (undoes && operation_label == undoes->id);
   }
+  // Of a closed one: the upgrade that can be taken back now, if what it led to still runs.
+  std::optional<OperationRef> WayBack() const;
   // Since when data must be pulled again after the backup was restored.
   std::optional<base::WallTime> DataSince() const { return backup_t1 ? backup_t1 : t1; }
+  // deployment.config: InPlace; the old container reads the file that was, or is to be, edited.
+  bool ConfigEditedInPlace(const FrozenNode& node) const;
   const FrozenNode* Node(std::string_view name) const;
   std::string Database(std::string_view role) const;  // "" if there is none of that role.
-  // None, HADisabled, ContainersStopped, NewStarted: what going back costs (design section 5).
-  std::string_view PointOfNoReturn() const;
 
   std::string ToJson() const;
   // kInvalid "RecordFormat" if the text is broken or of a newer format: refused, not guessed at.

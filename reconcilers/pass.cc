@@ -28,8 +28,11 @@ UpgradeReconciler::Pass::Pass(UpgradeReconciler& owner, KeyMemory& memory,
       resource_(std::move(resource)),
       spec_(resource_->spec),
       key_(resource_->meta.Key()),
-      me_{owner.options_.cluster, key_.ToString()},
-      owner_label_(key_.ns + "." + key_.name) {}
+      me_{owner.options_.cluster, key_.ToString()} {}
+
+ResourceMark UpgradeReconciler::Pass::Mark() const {
+  return {resource_->meta.uid, resource_->meta.generation, Annotation(crd::kResetAt)};
+}
 
 std::string UpgradeReconciler::Pass::Annotation(const char* name) const {
   const auto found = resource_->meta.annotations.find(name);
@@ -40,9 +43,8 @@ Wishes UpgradeReconciler::Pass::WishesNow(const base::Context& ctx) const {
   Wishes wishes;
   wishes.deleting = deleting();
   wishes.approve = Annotation(crd::kApprove);
-  wishes.reset = Annotation(crd::kResetAt);
-  wishes.uid = resource_->meta.uid;
-  wishes.generation = resource_->meta.generation;
+  wishes.resource = Mark();
+  wishes.look_now = Annotation(crd::kRequestedAt) != known_.status.last_handled.requested_at;
   if (spec_.maintenance_window) {
     const auto window = LookAtWindow(*spec_.maintenance_window, ctx.clock().Wall());
     wishes.window_open = window.ok() && window->open;
@@ -57,6 +59,8 @@ Wishes UpgradeReconciler::Pass::WishesNow(const base::Context& ctx) const {
 base::Result<runtime::Outcome> UpgradeReconciler::Pass::Run(const base::Context& ctx) {
   known_ = StatusWriter::Newest(*resource_, memory_.known);
   base::Result<Next> next = Next::kAgain;
+  // What cannot be shown is not done: nobody could see why.
+  if (memory_.crd_dropped && !deleting()) next = TryTheCrdAgain(ctx);
   for (int i = 0; i < kMaxStepsInPass && next.ok() && *next == Next::kAgain; ++i) {
     OMS_TRY(ctx.Check());
     decided_ = true;
@@ -64,44 +68,75 @@ base::Result<runtime::Outcome> UpgradeReconciler::Pass::Run(const base::Context&
     if (next.ok() && decided_) {
       // Each transition is shown at once; a pass may have more to do.
       if (const auto written = WriteStatus(ctx); !written.ok()) return written.error();
+      if (memory_.crd_dropped) next = Next::kRest;
     }
   }
   memory_.known = known_;
-  if (!next.ok()) {
-    const base::Error& error = next.error();
-    ctx.log().Warn("{}: {}", base::ToString(error.code), error.message);
-    if (error.code == base::Code::kFenced || error.code == base::Code::kCancelled) return error;
-    // Told to a person as well, and tried again with backoff.
-    const bool passing = error.Retryable() || error.code == base::Code::kInternal;
-    decision_ = {passing ? Kind::kWait : Kind::kStall, decision_.step,
-                 error.reason.empty() ? crd::reason::kProgressingWithRetry : error.reason,
-                 error.message, kLookAgainAtTrouble};
-    OMS_TRY(WriteStatus(ctx));
-    memory_.known = known_;
-    return error;
-  }
+  if (!next.ok()) return Failed(ctx, next.error());
   if (*next == Next::kAgain) return runtime::Outcome::After(base::Duration(0));
-  if (deferred_) return runtime::Outcome::After(std::chrono::seconds(2));
-  if (decision_.wait) return runtime::Outcome::After(*decision_.wait);
-  return runtime::Outcome::After(owner_.options_.idle_look);
+  // What was not shown for being shown a moment ago is, soon.
+  const base::Duration most = deferred_ ? std::chrono::seconds(2) : owner_.options_.idle_look;
+  return runtime::Outcome::After(std::min(decision_.wait.value_or(most), most));
+}
+
+// What no step of an operation is to blame for. Told to a person as well, and tried again: with
+// backoff where that may help, and else now and then, since a person may mend it without a touch of
+// the resource.
+base::Result<runtime::Outcome> UpgradeReconciler::Pass::Failed(const base::Context& ctx,
+                                                               const base::Error& error) {
+  ctx.log().Warn("{}: {}", base::ToString(error.code), error.message);
+  if (error.code == base::Code::kFenced || error.code == base::Code::kCancelled) return error;
+  const bool passing = error.Retryable() || error.code == base::Code::kInternal;
+  decision_ = {passing ? Kind::kWait : Kind::kStall, decision_.step,
+               error.reason.empty() ? crd::reason::kProgressingWithRetry : error.reason,
+               error.message, kLookAgainAtTrouble};
+  OMS_TRY(WriteStatus(ctx));
+  memory_.known = known_;
+  if (passing) return error;
+  return runtime::Outcome::After(kLookAgainAtTrouble);
+}
+
+// The same once more: what was dropped then is kept now, or not.
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::TryTheCrdAgain(
+    const base::Context& ctx) {
+  const auto written = owner_.status_.Write(ctx, key_, *memory_.crd_dropped, known_, deferred_);
+  if (!written.ok() && written.error().reason == crd::reason::kCrdTooOld) {
+    return Stall(written.error().reason, written.error().message);
+  }
+  if (!written.ok()) return written.error();
+  memory_.crd_dropped.reset();
+  return Next::kAgain;
+}
+
+// Outside of what the flags allow nothing is reached; but a resource must not stay for ever because
+// a flag was narrowed.
+std::optional<base::Result<UpgradeReconciler::Pass::Next>> UpgradeReconciler::Pass::CheckAllowed(
+    const base::Context& ctx) {
+  const auto allowed = CheckLimits(spec_, owner_.options_.limits);
+  if (allowed.ok()) return std::nullopt;
+  const auto& operation = known_.status.operation;
+  const bool open = operation && known_.status.direction != crd::Direction::kNone;
+  if (deleting() && (orphans() || !open)) return LeaveAsItIs(ctx, open);
+  if (open && Annotation(crd::kAbandon) == operation->id) return Abandon(ctx);
+  return Stall(allowed.error().reason,
+               deleting() ? allowed.error().message + "; or " + WayOut() : allowed.error().message,
+               std::nullopt);
 }
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
     const base::Context& ctx) {
   spec_ = resource_->spec;
   spec_.version = WantedVersion(spec_);
+  site_ = {};
   facts_.reset();
   state_.reset();
   preflight_.reset();
   plan_.reset();
-  if (const auto limits = CheckLimits(spec_, owner_.options_.limits); !limits.ok()) {
-    return Stall(limits.error().reason, limits.error().message, std::nullopt);
-  }
-  const std::string folder =
-      known_.status.operation ? known_.status.operation->folder : std::string();
-  site_ = ReachSite(ctx, owner_.ports_, *resource_, owner_label_, folder);
+  if (auto refused = CheckAllowed(ctx)) return *std::move(refused);
+  site_ = ReachSite(ctx, owner_.ports_, *resource_,
+                    known_.status.operation.value_or(crd::OperationStatus()));
   OMS_TRY(ctx.Check());
-  if (deleting() && site_.row && site_.row->owner != me_) return Deleted(ctx);
+  if (deleting() && others_row()) return Deleted(ctx);
   if (const auto refused = CheckOwner(ctx)) return *refused;
   if (memory_.epoch && site_.row &&
       (site_.row->epoch != *memory_.epoch || site_.row->process != owner_.options_.process)) {
@@ -110,34 +145,40 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
         base::Code::kFenced,
         fmt::format("the row of OMS '{}' was taken by another process", site_.oms));
   }
-  if (const std::string id = Annotation(crd::kAbandon);
-      !id.empty() && (operation_open() ? site_.record->id == id
-                                       : deleting() && site_.trouble && known_.status.operation &&
-                                             known_.status.operation->id == id)) {
-    return Abandon(ctx);
-  }
-  // An open operation is rolled back first, by the same loop as any rollback.
-  if (deleting() && (!operation_open() || orphans() || site_.trouble)) return Deleted(ctx);
-  if (site_.trouble) {
-    const auto& operation = known_.status.operation;
-    const bool open =
-        operation_open() || (operation && known_.status.direction != crd::Direction::kNone);
-    const auto wanted = crd::Version::Parse(spec_.version);
-    const bool idle = wanted.ok() && wanted->ToString() == known_.status.current_version;
-    if (open || idle) {
-      const bool stalls = !site_.trouble->passing && open;
-      return Rest({stalls ? Kind::kStall : Kind::kUnknown, Step::kPreflight, site_.trouble->reason,
-                   site_.trouble->message, kLookAgainAtTrouble});
-    }
-    preflight_ = StepState{Verdict::kFailed, site_.trouble->reason, site_.trouble->message};
-    return Stall(site_.trouble->reason, site_.trouble->message);
+  if (WantsAbandon()) return Abandon(ctx);
+  // An open operation is rolled back first, by the same loop as any rollback. A restore that has
+  // begun to drop goes to its end in any case.
+  const bool restores = operation_open() && site_.record->Passed(PointKind::kFirstDrop);
+  if (deleting() && (!operation_open() || (orphans() && !restores))) return Deleted(ctx);
+  if (site_.trouble) return InTrouble();
+  if (operation_open() && !IsBelow(site_.record->folder, owner_.options_.limits.backup_dirs)) {
+    return Stall("BackupDirectoryNotAllowed",
+                 fmt::format("the open operation lies in {}, which is not below a folder that this "
+                             "controller may use; start it with --allow-backup-dir for that one",
+                             site_.record->folder));
   }
   return operation_open() ? WithOperation(ctx) : WithoutOperation(ctx);
 }
 
+UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::InTrouble() {
+  const auto& operation = known_.status.operation;
+  const bool open =
+      operation_open() || (operation && known_.status.direction != crd::Direction::kNone);
+  const auto wanted = crd::Version::Parse(spec_.version);
+  const bool idle = wanted.ok() && wanted->ToString() == known_.status.current_version;
+  const Trouble& trouble = *site_.trouble;
+  if (open || idle) {
+    const bool stalls = !trouble.passing && open;
+    return Rest({stalls ? Kind::kStall : Kind::kUnknown, Step::kPreflight, trouble.reason,
+                 trouble.message, kLookAgainAtTrouble});
+  }
+  preflight_ = StepState{Verdict::kFailed, trouble.reason, trouble.message};
+  return Stall(trouble.reason, trouble.message);
+}
+
 std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckOwner(
     const base::Context& ctx) {
-  if (!site_.row || site_.row->owner == me_) return std::nullopt;
+  if (!others_row()) return std::nullopt;
   if (Annotation(crd::kTakeOver) == site_.row->owner.object) {
     ctx.log().Warn("taking OMS '{}' over from {} by annotation", site_.oms,
                    site_.row->owner.object);
@@ -196,10 +237,16 @@ void UpgradeReconciler::Pass::TellWhetherItRuns() {
     memory_.told_not_running = false;
     return;
   }
-  decision_.message +=
-      fmt::format("; but OMS does not run: container '{}' is {}", current.name, current.status);
-  if (!memory_.told_not_running) Event(true, "OMSNotRunning", decision_.message);
+  // Not repaired, and not called ready.
+  decision_.kind = Kind::kHold;
+  decision_.reason = "OMSNotRunning";
+  decision_.message += fmt::format(
+      "; but OMS does not run: container '{}' is {}; it is left as it is: start it, or "
+      "edit spec.version",
+      current.name, current.status);
+  if (!memory_.told_not_running) Event(true, decision_.reason, decision_.message);
   memory_.told_not_running = true;
+  memory_.told = decision_.reason;
 }
 
 DowntimeLevel UpgradeReconciler::Pass::TellDowntime(base::WallTime now) {
@@ -212,8 +259,7 @@ DowntimeLevel UpgradeReconciler::Pass::TellDowntime(base::WallTime now) {
   return memory_.told_downtime = level;
 }
 
-base::Status UpgradeReconciler::Pass::WriteStatus(const base::Context& ctx) {
-  if (deleting() && decision_.kind == Kind::kIdle) return base::Ok();
+crd::Status UpgradeReconciler::Pass::ShownStatus(const base::Context& ctx) const {
   ViewInput in{*resource_, site_};
   in.record = site_.record ? &*site_.record : nullptr;
   in.facts = facts_ ? &*facts_ : nullptr;
@@ -224,25 +270,41 @@ base::Status UpgradeReconciler::Pass::WriteStatus(const base::Context& ctx) {
   in.decision = decision_;
   in.now = ctx.clock().Wall();
   in.steady_now = ctx.clock().Now();
+  return BuildStatus(known_.status, in);
+}
+
+base::Status UpgradeReconciler::Pass::WriteStatus(const base::Context& ctx) {
+  if (deleting() && decision_.kind == Kind::kIdle) return base::Ok();
   Tell();
-  const DowntimeLevel downtime = TellDowntime(in.now);
+  const DowntimeLevel downtime = TellDowntime(ctx.clock().Wall());
   const crd::Status before = known_.status;
-  const auto written =
-      owner_.status_.Write(ctx, key_, BuildStatus(known_.status, in), known_, deferred_);
+  auto written = owner_.status_.Write(ctx, key_, ShownStatus(ctx), known_, deferred_);
   if (auto* metrics = owner_.options_.metrics;
       metrics && (!memory_.measured || !(before == known_.status))) {
     metrics->Show(key_, spec_, before, known_.status, downtime);
     memory_.measured = true;
   }
-  if (written.Is(base::Code::kTerminal)) {
-    ctx.log().Error("{}", written.error().message);
-    Event(true, written.error().reason, written.error().message);
+  if (!written.ok() && written.error().reason == crd::reason::kCrdTooOld) {
+    return ShowCrdTooOld(ctx, written.error());
   }
   // The schema refused what we made: a defect of ours or an old CRD, never a reason to let the
   // operation rest.
   if (written.Is(base::Code::kInvalid)) {
     return base::MakeError(base::Code::kInternal, written.error().reason, written.error().message);
   }
+  return written;
+}
+
+// By the conditions, which every CRD of ours has. What it drops is dropped once more, and is kept
+// to be tried again.
+base::Status UpgradeReconciler::Pass::ShowCrdTooOld(const base::Context& ctx,
+                                                    const base::Error& error) {
+  ctx.log().Error("{}", error.message);
+  Stall(error.reason, error.message);
+  Tell();
+  memory_.crd_dropped = ShownStatus(ctx);
+  auto written = owner_.status_.Write(ctx, key_, *memory_.crd_dropped, known_, deferred_);
+  if (!written.ok() && written.error().reason == crd::reason::kCrdTooOld) return base::Ok();
   return written;
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "reconcilers/failures.h"
 #include "reconcilers/plan.h"
 #include "reconcilers/status_view.h"
 #include "reconcilers/upgrade_reconciler.h"
@@ -23,16 +24,17 @@ struct UpgradeReconciler::KeyMemory {
   std::optional<uint64_t> epoch;  // Of the row, as we claimed it.
   Memo memo;
   std::optional<StatusWriter::Known> known;
-  // The failures of the step at hand.
-  FailureCount failures;
-  std::string failed_what;  // Step and end of the try, so that one end is counted once.
-  bool measured = false;    // Its metrics are shown.
-  std::string told;         // The last reason that became an event.
+  FailureMemory failures;
+  bool measured = false;  // Its metrics are shown.
+  std::string told;       // The last reason that became an event.
   bool told_not_running = false;
   DowntimeLevel told_downtime = DowntimeLevel::kWell;  // Of the open operation.
-  // Of the resource, as the open operation was last decided on.
-  std::optional<int64_t> generation;
-  std::string reset_token;
+  bool told_ha_off = false;
+  std::optional<crd::Status> crd_dropped;  // The API server has dropped fields of this one.
+  std::vector<std::string> held;           // Secrets.
+  std::string let_go_of;                   // The closed operation whose Secrets were let go.
+  UndoNumbers numbers;
+  std::string numbers_of;  // The operation whose undo they are for.
   // What old backups were last looked through for, and when it is worth another look.
   std::string pruned_for;
   std::optional<base::WallTime> prune_again;
@@ -51,29 +53,47 @@ class UpgradeReconciler::Pass {
 
   // One round of reach, observe, decide, act. Sets what the status is made of.
   base::Result<Next> Round(const base::Context& ctx);
+  std::optional<base::Result<Next>> CheckAllowed(const base::Context& ctx);
+  Next InTrouble();
+  base::Result<runtime::Outcome> Failed(const base::Context& ctx, const base::Error& error);
+  base::Result<Next> TryTheCrdAgain(const base::Context& ctx);
 
   // --- no operation is open
   base::Result<Next> WithoutOperation(const base::Context& ctx);
-  bool RunsLastNew() const;
+  // The upgrade that led to what runs, by its new container's label; null: none of ours did.
+  const OperationRecord* RunsNewOf() const;
   void LookBeforeUpgrade(const base::Context& ctx, const crd::Version& running);
   void DescribeIdle(const crd::Version& running);
   void PruneBackups(const base::Context& ctx);
+  UndoNumbers NumbersNow(const base::Context& ctx);
+  void LetGo(const base::Context& ctx);
   base::Result<Next> Open(const base::Context& ctx, bool undo);
   base::Result<Next> Deleted(const base::Context& ctx);
+  // Without a look at anything: the finalizer goes, and what it leaves behind is told.
+  base::Result<Next> LeaveAsItIs(const base::Context& ctx, bool open);
+  // What a person can do whose resource cannot go: Orphan, or to give the operation up.
+  std::string WayOut() const;
 
   // --- an operation is open
   base::Result<Next> WithOperation(const base::Context& ctx);
   std::optional<Next> CheckSamePlace();
+  base::Status HoldWhatIsNamed(const base::Context& ctx);
   base::Result<Next> Act(const base::Context& ctx);
   base::Result<Next> End(const base::Context& ctx, OperationSession& op);
+  void RemoveLeftConfig(const base::Context& ctx, OperationSession& op);
+  base::Result<Next> Turn(const base::Context& ctx, OperationSession& op);
+  base::Result<Next> CallOff(const base::Context& ctx, OperationSession& op);
+  std::string PlanAnew(const crd::Version& from, const crd::Version& to);
+  bool WantsAbandon() const;
   base::Result<Next> Abandon(const base::Context& ctx);
-  void CountFailure(const base::Context& ctx);
-  // True once after an edit of the spec or a new reset token: what failed is tried anew.
-  bool Edited();
-  base::Status ForgetFailure(const base::Context& ctx);
-  base::Status TakeNewStart(const base::Context& ctx);
+  base::Status AbandonUnreached(const base::Context& ctx);
+  void TellAbandoned(const OperationRecord& record);
+  base::Status CountFailures(const base::Context& ctx);
+  // An edit of the spec, or a new reset token, that was not acted on yet: what failed is tried
+  // anew, and time is counted anew.
+  bool Edited() const;
+  base::Result<Next> TakeEdit(const base::Context& ctx);
   base::Result<bool> TakeImage(const base::Context& ctx);  // True: another one than before.
-  base::Status CountDeadlineAnew(const base::Context& ctx);
   base::Status RecordEvidence(const base::Context& ctx, OperationSession& op);
   OperationSession Session();
 
@@ -84,9 +104,12 @@ class UpgradeReconciler::Pass {
   base::Result<bool> Claim(const base::Context& ctx);
 
   // --- what is shown
+  crd::Status ShownStatus(const base::Context& ctx) const;
   base::Status WriteStatus(const base::Context& ctx);
+  base::Status ShowCrdTooOld(const base::Context& ctx, const base::Error& error);
   void Tell();
   void TellWhetherItRuns();
+  void TellHa(const base::Context& ctx);
   // The level that is reached; an event when it is a new one.
   DowntimeLevel TellDowntime(base::WallTime now);
   void Event(bool warning, const std::string& reason, const std::string& message) const;
@@ -108,6 +131,8 @@ class UpgradeReconciler::Pass {
   bool deleting() const { return resource_->meta.deletion_timestamp.has_value(); }
   bool orphans() const { return spec_.deletion_policy == crd::DeletionPolicy::kOrphan; }
   bool operation_open() const { return site_.record && site_.record->open(); }
+  bool others_row() const { return site_.row && !site_.row->Free() && site_.row->owner != me_; }
+  ResourceMark Mark() const;
   std::string Annotation(const char* name) const;
   Wishes WishesNow(const base::Context& ctx) const;
 
@@ -117,7 +142,6 @@ class UpgradeReconciler::Pass {
   crd::Spec spec_;  // With an operation open: with the image that it carries.
   const kube::ObjectKey key_;
   const Owner me_;
-  const std::string owner_label_;
 
   StatusWriter::Known known_;
   Site site_;
@@ -130,7 +154,6 @@ class UpgradeReconciler::Pass {
   Decision decision_;
   bool decided_ = false;  // In this round: decision_ may be shown.
   bool deferred_ = false;
-  bool reset_ = false;  // A new reset token was met in this round.
 };
 
 }  // namespace oms::upgrade

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 
+#include "reconcilers/ha_config.h"
 #include "reconcilers/human.h"
 #include "reconcilers/labels.h"
 #include "reconcilers/open_operation.h"
 #include "reconcilers/pass.h"
 #include "reconcilers/retention.h"
+#include "reconcilers/secret_hold.h"
 
 namespace oms::upgrade {
 
@@ -105,12 +107,13 @@ void UpgradeReconciler::Pass::PruneBackups(const base::Context& ctx) {
   Event(true, "BackupsNotPruned", "old backups are not removed: " + pruned.status.error().message);
 }
 
-// What runs is the new container of the last operation, by its label; not merely its version.
-bool UpgradeReconciler::Pass::RunsLastNew() const {
+const OperationRecord* UpgradeReconciler::Pass::RunsNewOf() const {
   const ContainerInfo* current = site_.nodes.front().Current();
-  if (!site_.record || current == nullptr) return false;
+  if (!site_.way_back || current == nullptr) return nullptr;
+  // By the container, not merely by its version.
   const auto label = current->labels.find(labels::kOperation);
-  return label != current->labels.end() && label->second == site_.record->id;
+  const bool its = label != current->labels.end() && label->second == site_.way_back->id;
+  return its ? &*site_.way_back : nullptr;
 }
 
 void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
@@ -127,7 +130,10 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
                    {spec_, site_, path_, running, *to}, owner_.tasks_, memory_.memo);
   preflight_ = PreflightState(spec_, running, *to, *facts_);
   UpgradePlanInput input{spec_, running, *to, path_, *facts_};
-  if (site_.record) input.rates = RatesFrom(*site_.record);
+  if (site_.record) {
+    input.follows = site_.record->id;
+    input.rates = RatesFrom(*site_.record);
+  }
   if (auto plan = PlanUpgrade(input); plan.ok()) plan_ = *std::move(plan);
 }
 
@@ -141,12 +147,70 @@ void UpgradeReconciler::Pass::DescribeIdle(const crd::Version& running) {
   if (last.outcome == OperationOutcome::kRolledBack && last.from == running.ToString()) {
     decision_.reason = crd::reason::kRolledBackByRequest;
     decision_.message =
-        last.undoes.empty()
-            ? fmt::format("the upgrade from {} to {} was turned back; OMS runs {}", last.from,
-                          last.to, last.from)
-            : fmt::format("went back from {} to {}, with the data of before the upgrade", last.to,
-                          last.from);
+        !last.undoes ? fmt::format("the upgrade from {} to {} was turned back; OMS runs {}",
+                                   last.from, last.to, last.from)
+                     : fmt::format("went back from {} to {}, with the data of before the upgrade",
+                                   last.to, last.from);
   }
+}
+
+// Once for each closed operation, and once more for each process; tried again until it was done.
+void UpgradeReconciler::Pass::LetGo(const base::Context& ctx) {
+  if (!site_.record || site_.record->open() || site_.record->secrets.empty() ||
+      memory_.let_go_of == site_.record->id) {
+    return;
+  }
+  const auto gone =
+      LetSecretsGo(ctx, *owner_.ports_.api, key_.ns, site_.record->secrets, resource_->meta.uid);
+  memory_.held.clear();
+  if (gone.ok() || gone.Is(base::Code::kDenied)) {
+    memory_.let_go_of = site_.record->id;
+  } else {
+    ctx.log().Warn("Secrets are not let go yet: {}", gone.error().message);
+  }
+}
+
+// For the texts of an undo's plan. Looked at once for each: it counts rows.
+UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) {
+  const OperationRecord& undone = *site_.way_back;
+  if (memory_.numbers_of != undone.id) {
+    memory_.numbers = {};
+    memory_.numbers.rates = RatesFrom(undone);
+    uint64_t bytes = 0;
+    bool all = true;
+    for (const auto& frozen : undone.databases) {
+      const auto database =
+          site_.meta->Database(ctx.WithTimeout(spec_.strategy.timeouts.preflight), frozen.name);
+      all = all && database.ok();
+      if (database.ok()) bytes += database->bytes;
+    }
+    if (all) memory_.numbers.database_bytes = bytes;
+    memory_.numbers_of = undone.id;
+  }
+  return memory_.numbers;
+}
+
+// Nothing is open: HA is a person's. That it is off, where the upgrade had left it on, is told
+// once.
+void UpgradeReconciler::Pass::TellHa(const base::Context& ctx) {
+  const bool left_on = site_.record && !site_.record->open() && site_.record->ha_was_on &&
+                       site_.record->outcome != OperationOutcome::kAbandoned;
+  if (!left_on || !site_.meta) return;
+  const auto raw = site_.meta->ReadHaConfig(ctx, site_.record->Database("rm"));
+  const auto ha = raw.ok() && *raw
+                      ? ReadHa(**raw)
+                      : base::Result<HaState>(base::MakeError(base::Code::kNotFound, ""));
+  if (!ha.ok() || ha->enabled) {
+    memory_.told_ha_off = memory_.told_ha_off && !ha.ok();
+    return;
+  }
+  decision_.message += "; HA is off now: what stops will not start by itself";
+  if (!memory_.told_ha_off) {
+    Event(true, "HASwitchedOff",
+          "somebody has switched HA off (ha.config, enable=false) since the last operation; it is "
+          "left as it is, and what stops will not start by itself");
+  }
+  memory_.told_ha_off = true;
 }
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOperation(
@@ -159,6 +223,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
                                           site_.record->volume));
     return LookAnew();
   }
+  LetGo(ctx);
   if (!site_.running) {
     return Stall("ContainerNotFound",
                  "there is no OMS container any more, and no operation is open");
@@ -167,9 +232,14 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   Closed closed{running};
   closed.now = ctx.clock().Wall();
   if (site_.record) closed.last = &*site_.record;
-  closed.runs_last_new = RunsLastNew();
+  closed.way_back = RunsNewOf();
+  const Wishes wishes = WishesNow(ctx);
+  if (const auto latched = Latched(spec_, closed, wishes)) {
+    // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
+    return Rest(*latched);
+  }
   if (WantsUndo(spec_, closed)) {
-    if (auto plan = PlanRollback(spec_, *site_.record, closed.now); plan.ok()) {
+    if (auto plan = PlanRollback(spec_, *closed.way_back, closed.now, NumbersNow(ctx)); plan.ok()) {
       plan_ = *std::move(plan);
     } else {
       return Stall(plan.error().reason, plan.error().message);
@@ -182,10 +252,11 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     closed.plan_text = plan_->lost;
   }
   closed.preflight = preflight_ ? &*preflight_ : nullptr;
-  decision_ = DecideWithoutOperation(spec_, closed, WishesNow(ctx));
+  decision_ = DecideWithoutOperation(spec_, closed, wishes);
   switch (decision_.kind) {
     case Kind::kIdle:
       DescribeIdle(running);
+      TellHa(ctx);
       TellWhetherItRuns();
       PruneBackups(ctx);
       return Next::kRest;
@@ -205,13 +276,19 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   operation.key = key_;
   operation.owner = me_;
   operation.epoch = *memory_.epoch;
-  operation.resource_uid = resource_->meta.uid;
-  operation.generation = resource_->meta.generation;
-  if (site_.record) operation.recent = RecentOnly(site_.record->recent, ctx.clock().Wall());
+  operation.resource = Mark();
+  operation.plan_hash = plan_ ? plan_->hash : std::string();
+  if (site_.record) {
+    operation.follows = site_.record->id;
+    operation.recent = RecentOnly(site_.record->recent, ctx.clock().Wall());
+  }
   OperationRecord record;
   if (undo) {
-    record = UndoRecord(ctx, *site_.record, operation);
+    record = UndoRecord(ctx, *site_.way_back, operation);
   } else {
+    // The folder and its identity are made now, and not while it was only looked at.
+    OMS_TRY(ctx.Check());
+    OMS_ASSIGN(facts_->volume, owner_.ports_.store->Identify(spec_.backup.directory));
     operation.from = site_.running->ToString();
     operation.to = crd::Version::Parse(spec_.version)->ToString();
     OMS_ASSIGN(record, FirstRecord(ctx, spec_, site_, *facts_, operation));
@@ -230,37 +307,55 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   return Next::kAgain;
 }
 
-// Nothing is open, or it is to be left as it is, or nothing can be seen.
-base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
-    const base::Context& ctx) {
-  // What another owner has taken over is none of this resource's business any more.
-  const bool others = site_.row && site_.row->owner != me_;
-  const bool open = !others && operation_open();
-  if (site_.trouble && !orphans() && !others) {
-    return Stall(
-        site_.trouble->reason,
-        fmt::format("the resource is being deleted, but whether an operation is open cannot be "
-                    "seen: {}; mend that, or set spec.deletionPolicy to Orphan to leave everything "
-                    "as it is{}",
-                    site_.trouble->message,
-                    known_.status.operation
-                        ? fmt::format(", or give the operation up by {}={}", crd::kAbandon,
-                                      known_.status.operation->id)
-                        : ""));
-  }
+std::string UpgradeReconciler::Pass::WayOut() const {
+  std::string way = "set spec.deletionPolicy to Orphan to leave everything as it is";
+  const std::string id = site_.record              ? site_.record->id
+                         : known_.status.operation ? known_.status.operation->id
+                                                   : std::string();
+  if (!id.empty()) way += fmt::format(", or give the operation up by {}={}", crd::kAbandon, id);
+  return way;
+}
+
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs(
+    const base::Context& ctx, bool open) {
+  const auto& operation = known_.status.operation;
+  if (operation) owner_.tasks_.Stop(operation->id + "/");
+  if (site_.record) owner_.tasks_.Stop(site_.record->id + "/");
   if (open) {
     Event(true, "Orphaned",
           fmt::format("the resource is deleted and leaves an open operation behind; everything "
                       "about it is in {}",
-                      site_.record->folder));
+                      site_.record ? site_.record->folder
+                      : operation  ? operation->folder
+                                   : ""));
   }
-  owner_.tasks_.Stop(site_.record ? site_.record->id + "/" : owner_label_ + "/");
-  if (!open && !others && site_.row && !site_.trouble) {
-    OMS_TRY(ctx.Check());
-    OMS_TRY(site_.ownership->Release(ctx, site_.oms, site_.row->epoch));
-  }
+  auto secrets = SecretsOf(resource_->spec);
+  if (site_.record)
+    secrets.insert(secrets.end(), site_.record->secrets.begin(), site_.record->secrets.end());
+  const auto gone = LetSecretsGo(ctx, *owner_.ports_.api, key_.ns, secrets, resource_->meta.uid);
+  if (!gone.ok() && !gone.Is(base::Code::kDenied)) return gone.error();
   OMS_TRY(owner_.status_.RemoveFinalizer(ctx, *resource_, known_));
   return Rest({Kind::kIdle, Step::kPreflight, crd::reason::kUpToDate, "deleted"});
+}
+
+// Nothing is open, or it is to be left as it is, or nothing can be seen.
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
+    const base::Context& ctx) {
+  // What another owner has taken over is none of this resource's business any more.
+  const bool others = others_row();
+  const bool open = !others && operation_open();
+  if (site_.trouble && !orphans() && !others) {
+    return Stall(site_.trouble->reason,
+                 fmt::format("the resource is being deleted, but whether an operation is open "
+                             "cannot be seen: {}; mend that, or {}",
+                             site_.trouble->message, WayOut()));
+  }
+  if (!open && !others && site_.row && !site_.row->Free() && !site_.trouble) {
+    OMS_TRY(ctx.Check());
+    OMS_TRY(site_.ownership->Release(ctx, site_.oms, site_.row->epoch));
+    memory_.epoch.reset();
+  }
+  return LeaveAsItIs(ctx, open);
 }
 
 }  // namespace oms::upgrade

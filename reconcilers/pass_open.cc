@@ -3,19 +3,34 @@
 
 #include <algorithm>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/failures.h"
 #include "reconcilers/open_operation.h"
 #include "reconcilers/pass.h"
 #include "reconcilers/phases/phases.h"
-#include "reconcilers/rollback_state.h"
+#include "reconcilers/secret_hold.h"
 
 namespace oms::upgrade {
 
 using Kind = Decision::Kind;
 
+namespace {
+
+constexpr base::Duration kLookForMost = std::chrono::minutes(2);
+
+}  // namespace
+
 // How things are reached may change in the middle of an operation; what is reached may not.
 std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckSamePlace() {
   const OperationRecord& record = *site_.record;
+  for (const auto& frozen : record.nodes) {
+    const bool listed = std::any_of(site_.nodes.begin(), site_.nodes.end(),
+                                    [&](const auto& node) { return node.name == frozen.name; });
+    if (listed) continue;
+    return Stall("NodesChanged",
+                 fmt::format("the open operation was begun on node '{}', which spec.nodes does not "
+                             "list any more; write it there again (container '{}')",
+                             frozen.name, frozen.old_name));
+  }
   for (const auto& node : site_.nodes) {
     const FrozenNode* frozen = record.Node(node.name);
     if (frozen == nullptr || frozen->engine_id == node.info.id) continue;
@@ -35,10 +50,13 @@ std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckSameP
 }
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperation(
-    const base::Context& ctx) {
+    const base::Context& outer) {
+  const base::Context ctx = outer.WithLogger(outer.log().With("operation", site_.record->id));
+  // Before anything is written: a row must not be made on a server that is none of ours.
+  if (const auto elsewhere = CheckSamePlace()) return *elsewhere;
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return LookAnew();
-  if (const auto elsewhere = CheckSamePlace()) return *elsewhere;
+  OMS_TRY(HoldWhatIsNamed(ctx));
   OMS_ASSIGN(const bool corrected, TakeImage(ctx));
   if (corrected) return LookAnew();
   const auto from = crd::Version::Parse(site_.record->from),
@@ -52,18 +70,17 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   options.accept_unlisted = true;
   if (auto path = CheckPath(*from, *to, options); path.ok()) path_ = *std::move(path);
   ApplyOverrides(spec_, path_);
-  facts_ =
-      Observe(ctx, owner_.ports_, {spec_, site_, path_, *from, *to}, owner_.tasks_, memory_.memo);
+  // A server that stands still must not keep a revert from being read.
+  facts_ = Observe(ctx.WithTimeout(kLookForMost), owner_.ports_, {spec_, site_, path_, *from, *to},
+                   owner_.tasks_, memory_.memo);
   facts_->accept = Annotation(crd::kAccept);
   OMS_TRY(ctx.Check());
   state_ = DetermineState(spec_, path_, *site_.record, *facts_);
-  if (Edited()) {
-    OMS_TRY(ForgetFailure(ctx));
-    OMS_TRY(CountDeadlineAnew(ctx));
-    return LookAnew();
-  }
-  CountFailure(ctx);
-  decision_ = Decide(spec_, *site_.record, *state_, *facts_, WishesNow(ctx), memory_.failures,
+  if (Edited()) return TakeEdit(ctx);
+  OMS_TRY(CountFailures(ctx));
+  Wishes wishes = WishesNow(ctx);
+  wishes.plan_hash = PlanAnew(*from, *to);
+  decision_ = Decide(spec_, *site_.record, *state_, *facts_, wishes, memory_.failures.count,
                      owner_.random_.Fraction());
   // What could not be looked at past preflight: say so, and look again.
   if (decision_.kind == Kind::kWait && !facts_->troubles.empty() &&
@@ -75,12 +92,37 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
     case Kind::kRun:
     case Kind::kRestoreHa:
     case Kind::kTurn:
+    case Kind::kCallOff:
     case Kind::kClose: return Act(ctx);
     default: break;
   }
   OperationSession op = Session();
   OMS_TRY(RecordEvidence(ctx, op));
   return Next::kRest;
+}
+
+// Written down before they are held, so that they are let go whatever becomes of us. A controller
+// that may not patch Secrets goes on without: it is a deleted namespace alone that they are for.
+base::Status UpgradeReconciler::Pass::HoldWhatIsNamed(const base::Context& ctx) {
+  const auto names = SecretsOf(spec_);
+  if (memory_.held == names || deleting()) return base::Ok();
+  const auto& known = site_.record->secrets;
+  std::vector<std::string> fresh;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(fresh), [&](const auto& name) {
+    return std::find(known.begin(), known.end(), name) == known.end();
+  });
+  if (!fresh.empty()) {
+    facts_.emplace();  // Nothing was looked at yet, and nothing has to be.
+    OperationSession op = Session();
+    OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+      record.secrets.insert(record.secrets.end(), fresh.begin(), fresh.end());
+    }));
+    facts_.reset();
+  }
+  const auto held = HoldSecrets(ctx, *owner_.ports_.api, key_.ns, names, resource_->meta.uid);
+  if (!held.ok()) ctx.log().Warn("Secrets are not held: {}", held.error().message);
+  if (held.ok() || held.Is(base::Code::kDenied)) memory_.held = names;
+  return base::Ok();
 }
 
 OperationSession UpgradeReconciler::Pass::Session() {
@@ -101,77 +143,157 @@ OperationSession UpgradeReconciler::Pass::Session() {
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const base::Context& ctx) {
   OperationSession op = Session();
   OMS_TRY(RecordEvidence(ctx, op));
-  const base::Context act = ctx.WithLogger(ctx.log()
-                                               .With("operation", site_.record->id.substr(0, 12))
-                                               .With("step", std::string(NameOf(decision_.step))));
+  const base::Context act =
+      ctx.WithLogger(ctx.log().With("step", std::string(NameOf(decision_.step))));
   switch (decision_.kind) {
     case Kind::kClose: return End(act, op);
-    case Kind::kTurn:
-      // What runs for the upgrade is ended; what it leaves behind is looked at by the way back.
-      owner_.tasks_.Stop(site_.record->id + "/");
-      OMS_TRY(TurnBack(act, op, decision_.reason));
-      memory_.failures = {};
-      Event(true, "RollbackStarted", decision_.message);
-      act.log().Info("{}", decision_.message);
-      return LookAnew();
+    case Kind::kTurn: return Turn(act, op);
+    case Kind::kCallOff: return CallOff(act, op);
     case Kind::kRestoreHa: OMS_TRY(RestoreHaSwitch(act, op)); return Next::kRest;
     default: break;
   }
   act.log().Info("acting");
-  const auto limit = LimitOf(spec_.strategy.timeouts, decision_.step);
-  const base::Status done =
-      RunStep(limit ? act.WithTimeout(limit->limit) : act, decision_.step, op);
-  if (limit && done.Is(base::Code::kTimeout) && act.Check().ok()) {
-    return done.error().Wrap(fmt::format("{} took longer than {} (spec.strategy.timeouts.{})",
-                                         NameOf(decision_.step), base::FormatDuration(limit->limit),
-                                         limit->field));
+  const Step step = decision_.step;
+  memory_.failures.begun = step;
+  const auto limit = LimitOf(spec_.strategy.timeouts, step);
+  const base::Status done = RunStep(limit ? act.WithTimeout(limit->limit) : act, step, op);
+  if (done.ok()) return Next::kAgain;
+  // Not this step's doing: we are told to stop, or another one owns the operation.
+  OMS_TRY(act.Check());
+  if (done.Is(base::Code::kFenced) || done.Is(base::Code::kCancelled)) return done.error();
+  base::Error error = done.error();
+  if (limit && done.Is(base::Code::kTimeout)) {
+    error = error.Wrap(fmt::format("{} took longer than {} (spec.strategy.timeouts.{})",
+                                   NameOf(step), base::FormatDuration(limit->limit), limit->field));
   }
-  OMS_TRY(done);
-  return Next::kAgain;
+  act.log().Warn("{}: {}", base::ToString(error.code), error.message);
+  const StepFailure failure = FailureOf(step, error, act.clock().Now(), memory_.failures);
+  Event(true, failure.reason, failure.message);
+  OMS_TRY(op.Save(act, [&](OperationRecord& record) { record.failure = failure; }));
+  return LookAnew();
+}
+
+// What runs for the upgrade is ended; what it leaves behind is looked at by the way back.
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Turn(const base::Context& ctx,
+                                                                          OperationSession& op) {
+  owner_.tasks_.Stop(site_.record->id + "/");
+  OMS_TRY(TurnBack(ctx, op, decision_.reason, Mark()));
+  memory_.failures = {};
+  Event(true, "RollbackStarted", decision_.message);
+  ctx.log().Info("{}", decision_.message);
+  return LookAnew();
+}
+
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CallOff(
+    const base::Context& ctx, OperationSession& op) {
+  owner_.tasks_.Stop(site_.record->id + "/");
+  OMS_ASSIGN(const bool back, CallOffUndo(ctx, op, decision_.reason, Mark()));
+  if (!back) return LookAnew();
+  OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
+                                        site_.record->volume));
+  Event(false, "RollbackCalledOff", decision_.message);
+  ctx.log().Info("{}", decision_.message);
+  return LookAnew();
+}
+
+// OMS is back, so it holds nothing up; but who does not know of the file cannot remove it.
+void UpgradeReconciler::Pass::RemoveLeftConfig(const base::Context& ctx, OperationSession& op) {
+  const auto removed = RemoveRewrittenConfig(ctx, op);
+  if (removed.ok()) return;
+  ctx.log().Warn("the rewritten config.yaml is left behind: {}", removed.error().message);
+  Event(true, "ConfigFileLeft",
+        fmt::format("the config.yaml that was rewritten for {} could not be removed ({}); remove "
+                    "it by hand: it holds the MetaDB's password",
+                    site_.record->to, removed.error().message));
 }
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::End(const base::Context& ctx,
                                                                          OperationSession& op) {
   const bool back = site_.record->direction == Direction::kRollback;
-  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
-    record.resource_uid = resource_->meta.uid;
-    record.generation = resource_->meta.generation;
-    record.reset_token = Annotation(crd::kResetAt);
-  }));
-  OMS_TRY(CloseOperation(ctx, op));
+  if (back) RemoveLeftConfig(ctx, op);
+  OMS_TRY(CloseOperation(ctx, op, Mark()));
   OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
                                         site_.record->volume));
   Event(false, back ? "RolledBack" : "UpgradeSucceeded", decision_.message);
   for (const auto& left : FollowUpsOf(*site_.record)) Event(left.warning, "FollowUp", left.text);
   ctx.log().Info("{}", decision_.message);
-  return Next::kAgain;
+  // What runs now may be another version than the one that the spec asks for (a rollback by policy,
+  // a third version): Ready is for the look at it, not for the end of this operation.
+  return LookAnew();
+}
+
+// Before the stop, where a person approves: the plan as it would be made now. Shown if it is not
+// the one that was begun.
+std::string UpgradeReconciler::Pass::PlanAnew(const crd::Version& from, const crd::Version& to) {
+  const OperationRecord& record = *site_.record;
+  if (spec_.approval != crd::Approval::kManual || record.direction != Direction::kUpgrade ||
+      record.Passed(PointKind::kHaDisabling) || record.Passed(PointKind::kStopping)) {
+    return {};
+  }
+  UpgradePlanInput input{spec_, from, to, path_, *facts_};
+  input.open = &record;
+  auto plan = PlanUpgrade(input);
+  if (!plan.ok()) return {};
+  std::string hash = plan->hash;
+  if (hash != record.plan_hash) plan_ = *std::move(plan);
+  return hash;
+}
+
+// By its id. Where nothing answers it is the one that the status shows.
+bool UpgradeReconciler::Pass::WantsAbandon() const {
+  const std::string id = Annotation(crd::kAbandon);
+  if (id.empty()) return false;
+  if (operation_open() && site_.record->id == id) return true;
+  return site_.trouble && known_.status.operation && known_.status.operation->id == id;
 }
 
 // A person gives up what cannot be brought to an end: everything stays as it is, and is told.
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Abandon(
     const base::Context& ctx) {
-  const std::string folder = site_.record ? site_.record->folder : known_.status.operation->folder;
-  Event(true, "Abandoned",
-        fmt::format("the open operation was given up by annotation; containers and databases stay "
-                    "as they are; its record, its backups and RESTORE.md are in {}",
-                    folder));
-  if (operation_open()) {
-    owner_.tasks_.Stop(site_.record->id + "/");
-    if (!site_.trouble) {
-      OMS_ASSIGN(const bool claimed, Claim(ctx));
-      if (claimed) return LookAnew();
-      facts_.emplace();
-      OperationSession op = Session();
-      OMS_TRY(AbandonOperation(ctx, op));
-      facts_.reset();
-      OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "",
-                                            site_.record->folder, site_.record->volume));
-      return LookAnew();
-    }
+  owner_.tasks_.Stop(Annotation(crd::kAbandon) + "/");
+  if (site_.trouble || !operation_open()) {
+    OMS_TRY(AbandonUnreached(ctx));
+    if (deleting()) return LeaveAsItIs(ctx, false);
+    return Stall(crd::reason::kAbandoned,
+                 fmt::format("the operation was given up; {}",
+                             site_.trouble ? site_.trouble->message : decision_.message));
   }
-  // Nothing answers, and the resource is being deleted: it must not stay for ever.
-  OMS_TRY(owner_.status_.RemoveFinalizer(ctx, *resource_, known_));
-  return Rest({Kind::kIdle, Step::kPreflight, crd::reason::kUpToDate, "deleted"});
+  OMS_ASSIGN(const bool claimed, Claim(ctx));
+  if (claimed) return LookAnew();
+  facts_.emplace();
+  OperationSession op = Session();
+  OMS_TRY(AbandonOperation(ctx, op, Mark()));
+  facts_.reset();
+  TellAbandoned(*site_.record);
+  OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
+                                        site_.record->volume));
+  return LookAnew();
+}
+
+void UpgradeReconciler::Pass::TellAbandoned(const OperationRecord& record) {
+  Event(true, "Abandoned",
+        fmt::format("the operation from {} to {} was given up by annotation; containers and "
+                    "databases stay as they are; its record, its backups and RESTORE.md are in {}",
+                    record.from, record.to, record.folder));
+  for (const auto& left : FollowUpsOf(record)) Event(left.warning, "FollowUp", left.text);
+}
+
+// The engine or the MetaDB does not answer. The record can be closed all the same, where it can be
+// read; the row follows once the MetaDB is back.
+base::Status UpgradeReconciler::Pass::AbandonUnreached(const base::Context& ctx) {
+  RecordStore& store = *owner_.ports_.store;
+  const std::string& folder = known_.status.operation->folder;
+  const auto entries = store.Read(folder);
+  if (!entries.ok() || entries->empty()) return base::Ok();
+  std::vector<std::string> texts;
+  for (const auto& entry : *entries) texts.push_back(entry.text);
+  auto record = FoldRecords(texts);
+  if (!record.ok() || !record->open()) return base::Ok();
+  MarkAbandoned(*record, Mark(), ctx.clock().Wall());
+  OMS_TRY(ctx.Check());
+  OMS_TRY(store.Append(folder, entries->back().n + 1, record->ToJson()));
+  TellAbandoned(*record);
+  return base::Ok();
 }
 
 // What is seen to be done for the first time is written down with its time; and T1 with the stop.
@@ -188,16 +310,16 @@ base::Status UpgradeReconciler::Pass::RecordEvidence(const base::Context& ctx,
   const bool stands = std::any_of(facts_->nodes.begin(), facts_->nodes.end(), [](const auto& node) {
     return node.old_container && !node.old_container->running;
   });
-  const bool down =
-      !record.t1 && record.undoes.empty() && record.Passed(PointKind::kStopping) && stands;
+  const bool down = !record.t1 && !record.undoes && record.Passed(PointKind::kStopping) && stands;
   if (fresh.empty() && !down) return base::Ok();
   const base::WallTime now = ctx.clock().Wall();
   const auto t1 = DowntimeStart(record, *facts_);
   OMS_TRY(op.Save(ctx, [&](OperationRecord& next) {
     next.epoch = *memory_.epoch;
     for (const auto& name : fresh) next.evidence.emplace(name, now);
-    if (down || (next.Seen(std::string(NameOf(Step::kStopContainers))) && !next.t1 &&
-                 next.undoes.empty())) {
+    if (next.failure && next.Seen(std::string(NameOf(next.failure->step)))) next.failure.reset();
+    if (down ||
+        (next.Seen(std::string(NameOf(Step::kStopContainers))) && !next.t1 && !next.undoes)) {
       next.t1 = t1;
     }
   }));
@@ -205,58 +327,42 @@ base::Status UpgradeReconciler::Pass::RecordEvidence(const base::Context& ctx,
   return base::Ok();
 }
 
-void UpgradeReconciler::Pass::CountFailure(const base::Context& ctx) {
-  for (const auto& info : StepsOf(site_.record->direction)) {
-    const StepState& at = At(*state_, info.step);
-    if (at.complete()) continue;
-    if (at.verdict != Verdict::kFailed || info.step == Step::kPreflight) {
-      if (at.verdict == Verdict::kPending && memory_.failures.failures > 0 &&
-          !memory_.failed_what.starts_with(info.name))
-        memory_.failures = {};
-      return;
-    }
-    std::string what(info.name);
-    for (const auto& [name, task] : facts_->tasks) {
-      if (name.starts_with(info.name) && task.state == TaskView::State::kFailed) {
-        what += fmt::format("@{}", task.ended.time_since_epoch().count());
-      }
-    }
-    if (what == memory_.failed_what) return;
-    if (!memory_.failed_what.starts_with(info.name)) memory_.failures = {};
-    memory_.failed_what = what;
-    ++memory_.failures.failures;
-    memory_.failures.last = ctx.clock().Now();
-    Event(true, at.reason, at.message);
-    return;
-  }
-}
-
-bool UpgradeReconciler::Pass::Edited() {
-  const std::string token = Annotation(crd::kResetAt);
-  const bool first = !memory_.generation;
-  reset_ = memory_.reset_token != token;
-  const bool edited = memory_.generation != resource_->meta.generation || reset_;
-  memory_.generation = resource_->meta.generation;
-  memory_.reset_token = token;
-  return edited && !first;
-}
-
-// Somebody has started the old container between its stop and the start of the new one. On a
-// person's token it is this run of it that is stopped; a backup of the run before is none any more.
-base::Status UpgradeReconciler::Pass::TakeNewStart(const base::Context& ctx) {
-  if (site_.record->Passed(PointKind::kNewStarting) ||
-      At(*state_, Step::kStopContainers).reason != crd::reason::kOldContainerStarted) {
-    return base::Ok();
-  }
+// What is seen to have failed for the first time is told, and the try's end written down.
+base::Status UpgradeReconciler::Pass::CountFailures(const base::Context& ctx) {
+  RecallFailure(*site_.record, facts_->steady_now, memory_.failures, *state_);
+  const auto found = CountFailure(*site_.record, *state_, *facts_, memory_.failures);
+  if (!found) return base::Ok();
+  Event(true, found->failure.reason, found->failure.message);
+  if (!found->kept) return base::Ok();
   OperationSession op = Session();
-  return op.Save(ctx, [&](OperationRecord& record) {
-    for (auto& node : record.nodes) {
-      const NodeFacts* facts = facts_->Node(node.name);
-      if (facts != nullptr && facts->old_container) {
-        node.old_started_at = facts->old_container->started_at;
-      }
+  return op.Save(ctx, [&](OperationRecord& record) { record.failure = found->failure; });
+}
+
+bool UpgradeReconciler::Pass::Edited() const { return site_.record->handled != Mark(); }
+
+// Written down with what it forgives, so that it is taken once, and taken also if we die here.
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::TakeEdit(
+    const base::Context& ctx) {
+  const OperationRecord& record = *site_.record;
+  const ResourceMark mark = Mark();
+  const bool token = !mark.reset_token.empty() && record.handled.reset_token != mark.reset_token;
+  OperationSession op = Session();
+  if (token) {
+    if (auto turn = TurnOnToken(record, *state_)) {
+      decision_ = *std::move(turn);
+      return Turn(ctx, op);
     }
-  });
+  }
+  memory_.failures = {};
+  // The step at hand alone: a task of another step may have ended well and still be needed.
+  if (const auto step = StepAtHand(record, *state_);
+      step && At(*state_, *step).verdict == Verdict::kFailed) {
+    owner_.tasks_.ForgetEnded(record.id + "/" + std::string(NameOf(*step)));
+  }
+  const base::WallTime now = ctx.clock().Wall();
+  OMS_TRY(op.Save(
+      ctx, [&](OperationRecord& next) { Forgive(*state_, *facts_, mark, token, now, next); }));
+  return LookAnew();
 }
 
 // The image may be corrected until the new container is made from it; what was begun with the wrong
@@ -280,41 +386,6 @@ base::Result<bool> UpgradeReconciler::Pass::TakeImage(const base::Context& ctx) 
   facts_.reset();
   memory_.failures = {};
   return true;
-}
-
-base::Status UpgradeReconciler::Pass::CountDeadlineAnew(const base::Context& ctx) {
-  if (site_.record->direction == Direction::kRollback ||
-      !site_.record->Passed(PointKind::kStopping)) {
-    return base::Ok();
-  }
-  OperationSession op = Session();
-  const base::WallTime now = ctx.clock().Wall();
-  return op.Save(ctx, [&](OperationRecord& record) { record.progress_since = now; });
-}
-
-// The step at hand alone: a task of another step may have ended well and still be needed.
-base::Status UpgradeReconciler::Pass::ForgetFailure(const base::Context& ctx) {
-  memory_.failures = {};
-  memory_.failed_what.clear();
-  for (const auto& info : StepsOf(site_.record->direction)) {
-    const StepState& at = At(*state_, info.step);
-    if (at.complete()) continue;
-    if (at.verdict != Verdict::kFailed) return base::Ok();
-    owner_.tasks_.ForgetEnded(site_.record->id + "/" + std::string(info.name));
-    if (site_.record->direction == Direction::kUpgrade) {
-      return reset_ ? TakeNewStart(ctx) : base::Ok();
-    }
-    // What the record counts of this step is counted from zero as well.
-    OperationSession op = Session();
-    return op.Save(ctx, [&](OperationRecord& record) {
-      std::erase_if(record.attempts,
-                    [](const auto& entry) { return entry.first.ends_with(kDiffered); });
-      if (info.step == Step::kRestoreDatabases) record.restore_differs.clear();
-      const auto saves = record.attempts.find(std::string(NameOf(Step::kSaveUpgradedState)));
-      if (saves != record.attempts.end()) record.attempts[kSavesForgiven] = saves->second;
-    });
-  }
-  return base::Ok();
 }
 
 }  // namespace oms::upgrade

@@ -212,6 +212,7 @@ class UpgradePlan {
     return found == subject_.databases.end() ? names_.back() : found->name;
   }
   bool Manual() const { return in_.spec.ha.control == crd::HaControl::kManual; }
+  bool InPlace() const { return in_.spec.deployment.config == crd::ConfigPlace::kInPlace; }
 
   std::string Text(Step step) const {
     switch (step) {
@@ -234,7 +235,9 @@ class UpgradePlan {
                              return ConfigOf(node) + " of " + node.name;
                            }),
                            subject_.directory);
-      case Step::kRewriteConfig: return RewriteConfig();
+      case Step::kRewriteConfig:
+        if (InPlace() && rewrites_) return "skipped, config.yaml itself is edited after the stop";
+        return RewriteConfig();
       case Step::kCreateContainers:
         return fmt::format("create, and do not start, {} from {}", Nodes([](const auto& node) {
                              return fmt::format("{} on {} (a copy of {})", node.new_name, node.name,
@@ -257,6 +260,9 @@ class UpgradePlan {
         return fmt::format("dump {} into {} with {}, with a sum of each table", List(sizes),
                            subject_.directory, NameOfTool(in_.spec));
       }
+      case Step::kEditConfig:
+        if (InPlace() && rewrites_) return RewriteConfig();
+        return "skipped, config.yaml itself is not edited";
       case Step::kStartContainers:
         return fmt::format("start {}; from here on going back restores the {} databases", NewOnes(),
                            names_.size() == 3 ? "three" : fmt::format("{}", names_.size()));
@@ -320,7 +326,7 @@ class UpgradePlan {
 
   std::string RewriteConfig() const {
     if (!rewrites_) return "skipped, no key of config.yaml has to change";
-    const bool in_place = in_.spec.deployment.config == crd::ConfigPlace::kInPlace;
+    const bool in_place = InPlace();
     return fmt::format(
         "{} {}: oms_meta_* become oms_rm_meta_* and oms_cm_meta_*{}",
         in_place ? "edit" : fmt::format("write config-{}.yaml beside", in_.to.ToString()),
@@ -358,6 +364,7 @@ class UpgradePlan {
     Json steps = Json::array();
     for (const StepInfo& info : StepsOf(Direction::kUpgrade)) steps.push_back(info.name);
     return HashOf(Json::array({kUpgradeFormat,
+                               in_.open != nullptr ? in_.open->follows : in_.follows,
                                in_.from.ToString(),
                                in_.to.ToString(),
                                spec.image.reference,
@@ -371,7 +378,7 @@ class UpgradePlan {
                                spec.backup.compression == crd::Compression::kZstd,
                                spec.backup.image,
                                rewrites_,
-                               spec.deployment.config == crd::ConfigPlace::kInPlace,
+                               InPlace(),
                                in_.path.legacy_steps,
                                in_.path.correction_jar,
                                in_.path.legacy_working_directory,

@@ -66,6 +66,8 @@ struct UpgradePlanInput {
   // the new container) do not make another plan of it. Null: none is open.
   const OperationRecord* open = nullptr;
   Rates rates = {};
+  // The id of the operation before; an approval is for one operation, not for the next alike.
+  std::string follows = {};
 };
 
 // kInvalid "PlanIncomplete" if the facts lack what would be written or destroyed: look again.

@@ -52,22 +52,32 @@ std::optional<Decision> TurnAsAsked(const crd::Spec& spec, const OperationRecord
   return std::nullopt;
 }
 
+// The spec asks for a version that the open operation neither came from nor goes to.
+bool WantsThird(const crd::Spec& spec, const OperationRecord& record) {
+  return crd::Version::Parse(spec.version).ok() && !WantsVersion(spec, record.to) &&
+         !WantsVersion(spec, record.from);
+}
+
 // A step has failed for good: does the policy, or a third version that waits, turn it back?
 std::optional<Decision> TurnAfterFailure(const crd::Spec& spec, const OperationRecord& record,
-                                         Step step, const StepState& state) {
-  if (step == Step::kPreflight || Reason(state) == crd::reason::kOldContainerStarted) {
-    return std::nullopt;
-  }
-  const bool third = !WantsVersion(spec, record.to) && !WantsVersion(spec, record.from) &&
-                     crd::Version::Parse(spec.version).ok();
-  if (!third && spec.strategy.on_failure != crd::OnFailure::kRollback) return std::nullopt;
+                                         Step step, const std::string& why, bool by_policy) {
+  const bool third = WantsThird(spec, record);
+  by_policy = by_policy && spec.strategy.on_failure == crd::OnFailure::kRollback;
+  if (step == Step::kPreflight || !(third || by_policy)) return std::nullopt;
   return Decision{Kind::kTurn, step, third ? crd::reason::kSuperseded : crd::reason::kFailurePolicy,
-                  fmt::format("{} failed ({}), so the upgrade from {} to {} is turned back{}",
-                              NameOf(step), state.message, record.from, record.to,
-                              third ? "; then " + spec.version + " is begun" : "")};
+                  fmt::format("{}, so the upgrade from {} to {} is turned back{}", why, record.from,
+                              record.to, third ? "; then " + spec.version + " is begun" : "")};
 }
 
 // ------------------------------------------------------------------------------------------- gates
+
+// The step before which the window is asked: HA off. Where that is nothing of ours (HA is off
+// already, or a person switches it), the stop itself.
+bool BeginsDowntime(const crd::Spec& spec, const OperationRecord& record, Step step) {
+  if (step == Step::kDisableHa) return true;
+  return step == Step::kStopContainers && BeforeTheStop(record) &&
+         (!record.ha_was_on || spec.ha.control == crd::HaControl::kManual);
+}
 
 // What stands before a step, asked in the order of precedence (design section 6). Nullopt: go on.
 std::optional<Decision> Gate(const crd::Spec& spec, const OperationRecord& record,
@@ -87,9 +97,26 @@ std::optional<Decision> Gate(const crd::Spec& spec, const OperationRecord& recor
         Kind::kHold, step, crd::reason::kSuspended,
         fmt::format("suspended before {}; set spec.suspend to false to go on", NameOf(step))};
   }
-  if (!back && step == Step::kDisableHa && !wishes.window_open) {
+  if (spec.mode == crd::Mode::kPlan && !reverted) {
+    return Decision{Kind::kHold, step, crd::reason::kPlanned,
+                    fmt::format("held before {}: spec.mode is Plan, so nothing is touched; set it "
+                                "to Apply to go on",
+                                NameOf(step))};
+  }
+  if (back || !BeginsDowntime(spec, record, step)) return std::nullopt;
+  if (!wishes.window_open) {
     return Decision{Kind::kHold, step, crd::reason::kOutsideWindow, wishes.window_message,
                     std::chrono::minutes(1)};
+  }
+  // What was approved is what was begun; an edit since (of the image, ...) makes another plan of
+  // it.
+  if (spec.approval == crd::Approval::kManual && !wishes.plan_hash.empty() &&
+      wishes.plan_hash != record.plan_hash && wishes.approve != wishes.plan_hash) {
+    return Decision{
+        Kind::kHold, step, crd::reason::kAwaitingApproval,
+        fmt::format("the plan is another one than when it was begun (status.plan); it goes on once "
+                    "the resource is annotated with {}={}",
+                    crd::kApprove, wishes.plan_hash)};
   }
   return std::nullopt;
 }
@@ -110,12 +137,13 @@ bool MayRetry(const crd::Spec& spec, const OperationRecord& record, const StepSt
               const FailureCount& failures) {
   const bool by_policy = record.direction == Direction::kUpgrade &&
                          spec.strategy.on_failure == crd::OnFailure::kRetry && state.repeatable;
-  return (state.retryable || by_policy) && failures.failures <= spec.strategy.max_retries;
+  const int most = std::max(spec.strategy.max_retries, state.retries_at_least);
+  return (state.retryable || by_policy) && failures.failures <= most;
 }
 
 Decision AfterFailure(const crd::Spec& spec, const OperationRecord& record, Step step,
                       const StepState& state, const FailureCount& failures, const Facts& facts,
-                      double random) {
+                      bool now, double random) {
   if (step == Step::kPreflight) {
     // Looked at again by itself, so that a world that was mended goes on without a touch of the
     // resource.
@@ -125,7 +153,7 @@ Decision AfterFailure(const crd::Spec& spec, const OperationRecord& record, Step
     const base::Duration pause =
         base::Backoff(kFirstBackoff, kMaxBackoff, std::max(0, failures.failures - 1), random);
     const auto due = failures.last + pause;
-    if (facts.steady_now < due) {
+    if (!now && facts.steady_now < due) {
       return {
           Kind::kWait, step, crd::reason::kProgressingWithRetry, state.message,
           std::chrono::duration_cast<base::Duration>(due - facts.steady_now) + base::Duration(1)};
@@ -133,59 +161,49 @@ Decision AfterFailure(const crd::Spec& spec, const OperationRecord& record, Step
     return {Kind::kRun, step, crd::reason::kProgressingWithRetry, state.message};
   }
   if (record.direction == Direction::kUpgrade) {
-    if (auto turn = TurnAfterFailure(spec, record, step, state)) return *std::move(turn);
+    // The databases of an OMS that somebody runs again are not what the policy may turn back.
+    const bool by_policy = Reason(state) != crd::reason::kOldContainerStarted;
+    const std::string why = fmt::format("{} failed ({})", NameOf(step), state.message);
+    if (auto turn = TurnAfterFailure(spec, record, step, why, by_policy)) return *std::move(turn);
   }
   return {Kind::kStall, step, Reason(state), state.message};
 }
 
 // spec.strategy.progressDeadline: of the downtime, held time not counted (an edit counts anew). It
-// never ends a rollback, and past the upgrade script it only pauses.
+// never ends a rollback, past the upgrade script it only pauses, and what is left once OMS is
+// healthy is not late: HA is switched on, or a person is waited for who switches it.
 std::optional<Decision> PastDeadline(const crd::Spec& spec, const OperationRecord& record,
                                      Step step, const Facts& facts) {
   const auto stopped = record.PassedAt(PointKind::kStopping, "");
-  if (record.direction == Direction::kRollback || !stopped) return std::nullopt;
+  if (record.direction == Direction::kRollback || !stopped || step == Step::kEnableHa ||
+      spec.suspend) {
+    return std::nullopt;
+  }
   const base::WallTime since = std::max(*stopped, record.progress_since.value_or(*stopped));
   if (facts.now - since <= spec.strategy.progress_deadline) return std::nullopt;
-  const std::string message = fmt::format(
+  const std::string late = fmt::format(
       "{} has not ended, and the upgrade is {} past its stop of OMS "
-      "(spec.strategy.progressDeadline); revert spec.version to {} to go back, or annotate {} with "
-      "a new value to give it as long again",
-      NameOf(step), base::FormatDuration(spec.strategy.progress_deadline), record.from,
-      crd::kResetAt);
+      "(spec.strategy.progressDeadline)",
+      NameOf(step), base::FormatDuration(spec.strategy.progress_deadline));
   const bool past_script = record.Seen(std::string(NameOf(Step::kRunUpgradeScript)));
-  if (!past_script && spec.strategy.on_failure == crd::OnFailure::kRollback) {
-    return Decision{Kind::kTurn, step, crd::reason::kFailurePolicy, message};
-  }
-  return Decision{Kind::kStall, step, crd::reason::kDeadlineExceeded, message, kLookAgainAtTrouble};
+  if (auto turn = TurnAfterFailure(spec, record, step, late, !past_script)) return *std::move(turn);
+  return Decision{Kind::kStall, step, crd::reason::kDeadlineExceeded,
+                  fmt::format("{}; revert spec.version to {} to go back, or annotate {} with a new "
+                              "value to give it as long again",
+                              late, record.from, crd::kResetAt),
+                  kLookAgainAtTrouble};
+}
+
+// ------------------------------------------------------------------------------------ calling off
+
+// An undo that was asked for by mistake, or that cannot be done: until RollbackStopping nothing of
+// OMS is touched but HA. (A rollback of an open upgrade goes to its end: OMS may be down.)
+bool CalledOff(const crd::Spec& spec, const OperationRecord& record, const Wishes& wishes) {
+  return record.undoes && !record.Passed(PointKind::kRollbackStopping) && !wishes.deleting &&
+         WantsVersion(spec, record.to);
 }
 
 // ---------------------------------------------------------------------------- no operation is open
-
-// A closed operation is latched: only an edit of the spec or a token opens the next one.
-std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
-  if (closed.last == nullptr || !WantsVersion(spec, closed.last->to)) return std::nullopt;
-  const OperationRecord& last = *closed.last;
-  if (last.resource_uid != wishes.uid || last.generation != wishes.generation ||
-      last.reset_token != wishes.reset) {
-    return std::nullopt;
-  }
-  const std::string how = fmt::format(
-      "edit the resource, or annotate {} with a new value, to begin anew", crd::kResetAt);
-  if (last.outcome == OperationOutcome::kRolledBack &&
-      last.outcome_reason == crd::reason::kFailurePolicy) {
-    return Decision{Kind::kStall, Step::kPreflight, crd::reason::kRolledBackAfterFailure,
-                    fmt::format("the upgrade from {} to {} failed and was rolled back; OMS runs "
-                                "{}. It is not tried again by itself: {}",
-                                last.from, last.to, closed.running.ToString(), how)};
-  }
-  if (last.outcome == OperationOutcome::kSucceeded) {
-    return Decision{Kind::kStall, Step::kPreflight, "VersionDiffers",
-                    fmt::format("OMS was upgraded to {} by this controller, and runs {} now; "
-                                "nothing is repaired by itself: {}",
-                                last.to, closed.running.ToString(), how)};
-  }
-  return std::nullopt;
-}
 
 bool Flaps(const Closed& closed) {
   return closed.last != nullptr && RecentOnly(closed.last->recent, closed.now).size() > kMaxFlaps;
@@ -193,8 +211,9 @@ bool Flaps(const Closed& closed) {
 
 Decision AwaitApproval(const Closed& closed, const std::string& because) {
   return {Kind::kHold, Step::kPreflight, crd::reason::kAwaitingApproval,
-          fmt::format("{}; it begins once the resource is annotated with {}={}", because,
-                      crd::kApprove, closed.plan_hash)};
+          fmt::format("{}; it begins once the resource is annotated with {}={}{}{}", because,
+                      crd::kApprove, closed.plan_hash, closed.plan_text.empty() ? "" : ". ",
+                      closed.plan_text)};
 }
 
 // What holds any operation before it is opened. Nullopt: open it.
@@ -225,13 +244,13 @@ std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& c
                                              "would do)",
                                              what));
   }
-  if (undo && closed.last->ended &&
-      closed.now - *closed.last->ended > spec.strategy.rollback_window) {
+  if (undo && closed.way_back->ended &&
+      closed.now - *closed.way_back->ended > spec.strategy.rollback_window) {
     return AwaitApproval(
-        closed, fmt::format("the upgrade to {} succeeded more than {} ago, so going back is not "
-                            "done without being asked: {}",
-                            closed.last->to, base::FormatDuration(spec.strategy.rollback_window),
-                            closed.plan_text));
+        closed,
+        fmt::format("the upgrade to {} succeeded more than {} ago, so going back is not "
+                    "done without being asked",
+                    closed.way_back->to, base::FormatDuration(spec.strategy.rollback_window)));
   }
   return std::nullopt;
 }
@@ -240,14 +259,18 @@ Decision DecideUndo(const crd::Spec& spec, const Closed& closed, const Wishes& w
   if (auto held = HeldBeforeOpening(spec, closed, wishes, true)) return *std::move(held);
   return {Kind::kOpenUndo, Step::kVerifyBackups, crd::reason::kVersionReverted,
           fmt::format("spec.version asks for {}, from which OMS was upgraded to {}",
-                      closed.last->from, closed.last->to)};
+                      closed.way_back->from, closed.way_back->to)};
 }
 
-Decision Refused(const Closed& closed, const crd::Version& wanted) {
+Decision Refused(const crd::Spec& spec, const Closed& closed, const crd::Version& wanted) {
   std::string possible = closed.running.ToString() + " or higher";
-  if (closed.last != nullptr && closed.last->outcome == OperationOutcome::kSucceeded &&
-      closed.runs_last_new) {
-    possible += fmt::format(", or to {} to take the last upgrade back", closed.last->from);
+  if (closed.way_back != nullptr) {
+    const bool ignored = WantsVersion(spec, closed.way_back->from);
+    possible +=
+        ignored ? std::string(
+                      ", or spec.strategy.onVersionRevert to Rollback: Ignore "
+                      "keeps the last upgrade from being taken back")
+                : fmt::format(", or to {} to take the last upgrade back", closed.way_back->from);
   }
   return {Kind::kStall, Step::kPreflight, crd::reason::kDowngradeRefused,
           fmt::format("OMS runs {}, and spec.version asks for the lower {}; OMS cannot be "
@@ -258,15 +281,48 @@ Decision Refused(const Closed& closed, const crd::Version& wanted) {
 
 }  // namespace
 
+std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
+  if (closed.last == nullptr || closed.last->latched != wishes.resource) return std::nullopt;
+  const OperationRecord& last = *closed.last;
+  const std::string how = fmt::format(
+      "edit the resource, or annotate {} with a new value, to begin anew", crd::kResetAt);
+  const auto held = [&](const char* why, const std::string& message) {
+    return Decision{Kind::kStall, Step::kPreflight, why,
+                    fmt::format("{}; nothing begins by itself: {}", message, how)};
+  };
+  if (last.outcome == OperationOutcome::kAbandoned) {
+    return held(crd::reason::kAbandoned,
+                fmt::format("the operation from {} to {} was given up{}; what it left behind is in "
+                            "status.followUps, its record and its backups are in {}",
+                            last.from, last.to,
+                            last.Passed(PointKind::kStopping) ? " after OMS was stopped" : "",
+                            last.folder));
+  }
+  if (!WantsVersion(spec, last.to) || WantsVersion(spec, closed.running.ToString()))
+    return std::nullopt;
+  if (last.outcome == OperationOutcome::kRolledBack &&
+      last.outcome_reason == crd::reason::kFailurePolicy) {
+    return held(crd::reason::kRolledBackAfterFailure,
+                fmt::format("the upgrade from {} to {} failed and was rolled back; OMS runs {}",
+                            last.from, last.to, closed.running.ToString()));
+  }
+  if (last.outcome == OperationOutcome::kSucceeded) {
+    return held("VersionDiffers",
+                fmt::format("OMS was upgraded to {} by this controller, and runs {} now", last.to,
+                            closed.running.ToString()));
+  }
+  return std::nullopt;
+}
+
 bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running) {
   const auto wanted = crd::Version::Parse(spec.version);
   return wanted.ok() && *wanted > running;
 }
 
 bool WantsUndo(const crd::Spec& spec, const Closed& closed) {
-  return closed.last != nullptr && closed.last->outcome == OperationOutcome::kSucceeded &&
+  return closed.way_back != nullptr &&
          spec.strategy.on_version_revert == crd::OnVersionRevert::kRollback &&
-         closed.runs_last_new && WantsVersion(spec, closed.last->from) &&
+         WantsVersion(spec, closed.way_back->from) &&
          !WantsVersion(spec, closed.running.ToString());
 }
 
@@ -279,12 +335,12 @@ Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed, con
   const auto wanted = crd::Version::Parse(spec.version);
   if (!wanted.ok())
     return {Kind::kStall, Step::kPreflight, wanted.error().reason, wanted.error().message};
+  if (auto latched = Latched(spec, closed, wishes)) return *std::move(latched);
   if (*wanted == closed.running)
     return {Kind::kIdle, Step::kPreflight, crd::reason::kUpToDate,
             "OMS runs version " + closed.running.ToString()};
   if (WantsUndo(spec, closed)) return DecideUndo(spec, closed, wishes);
-  if (*wanted < closed.running) return Refused(closed, *wanted);
-  if (auto latched = Latched(spec, closed, wishes)) return *std::move(latched);
+  if (*wanted < closed.running) return Refused(spec, closed, *wanted);
   if (closed.preflight == nullptr)
     return {Kind::kWait, Step::kPreflight, crd::reason::kProgressing, "looking", base::Duration(0)};
   switch (closed.preflight->verdict) {
@@ -302,12 +358,38 @@ Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed, con
   return {Kind::kOpen, Step::kPreflight, crd::reason::kProgressing, "preflight passed"};
 }
 
+std::optional<Decision> TurnOnToken(const OperationRecord& record, const State& state) {
+  if (record.direction == Direction::kRollback) return std::nullopt;
+  for (const StepInfo& info : StepsOf(record.direction)) {
+    const StepState& at = At(state, info.step);
+    if (at.complete()) continue;
+    const std::string& why = at.reason;
+    if (at.verdict != Verdict::kFailed ||
+        (why != crd::reason::kScriptFailed && why != crd::reason::kScriptOutcomeUnknown &&
+         why != crd::reason::kNewContainerDied)) {
+      return std::nullopt;
+    }
+    return Decision{Kind::kTurn, info.step, crd::reason::kRetryRequested,
+                    fmt::format("asked by {} to try again after {}: what ran once is not run "
+                                "again, so the upgrade from {} to {} is turned back, and begun "
+                                "anew then",
+                                crd::kResetAt, why, record.from, record.to)};
+  }
+  return std::nullopt;
+}
+
 Decision Decide(const crd::Spec& spec, const OperationRecord& record, const State& state,
                 const Facts& facts, const Wishes& wishes, const FailureCount& failures,
                 double random) {
   const bool back = record.direction == Direction::kRollback;
   if (!back) {
     if (auto turn = TurnAsAsked(spec, record, wishes)) return *std::move(turn);
+  }
+  if (CalledOff(spec, record, wishes)) {
+    return {Kind::kCallOff, Step::kRestoreHa, crd::reason::kSuperseded,
+            fmt::format("spec.version asks for {} again before OMS was stopped: going back to {} "
+                        "is called off",
+                        record.to, record.from)};
   }
   const auto steps = StepsOf(record.direction);
   for (const StepInfo& info : steps) {
@@ -325,9 +407,14 @@ Decision Decide(const crd::Spec& spec, const OperationRecord& record, const Stat
     } else if (at.verdict == Verdict::kRunning) {
       decision = {Kind::kWait, info.step, crd::reason::kProgressing, at.message, at.look_again};
     } else if (at.verdict == Verdict::kFailed) {
-      decision = AfterFailure(spec, record, info.step, at, failures, facts, random);
+      decision =
+          AfterFailure(spec, record, info.step, at, failures, facts, wishes.look_now, random);
     } else {
       return {Kind::kRun, info.step, crd::reason::kProgressing, at.message};
+    }
+    if (decision.kind == Kind::kWait && WantsThird(spec, record)) {
+      decision.message += fmt::format("{}then {} is begun, for which spec.version asks now",
+                                      decision.message.empty() ? "" : "; ", spec.version);
     }
     if (!back && spec.ha.control == crd::HaControl::kAuto && HeldTooLongWithHaOff(record, facts) &&
         HaIsOff(state) && decision.kind != Kind::kRun && decision.kind != Kind::kTurn) {

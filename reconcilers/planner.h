@@ -23,6 +23,7 @@ struct Decision {
     kStall,      // A person must act. Looked at again after `wait` where it is set.
     kTurn,       // Turn the open operation back; `reason` says why.
     kOpenUndo,   // A succeeded operation is taken back: open the operation that undoes it.
+    kCallOff,    // Close an undo that has touched nothing of OMS yet.
     kRestoreHa,  // Held too long between HA off and the stop: HA back on.
     kUnknown,    // The world does not answer; look again after `wait`.
     kClose,      // All steps are done: close the operation.
@@ -44,9 +45,9 @@ struct FailureCount {
 struct Wishes {
   bool deleting = false;       // The resource is being deleted, and rolls back first.
   std::string approve;         // The annotation's text: a plan's hash.
-  std::string reset;           // The reset token's text.
-  std::string uid;             // Of the resource.
-  int64_t generation = 0;      // Of its spec.
+  std::string plan_hash;       // Of an open operation under spec.approval: Manual, as it is now.
+  ResourceMark resource;       // As it is now.
+  bool look_now = false;       // A new requestedAt: what waits for its retry does not.
   bool window_open = true;     // spec.maintenanceWindow, or there is none.
   std::string window_message;  // Where it is closed: until when.
 };
@@ -55,10 +56,11 @@ struct Wishes {
 struct Closed {
   const crd::Version& running;
   const OperationRecord* last = nullptr;  // The last operation; null: none is known.
-  bool runs_last_new = false;             // What runs is the new container of `last`, by id.
-  const StepState* preflight = nullptr;   // Looked at only if an upgrade is wanted.
-  std::string plan_hash;                  // Of the upgrade, or of the undo, that is wanted.
-  std::string plan_text;                  // What an undo would cost, for a message.
+  // The upgrade that led to what runs, by its new container's label; null: none of ours did.
+  const OperationRecord* way_back = nullptr;
+  const StepState* preflight = nullptr;  // Looked at only if an upgrade is wanted.
+  std::string plan_hash;                 // Of the upgrade, or of the undo, that is wanted.
+  std::string plan_text;                 // What an undo would cost, for a message.
   base::WallTime now;
 };
 
@@ -66,8 +68,15 @@ Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed, con
 // True if the spec asks for another version than the one that runs, in a direction that can be
 // gone.
 bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running);
-// True if the spec asks for the version that the last succeeded operation came from.
+// True if the spec asks for the version that the upgrade to what runs came from.
 bool WantsUndo(const crd::Spec& spec, const Closed& closed);
+// Held by what the last operation came to: nothing begins before an edit or a token.
+std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, const Wishes& wishes);
+
+// What a new reset token means where a script or the new container has failed for good: neither is
+// run again, so the upgrade is turned back, and begun anew once it is. Nullopt: it means to count
+// failures from zero and go on.
+std::optional<Decision> TurnOnToken(const OperationRecord& record, const State& state);
 
 // An operation is open. `random` in [0,1) is the jitter of a retry.
 Decision Decide(const crd::Spec& spec, const OperationRecord& record, const State& state,

@@ -18,15 +18,6 @@ namespace {
 
 using Troubles = std::vector<Trouble>;
 
-bool IsBelow(const std::string& path, const std::vector<std::string>& folders) {
-  const auto clean = std::filesystem::path(path).lexically_normal();
-  return std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
-    const auto relative =
-        clean.lexically_relative(std::filesystem::path(folder).lexically_normal());
-    return !relative.empty() && *relative.begin() != "..";
-  });
-}
-
 void CheckOldContainer(const NodeFacts& node, Troubles& found) {
   if (!node.old_container) return;
   const ContainerInfo& old = *node.old_container;
@@ -41,7 +32,8 @@ void CheckOldContainer(const NodeFacts& node, Troubles& found) {
         {flags.error().reason, fmt::format("node {}: {}", node.name, flags.error().message)});
   }
   for (const auto* label :
-       {"com.docker.compose.project", "com.docker.stack.namespace", "io.kubernetes.pod.name"}) {
+       {"com.docker.compose.project", "com.docker.stack.namespace", "com.docker.swarm.service.name",
+        "io.kubernetes.pod.name", "PODMAN_SYSTEMD_UNIT"}) {
     if (old.labels.contains(label)) {
       found.push_back(
           {"OwnedByOtherTool",
@@ -191,7 +183,7 @@ void CheckSpace(const crd::Spec& spec, const Facts& facts, Troubles& found) {
   uint64_t need = 2 * dumps + (64ULL << 20);
   if (spec.backup.image) {
     for (const auto& node : facts.nodes) {
-      if (!node.old_image_saved) need += node.target_image ? node.target_image->size : 0;
+      if (!node.old_image_saved) need += node.old_image_size;
     }
   }
   if (facts.volume->free_bytes < need) {
@@ -263,6 +255,12 @@ void CheckMeta(const crd::Spec& spec, const Facts& facts, Troubles& found) {
   CheckHosts(facts, found);
   CheckLegacy(spec, facts, found);
   for (const auto& db : facts.meta->databases) {
+    if (!db.broken_view.empty()) {
+      found.push_back({"ViewBroken",
+                       fmt::format("the view {}; it could not be created again from a backup; drop "
+                                   "it, or bring back what it reads",
+                                   db.broken_view)});
+    }
     if (spec.backup.tool != crd::BackupTool::kMysqldump || db.no_mysqldump.empty()) continue;
     found.push_back({"DumpUnsupported",
                      fmt::format("{}; what mysqldump writes of it cannot be loaded into this "
@@ -299,11 +297,22 @@ void CheckSupported(const crd::Spec& spec, Troubles& found) {
                      [](const crd::Node& node) { return node.role != crd::NodeRole::kAll; }),
          "spec.nodes[].role other than All", "leave it out");
   refuse(spec.deployment.keep_tasks_running, "spec.deployment.keepTasksRunning", "set it to false");
-  refuse(spec.deployment.config == crd::ConfigPlace::kInPlace, "spec.deployment.config: InPlace",
-         "set it to Beside");
+  const bool per_database =
+      spec.meta_db && (spec.meta_db->rm || spec.meta_db->cm || spec.meta_db->cm_heartbeat);
+  refuse(per_database, "a way of its own to one of the databases (spec.metaDB.rm, cm, cmHeartbeat)",
+         "reach all three by spec.metaDB.connect");
 }
 
 }  // namespace
+
+bool IsBelow(const std::string& path, const std::vector<std::string>& folders) {
+  const auto clean = std::filesystem::path(path).lexically_normal();
+  return std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
+    const auto relative =
+        clean.lexically_relative(std::filesystem::path(folder).lexically_normal());
+    return !relative.empty() && *relative.begin() != "..";
+  });
+}
 
 bool MatchesPattern(std::string_view pattern, std::string_view text) {
   size_t p = 0, t = 0, star = std::string_view::npos, mark = 0;

@@ -29,6 +29,9 @@ base::Status CheckLimits(const crd::Spec& spec, const Limits& limits);
 // What the spec says of the path beside its two versions.
 PathOptions PathOptionsOf(const crd::Spec& spec);
 
+// True if `path` is one of the folders, or lies below one.
+bool IsBelow(const std::string& path, const std::vector<std::string>& folders);
+
 // Matches a pattern in which '*' stands for any run of characters.
 bool MatchesPattern(std::string_view pattern, std::string_view text);
 

@@ -66,6 +66,10 @@ Result<std::map<std::string, std::string>> CompareWithBackup(const Context& oute
   for (const auto& database : manifest.databases) {
     group.Start("compare", [&, ctx = outer.WithStop(group.token())](std::stop_token) {
       auto difference = Difference(ctx, database, meta_db);
+      // A half-changed schema may hold what no server can read. Whatever it is, it is not what was
+      // backed up, and to restore it is the cure.
+      if (difference.Is(Code::kTerminal) || difference.Is(Code::kInvalid))
+        difference = "it cannot be read: " + difference.error().message;
       const std::lock_guard lock(mutex);
       if (difference.ok()) {
         differences[database.name] = *std::move(difference);
@@ -85,7 +89,7 @@ Result<std::string> RestoreDatabase(const Context& ctx, const RestoreRequest& re
                                     MetaDb& meta_db, BackupTool& tool, Fence& fence,
                                     RecordStore& store, ByteProgress& progress) {
   OMS_ASSIGN(const Manifest manifest,
-             VerifyForRestore(store, request.folder, "", request.database));
+             VerifyForRestore(store, request.folder, request.manifest_sha256, request.database));
   const ManifestDatabase* database = manifest.Find(request.database);
   if (database == nullptr) {
     return Corrupt(fmt::format("{}/{} does not hold database {}", request.folder.string(),

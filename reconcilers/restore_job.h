@@ -24,6 +24,7 @@ base::Result<std::map<std::string, std::string>> CompareWithBackup(
 struct RestoreRequest {
   std::filesystem::path folder;  // Of the backup's attempt.
   std::string database;
+  std::string manifest_sha256;  // As the record has it.
 };
 
 // Its files are compared with their sums, then: drop, create with the character set and collation

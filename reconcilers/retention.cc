@@ -17,7 +17,10 @@ struct Needs {
 
   void Add(const OperationRecord& record) {
     operations.insert(record.id);
-    if (!record.undoes.empty()) operations.insert(record.undoes);
+    if (record.undoes) operations.insert(record.undoes->id);
+    // Once this one is taken back, the one before it can be.
+    if (record.outcome != OperationOutcome::kSucceeded && record.previous)
+      operations.insert(record.previous->id);
     if (record.backup) files.push_back(record.backup->folder);
     for (const auto& [node, file] : record.image_backups) files.push_back(file.path);
   }
@@ -38,9 +41,8 @@ bool SameOms(const OperationRecord& a, const OperationRecord& b) {
 
 std::string Why(const OperationRecord& record, int retain) {
   return fmt::format("{} {} to {}, {} {}, older than the {} newest that spec.backup.retain keeps",
-                     record.undoes.empty() ? "upgrade from" : "undo of the upgrade from",
-                     record.from, record.to, ToString(record.outcome),
-                     base::FormatTime(*record.ended), retain);
+                     record.undoes ? "undo of the upgrade from" : "upgrade from", record.from,
+                     record.to, ToString(record.outcome), base::FormatTime(*record.ended), retain);
 }
 
 }  // namespace

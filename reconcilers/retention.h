@@ -40,7 +40,8 @@ struct Retention {
 };
 
 // `current` is the operation that the row names: the open one, or the last. Kept are
-//   - its folder, and what it undoes or restores from; the same of every open operation;
+//   - its folder, and what it undoes or restores from; the same of every open operation; and,
+//     unless it succeeded, the upgrade before it;
 //   - every open operation, and the `retain` newest closed ones by their end;
 //   - one that succeeded and may still be gone back from without being asked (rollback_window);
 //   - one that did not succeed, until a later one has: its dump may be the last whole state;

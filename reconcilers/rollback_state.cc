@@ -27,7 +27,12 @@ StepState VerifyBackups(const Input& in) {
   const TaskView* task = in.facts.Task(TaskName(Step::kVerifyBackups, ""));
   if (task == nullptr) return Pending();
   if (task->state == TaskView::State::kSucceeded) return Done();
-  return FromTask(*task, "comparing the backup's files with their checksums");
+  StepState state = FromTask(*task, "comparing the backup's files with their checksums");
+  if (state.verdict == Verdict::kFailed && in.record.undoes) {
+    state.message +=
+        fmt::format("; or set spec.version to {} again, which OMS still runs", in.record.to);
+  }
+  return state;
 }
 
 // Of an undo: HA as it is now counts, not as it was before the upgrade; a person may have switched
@@ -42,16 +47,14 @@ StepState SwitchHaOffForUndo(const Input& in) {
   if (!ha.ok()) return Done(ha.error().message);
   if (ha->enabled != in.record.ha_was_on) return Pending();
   if (!ha->enabled) return Skipped("HA is off and stays off");
-  return in.spec.ha.control == crd::HaControl::kManual
-             ? Done("spec.ha.control is Manual: HA was left as it is")
-             : Pending();
+  return in.spec.ha.control == crd::HaControl::kManual ? AwaitsHaSwitch(false) : Pending();
 }
 
 // Best effort: the table may be gone, and what runs is stopped next in any case.
 StepState SwitchHaOff(const Input& in) {
   if (!Stopped(in)) return Skipped("OMS was not stopped");
   const bool past = Seen(in, Step::kSwitchHaOff) || in.Passed(PointKind::kRollbackStopping);
-  if (!past && !in.record.undoes.empty() && !in.Passed(PointKind::kHaDisabling)) {
+  if (!past && in.record.undoes && !in.Passed(PointKind::kHaDisabling)) {
     return SwitchHaOffForUndo(in);
   }
   if (!in.record.ha_was_on) return Skipped("HA was off before");
@@ -61,7 +64,9 @@ StepState SwitchHaOff(const Input& in) {
   if (!ha.ok()) return Done(ha.error().message);
   if (!ha->enabled) return Done();
   if (in.spec.ha.control == crd::HaControl::kManual) {
-    return Done("spec.ha.control is Manual: HA was left as it is");
+    // A person can switch it only where the console was well.
+    return Seen(in, Step::kAwaitHealth) ? AwaitsHaSwitch(false)
+                                        : Done("spec.ha.control is Manual: HA was left as it is");
   }
   return Pending();
 }
@@ -74,6 +79,13 @@ bool StopUnfinished(const Input& in, const FrozenNode& frozen, const NodeFacts& 
 
 StepState StopNewContainers(const Input& in) {
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    // Whatever it is, it may be OMS: no database is dropped beside it, and nothing started.
+    if (Restores(in) && node.planned_name_runs) {
+      return Failed("NameTaken",
+                    fmt::format("node {}: a container '{}' runs that is not known to be of this "
+                                "operation; stop and remove it, then annotate {}",
+                                frozen.name, frozen.new_name, crd::kResetAt));
+    }
     const bool old_started = in.record.Passed(PointKind::kOldStarting, frozen.name);
     const bool old_must_stand =
         !old_started && (StopUnfinished(in, frozen, node) ||
@@ -121,6 +133,7 @@ StepState SaveUpgradedState(const Input& in) {
   StepState state = FromTask(*task, "dumping the upgraded databases before they are dropped");
   if (state.verdict != Verdict::kFailed || SavesTried(in.record) < kMaxSaves) {
     state.retryable = true;  // Any failure: a half-migrated schema is just where dumps fail.
+    state.retries_at_least = kMaxSaves;
     return state;
   }
   // Nobody has used that state: the rollback goes on without it. The phase writes that down.
@@ -183,6 +196,12 @@ StepState RestoreDatabases(const Input& in) {
   return loading;
 }
 
+bool OldOneRuns(const Input& in) {
+  return std::any_of(in.facts.nodes.begin(), in.facts.nodes.end(), [](const NodeFacts& node) {
+    return node.old_container && node.old_container->running;
+  });
+}
+
 // What the upgrade had begun and no restore replaces: the compaction is carried to its end, and a
 // global setting put back.
 StepState SettleDatabases(const Input& in) {
@@ -191,11 +210,20 @@ StepState SettleDatabases(const Input& in) {
   }
   if (Seen(in, Step::kSettleDatabases)) return Done();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
+  // Somebody has started it: its tables are its own again, once it has them.
+  if (OldOneRuns(in) && in.facts.meta->sequence.base.exists && !in.record.global_query_timeout)
+    return Skipped("the old container runs already");
   return Pending();
 }
 
-StepState RestoreConfig(const Input&) {
-  return Skipped("config.yaml was not touched; the new version read a file of its own");
+StepState RestoreConfig(const Input& in) {
+  const auto& nodes = in.record.nodes;
+  const bool edited = std::any_of(nodes.begin(), nodes.end(), [&](const FrozenNode& node) {
+    return in.record.ConfigEditedInPlace(node);
+  });
+  if (!edited)
+    return Skipped("config.yaml was not touched; the new version read a file of its own");
+  return Seen(in, Step::kRestoreConfig) ? Done() : Pending();
 }
 
 StepState StartOldContainers(const Input& in) {
@@ -205,6 +233,18 @@ StepState StartOldContainers(const Input& in) {
     if (node.old_container && node.old_container->running &&
         in.record.Passed(PointKind::kOldStarting, frozen.name)) {
       return Done();
+    }
+    if (node.old_container && in.record.Passed(PointKind::kOldStarting, frozen.name) &&
+        node.old_container->status == "exited" &&
+        node.old_container->started_at != frozen.old_started_at) {
+      StepState died = Failed(
+          "OldContainerDied",
+          fmt::format("node {}: the old container '{}', started at {}, has ended (exit code {}); "
+                      "see `docker logs {}`",
+                      frozen.name, frozen.old_name, node.old_container->started_at,
+                      node.old_container->exit_code, frozen.old_name));
+      died.retryable = died.repeatable = true;
+      return died;
     }
     if (!node.old_container && node.old_image_gone &&
         !in.record.image_backups.contains(frozen.name)) {

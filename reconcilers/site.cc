@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <system_error>
 
 #include "controller/base/sha256.h"
@@ -28,30 +29,35 @@ Trouble TroubleOf(const base::Error& error, const char* reason) {
 class Reaching {
  public:
   Reaching(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
-           const std::string& known_folder, Site& site)
+           const crd::OperationStatus& shown, Site& site)
       : ctx_(ctx),
         ports_(ports),
         resource_(resource),
         spec_(resource.spec),
-        known_folder_(known_folder),
+        owner_label_(OwnerLabel(resource.meta.Key().ToString())),
+        shown_(shown),
         site_(site) {}
 
   // Each returns false when it has set site_.trouble.
-  bool Engines(const std::string& owner_label);
+  bool Engines();
   bool Config();
   bool HttpsCa();
   bool MetaDatabase();
   bool Row();
   bool Record();
-  bool LastUpgrade();
+  bool WayBack();
+  bool OtherOwners();
 
  private:
   bool Fail(Trouble trouble) {
     site_.trouble = std::move(trouble);
     return false;
   }
-  bool Node(const crd::Node& node, const std::string& owner_label);
+  bool Node(const crd::Node& node);
+  base::Status AddLabelled(SiteNode& node, const std::string& owner_label);
   bool ConfigFromRecord(const std::string& node);
+  bool RecordIsShown();
+  base::Result<OperationRecord> ReadRecord(const std::string& folder, int* last_n);
   bool Parse();
   bool Version();
   // The Secret's data, decoded. kNotFound names the Secret, never what it holds.
@@ -62,7 +68,8 @@ class Reaching {
   const Ports& ports_;
   const crd::OmsUpgrade& resource_;
   const crd::Spec& spec_;
-  const std::string& known_folder_;  // Where status says that the operation lies.
+  const std::string owner_label_;
+  const crd::OperationStatus& shown_;  // What status says of the operation.
   Site& site_;
 };
 
@@ -84,7 +91,23 @@ base::Result<std::map<std::string, base::Secret>> Reaching::SecretData(const std
   return data;
 }
 
-bool Reaching::Node(const crd::Node& node, const std::string& owner_label) {
+// Our containers of OMS on this node, newest first.
+base::Status Reaching::AddLabelled(SiteNode& node, const std::string& owner_label) {
+  OMS_ASSIGN(auto labelled, node.engine->ListByLabel(ctx_, labels::kOwner, owner_label));
+  for (auto& container : labelled) {
+    const auto role = container.labels.find(labels::kRole);
+    const auto on = container.labels.find(labels::kNode);
+    if (role != container.labels.end() && role->second == "oms" && on != container.labels.end() &&
+        on->second == node.name) {
+      node.labelled.push_back(std::move(container));
+    }
+  }
+  std::sort(node.labelled.begin(), node.labelled.end(),
+            [](const ContainerInfo& a, const ContainerInfo& b) { return a.created > b.created; });
+  return base::Ok();
+}
+
+bool Reaching::Node(const crd::Node& node) {
   EngineAddress address;
   address.endpoint = node.engine.endpoint;
   if (node.engine.tls) {
@@ -110,19 +133,8 @@ bool Reaching::Node(const crd::Node& node, const std::string& owner_label) {
   } else if (!named.Is(base::Code::kNotFound)) {
     return Fail(TroubleOf(named.error().Wrap("node " + node.name), "EngineUnreachable"));
   }
-  auto labelled = reached.engine->ListByLabel(ctx_, labels::kOwner, owner_label);
-  if (!labelled.ok())
-    return Fail(TroubleOf(labelled.error().Wrap("node " + node.name), "EngineUnreachable"));
-  for (auto& container : *labelled) {
-    const auto role = container.labels.find(labels::kRole);
-    const auto on = container.labels.find(labels::kNode);
-    if (role != container.labels.end() && role->second == "oms" && on != container.labels.end() &&
-        on->second == node.name) {
-      reached.labelled.push_back(std::move(container));
-    }
-  }
-  std::sort(reached.labelled.begin(), reached.labelled.end(),
-            [](const ContainerInfo& a, const ContainerInfo& b) { return a.created > b.created; });
+  if (const auto added = AddLabelled(reached, owner_label_); !added.ok())
+    return Fail(TroubleOf(added.error().Wrap("node " + node.name), "EngineUnreachable"));
   if (reached.Current() == nullptr && !ConfigFromRecord(node.name)) {
     return Fail(
         {"ContainerNotFound", fmt::format("node {}: the engine at {} has no container '{}'; write "
@@ -134,9 +146,9 @@ bool Reaching::Node(const crd::Node& node, const std::string& owner_label) {
   return true;
 }
 
-bool Reaching::Engines(const std::string& owner_label) {
+bool Reaching::Engines() {
   for (const auto& node : spec_.nodes) {
-    if (!Node(node, owner_label)) return false;
+    if (!Node(node)) return false;
   }
   if (site_.nodes.empty())
     return Fail({"InvalidSpec", "spec.nodes is empty; name the host that runs OMS"});
@@ -146,14 +158,12 @@ bool Reaching::Engines(const std::string& owner_label) {
 // An operation that goes back may meet no container at all: the new one is removed, and somebody
 // has removed the old one. What the operation has kept says how the MetaDB is reached.
 bool Reaching::ConfigFromRecord(const std::string& node) {
-  if (known_folder_.empty()) return false;
-  const auto entries = ports_.store->Read(known_folder_);
-  if (!entries.ok() || entries->empty()) return false;
-  const auto record = OperationRecord::FromJson(entries->back().text);
+  if (shown_.folder.empty()) return false;
+  const auto record = ReadRecord(shown_.folder, nullptr);
   if (!record.ok() || !record->open()) return false;
   const auto kept = record->config_backups.find(node);
   if (kept == record->config_backups.end()) return false;
-  auto text = ports_.store->ReadFile(std::filesystem::path(known_folder_) / kept->second.path);
+  auto text = ports_.store->ReadFile(std::filesystem::path(shown_.folder) / kept->second.path);
   if (!text.ok()) return false;
   site_.config_file =
       FileContent{*std::move(text), kept->second.uid, kept->second.gid, kept->second.mode, true};
@@ -173,12 +183,17 @@ bool Reaching::Config() {
   if (node.Current() == nullptr) return Parse();
   auto file = node.engine->ReadFile(ctx_, node.Current()->id, kConfigPath);
   if (!file.ok()) {
+    // The new container while a rollback removes it: the engine still shows it, and its files no
+    // more. It was OMS when the operation began.
+    const bool passing =
+        file.error().Retryable() || (!shown_.folder.empty() && !node.Current()->running &&
+                                     file.error().code == base::Code::kNotFound);
     return Fail({file.error().Retryable() ? "EngineUnreachable" : "NotAnOMSContainer",
                  fmt::format("node {}: {} cannot be read in container '{}' ({}); check that "
                              "spec.nodes[].container.name is the "
                              "OMS container",
                              node.name, kConfigPath, node.Current()->name, file.error().message),
-                 file.error().Retryable()});
+                 passing});
   }
   if (!file->regular) {
     return Fail({"ConfigUnreadable", fmt::format("node {}: {} in container '{}' is not a regular "
@@ -239,6 +254,8 @@ base::Result<std::string> Reaching::CaFile(const base::Secret& pem) {
 bool Reaching::HttpsCa() {
   if (!spec_.https) return true;
   auto data = SecretData(spec_.https->secret_ref.name);
+  // Of use for the health of OMS alone: the mounted certificate itself is believed then.
+  if (data.Is(base::Code::kNotFound) && resource_.meta.deletion_timestamp) return true;
   if (!data.ok()) return Fail(TroubleOf(data.error(), "SecretUnreadable"));
   site_.https_ca = (*data)["ca.crt"].Reveal();
   if (!site_.https_ca.empty()) return true;
@@ -262,9 +279,15 @@ bool Reaching::MetaDatabase() {
     if (!connect.user.empty()) address.user = connect.user;
     if (connect.password_secret_ref) {
       auto data = SecretData(connect.password_secret_ref->name);
-      if (!data.ok()) return Fail(TroubleOf(data.error(), "SecretUnreadable"));
-      const auto found = data->find(connect.password_secret_ref->key);
-      if (found == data->end()) {
+      // The way back of a resource that is being deleted does not end with its Secret: config.yaml
+      // has a password too, maybe that of another user, and the server will say so.
+      const bool gone = data.Is(base::Code::kNotFound) && resource_.meta.deletion_timestamp;
+      if (!data.ok() && !gone) return Fail(TroubleOf(data.error(), "SecretUnreadable"));
+      std::map<std::string, base::Secret> none;
+      if (gone) none[connect.password_secret_ref->key] = site_.config->rm.password;
+      const auto& texts = gone ? none : *data;
+      const auto found = texts.find(connect.password_secret_ref->key);
+      if (found == texts.end()) {
         return Fail({"SecretUnreadable",
                      fmt::format("Secret {}/{} has no key '{}'; add it, or name the right one in "
                                  "spec.metaDB.connect.passwordSecretRef.key",
@@ -302,6 +325,14 @@ bool Reaching::Row() {
   return true;
 }
 
+base::Result<OperationRecord> Reaching::ReadRecord(const std::string& folder, int* last_n) {
+  OMS_ASSIGN(auto entries, ports_.store->Read(folder));
+  std::vector<std::string> texts;
+  for (auto& entry : entries) texts.push_back(std::move(entry.text));
+  if (last_n != nullptr && !entries.empty()) *last_n = entries.back().n;
+  return FoldRecords(texts);
+}
+
 bool Reaching::Record() {
   auto volume = ports_.store->Look(spec_.backup.directory);
   if (volume.ok()) {
@@ -310,22 +341,28 @@ bool Reaching::Record() {
     return Fail(TroubleOf(volume.error(), "BackupVolume"));
   }
   const std::string folder =
-      site_.row && !site_.row->folder.empty() ? site_.row->folder : known_folder_;
+      site_.row && !site_.row->folder.empty() ? site_.row->folder : shown_.folder;
   if (folder.empty()) return true;
+  // Where the operation lies, whatever spec.backup.directory has come to say since.
+  const std::string directory = std::filesystem::path(folder).parent_path();
   const std::string identity = site_.row ? site_.row->folder_identity : std::string();
+  const auto holds = ports_.store->Look(directory);
+  if (!holds.ok() && !holds.Is(base::Code::kNotFound))
+    return Fail(TroubleOf(holds.error(), "BackupVolume"));
+  const bool same = holds.ok() && (identity.empty() || holds->identity == identity);
+  // Given free by its owner, and the new one may be elsewhere: there is nothing to go on with.
+  if (!same && site_.row && site_.row->Free()) return true;
   // Never "no backup": another volume, or none, must not look like a fresh start.
-  if (!site_.volume || (!identity.empty() && site_.volume->identity != identity)) {
+  if (!same) {
     return Fail(
         {crd::reason::kWrongBackupVolume,
-         fmt::format("the operation's folder is {}, but {} {}; mount the volume that holds it",
-                     folder, spec_.backup.directory,
-                     site_.volume ? "carries the identity of another volume"
-                                  : "carries no identity file")});
+         fmt::format(
+             "the operation's folder is {}, but {} {}; mount the volume that holds it", folder,
+             directory,
+             holds.ok() ? "carries the identity of another volume" : "carries no identity file")});
   }
-  auto entries = ports_.store->Read(folder);
-  if (!entries.ok() || entries->empty()) {
-    if (!entries.ok() && !entries.Is(base::Code::kNotFound))
-      return Fail(TroubleOf(entries.error(), "BackupVolume"));
+  auto record = ReadRecord(folder, &site_.last_n);
+  if (record.Is(base::Code::kNotFound)) {
     // A crash between the row and the first record leaves this: the operation never began.
     if (site_.row && site_.row->operation_id.empty()) return true;
     return Fail({crd::reason::kWrongBackupVolume,
@@ -334,27 +371,59 @@ bool Reaching::Record() {
                              "that holds it",
                              site_.row ? site_.row->operation_id : "?", folder)});
   }
-  std::vector<std::string> texts;
-  for (auto& entry : *entries) texts.push_back(std::move(entry.text));
-  auto record = FoldRecords(texts);
   if (!record.ok()) return Fail(TroubleOf(record.error().Wrap(folder), "RecordFormat"));
   site_.record = *std::move(record);
-  site_.last_n = entries->back().n;
+  return RecordIsShown();
+}
+
+// Row, record and status must agree (design section 3). A MetaDB that was brought back to an
+// earlier state has an earlier row: what it names is not the last operation.
+bool Reaching::RecordIsShown() {
+  if (shown_.folder.empty() || shown_.id == site_.record->id) return true;
+  const auto shown = ReadRecord(shown_.folder, nullptr);
+  if (!shown.ok() || !shown->open() || shown->started < site_.record->started) return true;
+  const OperationRecord named = *std::move(site_.record);
+  site_.record.reset();  // Not the last one; what is shown stays.
+  return Fail(
+      {"OperationsDiffer",
+       fmt::format("status names the open operation {} in {}, but the row in the MetaDB "
+                   "names the earlier {} in {}: was the MetaDB brought back to an earlier "
+                   "state? If so, give the open one up by {}={}; else bring the row back",
+                   shown_.id, shown_.folder, named.id, named.folder, crd::kAbandon, shown_.id)});
+}
+
+// What went before it is kept in its record. One that cannot be read any more is no way back.
+bool Reaching::WayBack() {
+  if (!site_.record || site_.record->open()) return true;
+  const auto way = site_.record->WayBack();
+  if (!way) return true;
+  if (way->id == site_.record->id) {
+    site_.way_back = site_.record;
+  } else if (auto record = ReadRecord(way->folder, nullptr); record.ok()) {
+    site_.way_back = *std::move(record);
+  }
   return true;
 }
 
-// After an upgrade the old container is only the way back: when OMS is stopped, the new one is
-// still what it runs as.
-bool Reaching::LastUpgrade() {
-  if (!site_.record || site_.record->outcome != OperationOutcome::kSucceeded) return true;
+// An OMS that was taken over has containers that carry the label of the owner before.
+bool Reaching::OtherOwners() {
+  std::set<std::string> others;
+  for (const auto* record : {&site_.record, &site_.way_back}) {
+    if (*record) others.insert(OwnerLabel((*record)->owner_object));
+  }
+  others.erase(owner_label_);
+  if (others.empty()) return true;
   for (auto& node : site_.nodes) {
-    for (const auto& container : node.labelled) {
-      const auto operation = container.labels.find(labels::kOperation);
-      if (operation != container.labels.end() && operation->second == site_.record->id)
-        node.last_upgraded = container.id;
+    for (const auto& owner : others) {
+      if (const auto added = AddLabelled(node, owner); !added.ok())
+        return Fail(TroubleOf(added.error().Wrap("node " + node.name), "EngineUnreachable"));
     }
   }
   return Version();
+}
+
+bool NeverRan(const ContainerInfo& container) {
+  return container.started_at.empty() || container.started_at.starts_with("0001-");
 }
 
 }  // namespace
@@ -364,11 +433,26 @@ const ContainerInfo* SiteNode::Current() const {
   for (const auto& container : labelled) {
     if (container.running) return &container;
   }
-  for (const auto& container : labelled) {
-    if (container.id == last_upgraded) return &container;
-  }
+  const ContainerInfo* last = nullptr;
+  base::WallTime ended;
+  const auto consider = [&](const ContainerInfo& container) {
+    const auto finished = base::ParseTime(container.finished_at);
+    if (NeverRan(container) || !finished.ok() || (last != nullptr && *finished <= ended)) return;
+    last = &container;
+    ended = *finished;
+  };
+  // The newest first: of two that ended at the same instant it is the newer one.
+  for (const auto& container : labelled) consider(container);
+  if (named) consider(*named);
+  if (last != nullptr) return last;
   if (named) return &*named;
   return labelled.empty() ? nullptr : &labelled.front();
+}
+
+std::string OwnerLabel(const std::string& object) {
+  std::string label = object;
+  std::replace(label.begin(), label.end(), '/', '.');
+  return label;
 }
 
 namespace {
@@ -413,11 +497,11 @@ base::Result<crd::Version> RunningVersion(const crd::Spec& spec, const Container
 }
 
 Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
-               const std::string& owner_label, const std::string& known_folder) {
+               const crd::OperationStatus& shown) {
   Site site;
-  Reaching reaching(ctx, ports, resource, known_folder, site);
-  (void)(reaching.Engines(owner_label) && reaching.Config() && reaching.HttpsCa() &&
-         reaching.MetaDatabase() && reaching.Row() && reaching.Record() && reaching.LastUpgrade());
+  Reaching reaching(ctx, ports, resource, shown, site);
+  (void)(reaching.Engines() && reaching.Config() && reaching.HttpsCa() && reaching.MetaDatabase() &&
+         reaching.Row() && reaching.Record() && reaching.WayBack() && reaching.OtherOwners());
   return site;
 }
 

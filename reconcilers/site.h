@@ -42,9 +42,9 @@ struct SiteNode {
   EngineInfo info;
   std::optional<ContainerInfo> named;   // The container that spec.nodes[].container.name adopts.
   std::vector<ContainerInfo> labelled;  // Ours, by the owner's label; newest first.
-  std::string last_upgraded;  // The id of the new container of the last upgrade that succeeded.
-  // The one that stands for OMS on this node: the one that runs, else the last upgraded one, else
-  // the named one, else our newest.
+  // The one that stands for OMS on this node: the one that runs, else the one that ran last, by the
+  // engine's own clock. (A created one has never run; the old one of an upgrade before the last has
+  // stopped long ago.) Where none ever ran: the named one, else our newest.
   const ContainerInfo* Current() const;
 };
 
@@ -58,18 +58,22 @@ struct Site {
   std::shared_ptr<Ownership> ownership;
   std::string oms;  // The key of the row: the rm database's name.
   std::optional<OwnershipRow> row;
-  std::optional<VolumeInfo> volume;
+  std::optional<VolumeInfo> volume;       // Of spec.backup.directory, where the next one will lie.
   std::optional<OperationRecord> record;  // The open operation, or the last one.
   int last_n = 0;
+  // The upgrade that can be taken back, if what it led to still runs; none while one is open.
+  std::optional<OperationRecord> way_back;
   std::optional<crd::Version> running;  // What the current container of the first node runs.
   // The first thing that could not be reached; what comes after it in this struct is absent then.
   std::optional<Trouble> trouble;
 };
 
-// `owner_label`: "namespace.name". `known_folder`: where status says that the operation lies; used
-// only where the row is gone.
+// Of a resource "namespace/name": "namespace.name", the value of our owner's label.
+std::string OwnerLabel(const std::string& object);
+
+// `shown`: what the status says of its operation; used where the row is gone, and held against it.
 Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
-               const std::string& owner_label, const std::string& known_folder);
+               const crd::OperationStatus& shown);
 
 // spec.version as what it means: with the edition that spec.deployment.edition names, or that the
 // tag of spec.image does where the version itself says none. What is no version stays as it is.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "controller/base/sha256.h"
+#include "reconcilers/container_clone.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/heartbeat.h"
 #include "reconcilers/once_script.h"
@@ -27,6 +29,14 @@ StepState Preflight(const Input& in) {
   return PreflightState(in.spec, *from, *to, in.facts);
 }
 
+// By the image's config digest, which is its id for most engines, or by its manifest digest, which
+// is that of others (a containerd image store), and stands in the digests of those that pull.
+bool IsWanted(const ImageInfo& image, const crd::Image& wanted) {
+  return wanted.id.empty() || image.id == wanted.id ||
+         std::any_of(image.digests.begin(), image.digests.end(),
+                     [&](const std::string& digest) { return digest.ends_with("@" + wanted.id); });
+}
+
 StepState LoadImage(const Input& in) {
   if (in.Passed(PointKind::kNewStarting)) return Done();
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
@@ -46,7 +56,13 @@ StepState LoadImage(const Input& in) {
       }
       return Pending(fmt::format("{} is not on node {} yet", reference, frozen.name));
     }
-    if (!in.spec.image.id.empty() && node.target_image->id != in.spec.image.id) {
+    if (!IsWanted(*node.target_image, in.spec.image)) {
+      // The name may be an older load's; what the archive holds is looked at once.
+      const TaskView* task = in.facts.Task(TaskName(Step::kLoadImage, frozen.name));
+      if (task != nullptr && task->state != TaskView::State::kSucceeded)
+        return FromTask(*task, fmt::format("loading {} on node {}", reference, frozen.name));
+      if (task == nullptr && !in.spec.image.archive.empty())
+        return Pending(fmt::format("{} on node {} is another image", reference, frozen.name));
       return Failed(
           "ImageIDDiffers",
           fmt::format(
@@ -95,7 +111,18 @@ StepState BackUpConfig(const Input& in) {
   });
 }
 
+// Where the container's config.yaml lies on the host; empty: there is none.
+std::string ConfigSource(const std::optional<ContainerInfo>& container) {
+  const Mount* mount = container ? container->FindMount(kConfigMount) : nullptr;
+  return mount == nullptr ? std::string() : mount->source;
+}
+
 StepState RewriteConfig(const Input& in) {
+  if (in.spec.deployment.config == crd::ConfigPlace::kInPlace) {
+    return Skipped(in.facts.rehearsed_config || !in.record.config_rewrites.empty()
+                       ? "config.yaml itself is edited once OMS is stopped"
+                       : "no key has to change");
+  }
   if (in.Passed(PointKind::kNewStarting))
     return in.record.config_rewrites.empty() ? Skipped("no key had to change") : Done();
   if (!in.facts.rehearsed_config && in.record.config_rewrites.empty())
@@ -103,24 +130,74 @@ StepState RewriteConfig(const Input& in) {
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
     const auto written = in.record.config_rewrites.find(frozen.name);
     if (written == in.record.config_rewrites.end()) return Pending();
-    if (!node.new_config_sha256.empty() && node.new_config_sha256 != written->second.sha256) {
+    // Edited since (a password, cm_nodes): the new OMS must not start with what was.
+    if (node.config && base::Sha256Hex(WantedConfig(in.facts, node)) != written->second.sha256) {
+      return Pending("config.yaml has changed since it was rewritten");
+    }
+    if (ConfigSource(node.new_container) == written->second.path &&
+        node.new_config_sha256 != written->second.sha256) {
       return Pending("the rewritten config.yaml is not what was written");
     }
     return Done();
   });
 }
 
-StepState CreateContainers(const Input& in) {
-  if (in.Passed(PointKind::kNewStarting)) return Done();
-  return EachNode(in, [&](const FrozenNode&, const NodeFacts& node) {
-    return node.new_container ? Done() : Pending();
+// As the guide does it, on the file that both containers mount.
+StepState EditConfig(const Input& in) {
+  if (in.spec.deployment.config != crd::ConfigPlace::kInPlace)
+    return Skipped("the file beside config.yaml was made before the stop");
+  if (in.Passed(PointKind::kNewStarting))
+    return in.record.config_rewrites.empty() ? Skipped("no key had to change") : Done();
+  if (!in.Passed(PointKind::kStopping)) return Pending();  // Not looked at before.
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (!node.config) return Running("waiting for config.yaml of node " + frozen.name);
+    const auto written = in.record.config_rewrites.find(frozen.name);
+    if (written == in.record.config_rewrites.end())
+      return in.facts.rehearsed_config ? Pending() : Skipped("no key has to change");
+    return node.config_sha256 == written->second.sha256
+               ? Done()
+               : Pending("config.yaml is not what was written");
   });
 }
 
+StepState CreateContainers(const Input& in) {
+  if (in.Passed(PointKind::kNewStarting)) return Done();
+  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (!node.new_container) return Pending();
+    if (ConfigSource(node.new_container) != WantedConfigSource(in.record, frozen)) {
+      return Pending("config.yaml is to be mounted from another file than when it was created");
+    }
+    // An engine or a plug-in of it may have dropped one; it must be seen before the stop.
+    if (const auto flags = CheckGuideFlags(*node.new_container); !flags.ok()) {
+      return Failed(flags.error().reason,
+                    fmt::format("node {}: the engine created '{}' otherwise than it was asked to: "
+                                "{}",
+                                frozen.name, node.new_container->name, flags.error().message));
+    }
+    return Done();
+  });
+}
+
+// An operation may be held for days between its opening and this step: until HA has been touched,
+// or OMS stopped, it is what it is now that counts. The phase writes that down.
+StepState DisableUntouchedHa(const Input& in) {
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  bool on = false;
+  if (in.facts.meta->ha_raw) {
+    const auto ha = ReadHa(*in.facts.meta->ha_raw);
+    if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
+    on = ha->enabled;
+  }
+  if (on || in.record.ha_was_on) return Pending();
+  return Skipped("HA was off already");
+}
+
 StepState DisableHa(const Input& in) {
+  if (!in.Passed(PointKind::kHaDisabling) && !in.Passed(PointKind::kStopping)) {
+    return DisableUntouchedHa(in);
+  }
   if (!in.record.ha_was_on) return Skipped("HA was off already");
   if (in.record.Seen(std::string(NameOf(Step::kAwaitHealth)))) return Done();
-  if (!in.Passed(PointKind::kHaDisabling)) return Pending();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
   if (!in.facts.meta->ha_raw) return Done("there is no ha.config any more");
   const auto ha = ReadHa(*in.facts.meta->ha_raw);
@@ -143,8 +220,10 @@ StepState StopContainers(const Input& in) {
                                                     frozen.name, frozen.old_name));
     }
     const ContainerInfo& old = *node.old_container;
-    if (old.started_at != frozen.old_started_at ||
-        (old.running && in.Passed(PointKind::kNewStarting))) {
+    // Once the new one was started the backup holds whatever the old one does; it must only stand.
+    const bool runs_again =
+        in.Passed(PointKind::kNewStarting) ? old.running : old.started_at != frozen.old_started_at;
+    if (runs_again) {
       return Failed(
           crd::reason::kOldContainerStarted,
           fmt::format(
@@ -158,7 +237,8 @@ StepState StopContainers(const Input& in) {
                                 crd::kResetAt),
               in.record.from));
     }
-    if (!old.running && old.restart_policy == "no") return Done();
+    if (!old.running && (old.restart_policy == "no" || in.Passed(PointKind::kNewStarting)))
+      return Done();
     if (const TaskView* task = in.facts.Task(TaskName(Step::kStopContainers, frozen.name));
         task != nullptr && task->state != TaskView::State::kSucceeded) {
       return FromTask(*task, fmt::format("stopping '{}' on node {}", old.name, frozen.name));
@@ -373,6 +453,15 @@ StepState EnableHa(const Input& in) {
 
 }  // namespace
 
+const std::string& WantedConfig(const Facts& facts, const NodeFacts& node) {
+  return facts.rehearsed_config ? *facts.rehearsed_config : node.config->content;
+}
+
+std::string WantedConfigSource(const OperationRecord& record, const FrozenNode& node) {
+  const auto rewritten = record.config_rewrites.find(node.name);
+  return rewritten == record.config_rewrites.end() ? node.config_source : rewritten->second.path;
+}
+
 bool ConsoleMoves(const HealthFacts& health) {
   const std::string state = health.Program(kConsole);
   return !state.empty() && state != "STOPPED" && state != "EXITED" && state != "FATAL";
@@ -425,6 +514,7 @@ State DetermineState(const crd::Spec& spec, const PathSteps& path, const Operati
   At(state, Step::kStopContainers) = StopContainers(in);
   At(state, Step::kCompactHeartbeat) = CompactHeartbeat(in);
   At(state, Step::kBackUpDatabases) = BackUpDatabases(in);
+  At(state, Step::kEditConfig) = EditConfig(in);
   At(state, Step::kStartContainers) = StartContainers(in);
   At(state, Step::kCorrectSchema) = LegacyScript(in, Step::kCorrectSchema);
   At(state, Step::kInitializeMetadata) = LegacyScript(in, Step::kInitializeMetadata);

@@ -31,8 +31,9 @@ struct StepState {
   std::string message;
   bool retryable =
       false;  // Of a failed one: may be tried again within the limits of spec.strategy.
-  // Of a failed one: a whole try came to its end (a task), so that another may be begun.
+  // Of a failed one: a whole try came to its end (a task, an act), so that another may be begun.
   bool repeatable = false;
+  int retries_at_least = 0;  // Of a retryable one: whatever spec.strategy.maxRetries says.
   uint64_t done = 0, total = 0;
   base::Duration look_again =
       std::chrono::seconds(2);  // Of a running one; its end wakes the key before that.
@@ -60,6 +61,12 @@ inline constexpr char kConsole[] = "oms_console";
 bool ConsoleMoves(const HealthFacts& health);
 // It was stopped for the jar, and nobody has started it again. Asked after the upgrade script.
 bool ConsoleStillHeld(const PathSteps& path, const NodeFacts& node);
+
+// What the file beside config.yaml must hold, once there is one: the change as it was rehearsed, or
+// config.yaml as it is where that needs none any more. `node.config` must be known.
+const std::string& WantedConfig(const Facts& facts, const NodeFacts& node);
+// The host's file that the new container mounts as its config.yaml.
+std::string WantedConfigSource(const OperationRecord& record, const FrozenNode& node);
 
 // Names of tasks, without the operation's id.
 std::string TaskName(Step step, const std::string& node);

@@ -1,6 +1,7 @@
 #include "reconcilers/status_steps.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <vector>
@@ -101,9 +102,18 @@ std::string DoneMessage(StepCondition condition, const OperationRecord& record) 
     return record.folder + "/" + record.upgraded_state->folder;
   }
   if (condition == crd::kDatabasesRestored && !record.restored.empty()) {
-    std::string names;
-    for (const auto& [name, time] : record.restored) names += (names.empty() ? "" : ", ") + name;
-    return names + (record.restored.size() == 1 ? " equals its backup" : " equal their backups");
+    std::vector<std::string> equal;
+    std::string accepted;
+    for (const auto& [name, time] : record.restored) {
+      const auto differs = record.restore_differs.find(name);
+      if (differs == record.restore_differs.end()) {
+        equal.push_back(name);
+      } else {
+        accepted += fmt::format("; {} was accepted as it is: {}", name, differs->second);
+      }
+    }
+    return fmt::format("{} equal{} {}{}", fmt::join(equal, ", "), equal.size() == 1 ? "s" : "",
+                       equal.size() == 1 ? "its backup" : "their backups", accepted);
   }
   if (condition == crd::kOldContainersRestarted && !record.nodes.empty())
     return record.nodes.front().old_name;
@@ -230,6 +240,16 @@ void StepsView::WhatWasReverted() {
 void StepsView::StepOfClosedOperation(StepCondition condition, crd::PhaseStatus& phase) {
   Times(condition, phase);
   const bool done = phase.finished_at.has_value();
+  // It was not seen to its end, so nothing is claimed that was not seen.
+  const bool whole = in_.record->outcome == OperationOutcome::kSucceeded || GoneBack();
+  if (!whole && !done) {
+    phase.state = crd::PhaseState::kPending;
+    phase.started_at.reset();
+    crd::MarkUnknown(
+        status_.conditions, condition, crd::reason::kNotStarted,
+        in_.record->outcome == OperationOutcome::kAbandoned ? "given up" : "called off", stamp_);
+    return;
+  }
   phase.state = done ? crd::PhaseState::kDone : crd::PhaseState::kSkipped;
   // A step that was skipped keeps the words that said why.
   const kube::Condition* known = crd::FindCondition(status_.conditions, condition.type);

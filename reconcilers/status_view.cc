@@ -18,11 +18,34 @@ std::string PlaceOf(const OperationRecord& record, const std::string& folder) {
   return folder.starts_with('/') ? folder : record.folder + "/" + folder;
 }
 
-// From the stop to the end; of an undo, from the stop of the new container on.
-std::optional<base::Duration> DowntimeOf(const OperationRecord& record) {
+// From the stop to the end; of an undo, from the stop of the new container on. While it lasts, in
+// steps that grow with it, so that it does not make a write of each look.
+std::optional<base::Duration> DowntimeOf(const OperationRecord& record, base::WallTime now) {
   const auto begin = record.t1 ? record.t1 : record.t3;
-  if (!begin || !record.t2) return std::nullopt;
-  return std::chrono::duration_cast<base::Duration>(*record.t2 - *begin);
+  if (!begin || (!record.t2 && !record.open())) return std::nullopt;
+  const auto down = std::chrono::duration_cast<base::Duration>(record.t2.value_or(now) - *begin);
+  if (down < base::Duration(0)) return base::Duration(0);  // A clock was set.
+  if (record.t2) return down;
+  const base::Duration step =
+      down < std::chrono::minutes(2) ? std::chrono::seconds(10) : std::chrono::seconds(60);
+  return down - down % step;
+}
+
+// An upgrade that failed, and was rolled back for that, is told from one that a person took back.
+crd::HistoryOutcome OutcomeOf(const OperationRecord& record) {
+  switch (record.outcome) {
+    case OperationOutcome::kAbandoned: return crd::HistoryOutcome::kAbandoned;
+    case OperationOutcome::kCalledOff: return crd::HistoryOutcome::kSuperseded;
+    case OperationOutcome::kRolledBack:
+      if (record.outcome_reason == crd::reason::kSuperseded)
+        return crd::HistoryOutcome::kSuperseded;
+      return record.outcome_reason == crd::reason::kFailurePolicy
+                 ? crd::HistoryOutcome::kFailed
+                 : crd::HistoryOutcome::kRolledBack;
+    case OperationOutcome::kOpen:
+    case OperationOutcome::kSucceeded: break;
+  }
+  return crd::HistoryOutcome::kSucceeded;
 }
 
 class View {
@@ -81,12 +104,15 @@ void View::Operation() {
   shown.t1 = record.t1;
   shown.t2 = record.t2;
   shown.t3 = record.t3;
-  shown.undoes = record.undoes;
-  shown.downtime = DowntimeOf(record);
-  shown.point_of_no_return = record.Passed(PointKind::kNewStarting)
-                                 ? crd::PointOfNoReturn::kNewStarting
-                             : record.Passed(PointKind::kStopping) ? crd::PointOfNoReturn::kStopping
-                                                                   : crd::PointOfNoReturn::kNone;
+  if (record.undoes) shown.undoes = record.undoes->id;
+  shown.downtime = DowntimeOf(record, in_.now);
+  shown.failures = record.failure ? record.failure->count : 0;
+  shown.plan_hash = record.plan_hash;
+  shown.point_of_no_return =
+      record.Passed(PointKind::kRollbackStopping) ? crd::PointOfNoReturn::kRollbackStopping
+      : record.Passed(PointKind::kNewStarting)    ? crd::PointOfNoReturn::kNewStarting
+      : record.Passed(PointKind::kStopping)       ? crd::PointOfNoReturn::kStopping
+                                                  : crd::PointOfNoReturn::kNone;
   for (const auto& point : record.points) {
     std::string text(ToString(point.kind));
     if (!point.node.empty())
@@ -106,6 +132,9 @@ void View::Backups() {
   for (const auto& part : backup.databases) {
     crd::BackupStatus shown;
     shown.name = fmt::format("{}/{}", backup.folder, part.name);
+    // An undo restores what another one has backed up.
+    const bool of_another = in_.record->undoes && backup.folder.starts_with('/');
+    shown.operation = of_another ? in_.record->undoes->id : in_.record->id;
     shown.database = part.name;
     shown.place = PlaceOf(*in_.record, backup.folder);
     shown.size = static_cast<int64_t>(part.bytes);
@@ -155,15 +184,10 @@ void View::History() {
   entry.id = record.id;
   entry.from = record.from;
   entry.to = record.to;
-  const bool superseded = record.outcome_reason == crd::reason::kSuperseded;
-  entry.outcome =
-      record.outcome == OperationOutcome::kRolledBack
-          ? (superseded ? crd::HistoryOutcome::kSuperseded : crd::HistoryOutcome::kRolledBack)
-      : record.outcome == OperationOutcome::kAbandoned ? crd::HistoryOutcome::kAbandoned
-                                                       : crd::HistoryOutcome::kSucceeded;
+  entry.outcome = OutcomeOf(record);
   entry.started_at = record.started;
   entry.finished_at = record.ended;
-  entry.downtime = DowntimeOf(record);
+  entry.downtime = DowntimeOf(record, in_.now);
   if (record.backup) entry.backups.push_back(PlaceOf(record, record.backup->folder));
   if (record.upgraded_state) {
     entry.backups.push_back(PlaceOf(record, record.upgraded_state->folder));
@@ -243,11 +267,17 @@ void View::Tokens() {
     if (found != in_.resource.meta.annotations.end()) into = found->second;
   };
   take(crd::kRequestedAt, status_.last_handled.requested_at);
-  take(crd::kResetAt, status_.last_handled.reset_at);
   take(crd::kTakeOver, status_.last_handled.take_over);
-  take(crd::kAbandon, status_.last_handled.abandon);
-  // Named plans and differences are handled only once they let something go on.
   const bool open = in_.record != nullptr && in_.record->open();
+  // With an operation open it is taken once the record says so.
+  if (!open) {
+    take(crd::kResetAt, status_.last_handled.reset_at);
+  } else if (!in_.record->handled.reset_token.empty()) {
+    status_.last_handled.reset_at = in_.record->handled.reset_token;
+  }
+  if (in_.record != nullptr && in_.record->outcome == OperationOutcome::kAbandoned)
+    status_.last_handled.abandon = in_.record->id;
+  // Named plans and differences are handled only once they let something go on.
   if (open) take(crd::kApprove, status_.last_handled.approve);
   if (open && in_.decision.kind != Kind::kStall) take(crd::kAccept, status_.last_handled.accept);
 }
@@ -257,16 +287,17 @@ void View::Summary() {
   verdict.reason = in_.decision.reason;
   verdict.message = in_.decision.message;
   switch (in_.decision.kind) {
-    case Kind::kIdle:
-    case Kind::kClose: verdict.standing = crd::Standing::kCurrent; break;
+    case Kind::kIdle: verdict.standing = crd::Standing::kCurrent; break;
     case Kind::kHold: verdict.standing = crd::Standing::kHeld; break;
     case Kind::kStall: verdict.standing = crd::Standing::kFailed; break;
     case Kind::kUnknown: verdict.standing = crd::Standing::kUnknown; break;
     case Kind::kOpen:
     case Kind::kOpenUndo:
+    case Kind::kClose:
     case Kind::kRun:
     case Kind::kWait:
     case Kind::kTurn:
+    case Kind::kCallOff:
     case Kind::kRestoreHa: verdict.standing = crd::Standing::kInProgress; break;
   }
   const bool working = in_.record != nullptr && in_.record->open();
@@ -328,11 +359,61 @@ std::string DowntimeText(const crd::Spec& spec, DowntimeLevel level) {
       base::FormatDuration(spec.strategy.downtime_budget));
 }
 
-std::vector<FollowUp> FollowUpsOf(const OperationRecord& record) {
-  if (record.open() || record.outcome == OperationOutcome::kAbandoned ||
-      !record.Passed(PointKind::kStopping)) {
-    return {};
+namespace {
+
+// What an operation that was given up has left behind, as far as it had come.
+std::vector<FollowUp> LeftBehind(const OperationRecord& record) {
+  std::vector<FollowUp> left;
+  const FrozenNode* node = record.nodes.empty() ? nullptr : &record.nodes.front();
+  const bool ha_off = record.ha_was_on && record.Passed(PointKind::kHaDisabling) &&
+                      !record.Seen(std::string(NameOf(Step::kEnableHa))) &&
+                      !record.Seen(std::string(NameOf(Step::kRestoreHa)));
+  if (ha_off) {
+    left.push_back({true,
+                    "HA was switched off and may still be: see ha.config on the System Parameters "
+                    "page. Its value as it was is in the operation's record."});
   }
+  if (node == nullptr) return left;
+  if (!record.Passed(PointKind::kNewStarting)) {
+    if (record.Passed(PointKind::kStopping)) {
+      left.push_back({true, fmt::format("Container '{0}' was stopped, its restart policy set to "
+                                        "no; `docker restart {0}` brings OMS {1} back.",
+                                        node->old_name, record.from)});
+    }
+    left.push_back({false, fmt::format("Remove container '{}', which was created and never "
+                                       "started, if it is there.",
+                                       node->new_name)});
+    return left;
+  }
+  if (!record.Passed(PointKind::kFirstDrop)) {
+    left.push_back(
+        {true,
+         fmt::format("The databases may be those of {}, or half changed; container '{}' must "
+                     "not be started on them before they are restored by RESTORE.md in {}.",
+                     record.to, node->old_name,
+                     record.backup ? PlaceOf(record, record.backup->folder) : record.folder)});
+    return left;
+  }
+  std::string open;
+  for (const auto& database : record.differing.value_or(std::vector<std::string>())) {
+    if (!record.restored.contains(database)) open += (open.empty() ? "" : ", ") + database;
+  }
+  if (!open.empty()) {
+    left.push_back(
+        {true, fmt::format(
+                   "These databases were being restored, and may be empty or half loaded: "
+                   "{}. Restore them by RESTORE.md in {} before you start OMS.",
+                   open, record.backup ? PlaceOf(record, record.backup->folder) : record.folder)});
+  }
+  return left;
+}
+
+}  // namespace
+
+std::vector<FollowUp> FollowUpsOf(const OperationRecord& record) {
+  if (record.outcome == OperationOutcome::kAbandoned) return LeftBehind(record);
+  const bool stopped = record.Passed(PointKind::kStopping);
+  if (record.open() || record.outcome == OperationOutcome::kCalledOff || !stopped) return {};
   std::vector<FollowUp> left;
   if (!record.ha_was_on) {
     left.push_back({true,
@@ -353,6 +434,8 @@ crd::Status BuildStatus(crd::Status status, const ViewInput& in) {
 bool SameButForProgress(const crd::Status& a, const crd::Status& b) {
   const auto bare = [](crd::Status status) {
     status.progress.reset();
+    status.downtime.reset();
+    if (status.operation) status.operation->downtime.reset();
     for (auto& phase : status.phases) phase.bytes_done = phase.bytes_total = 0;
     return status;
   };

@@ -48,7 +48,7 @@ struct FollowUp {
 };
 std::vector<FollowUp> FollowUpsOf(const OperationRecord& record);
 
-// The same but for what only counts bytes: progress, bytes of phases.
+// The same but for what only counts bytes or time: progress, downtime, bytes of phases.
 bool SameButForProgress(const crd::Status& a, const crd::Status& b);
 
 }  // namespace oms::upgrade

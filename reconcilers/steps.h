@@ -27,6 +27,8 @@ enum class Step {
   kStopContainers,  // Downtime begins.
   kCompactHeartbeat,
   kBackUpDatabases,
+  kEditConfig,  // deployment.config: InPlace. The old container must not meet it while it may
+                // start.
   kStartContainers,
   kCorrectSchema,  // From below 4.0.1 only, as is the next one.
   kInitializeMetadata,
@@ -53,7 +55,7 @@ struct StepInfo {
   crd::StepCondition condition;
 };
 
-inline constexpr std::array<StepInfo, 27> kSteps{{
+inline constexpr std::array<StepInfo, 28> kSteps{{
     {Step::kPreflight, "Preflight", crd::kPreflightPassed},
     {Step::kLoadImage, "LoadImage", crd::kImageLoaded},
     {Step::kSaveOldImage, "SaveOldImage", crd::kImageLoaded},
@@ -64,6 +66,7 @@ inline constexpr std::array<StepInfo, 27> kSteps{{
     {Step::kStopContainers, "StopContainers", crd::kContainersStopped},
     {Step::kCompactHeartbeat, "CompactHeartbeat", crd::kHeartbeatCompacted},
     {Step::kBackUpDatabases, "BackUpDatabases", crd::kDatabasesBackedUp},
+    {Step::kEditConfig, "EditConfig", crd::kConfigRewritten},
     {Step::kStartContainers, "StartContainers", crd::kContainersStarted},
     {Step::kCorrectSchema, "CorrectSchema", crd::kSchemaCorrected},
     {Step::kInitializeMetadata, "InitializeMetadata", crd::kMetadataInitialized},

@@ -21,4 +21,15 @@ class Secret {
   std::string text_;
 };
 
+// `text` without the secret, where another program may have printed it.
+inline std::string Without(std::string text, const Secret& secret) {
+  constexpr const char kHidden[] = "***";
+  if (secret.empty()) return text;
+  for (size_t at = text.find(secret.Reveal()); at != std::string::npos;
+       at = text.find(secret.Reveal(), at + sizeof(kHidden) - 1)) {
+    text.replace(at, secret.Reveal().size(), kHidden);
+  }
+  return text;
+}
+
 }  // namespace oms::base

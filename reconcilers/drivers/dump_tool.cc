@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <sstream>
 
 #include "controller/base/sha256.h"
 #include "controller/base/task_group.h"
@@ -320,14 +321,15 @@ class Dumper final : public upgrade::BackupTool {
   }
 
   static Status CheckMydumper(const DumpRequest& request, const std::vector<std::string>& tables) {
-    std::ifstream metadata(request.folder / "metadata");
-    const std::string text((std::istreambuf_iterator<char>(metadata)), {});
-    if (text.find("Finished dump at") == std::string::npos) {
+    std::ostringstream metadata;
+    metadata << std::ifstream(request.folder / "metadata").rdbuf();
+    if (metadata.str().find("Finished dump at") == std::string::npos) {
       return Incomplete("mydumper's metadata of " + request.database + " has no end mark");
     }
     std::vector<std::string> missing;
     for (const auto& table : tables) {
-      if (!fs::exists(request.folder / (request.database + "." + table + "-schema.sql"))) {
+      std::error_code error;  // What cannot be looked at is not there.
+      if (!fs::exists(request.folder / (request.database + "." + table + "-schema.sql"), error)) {
         missing.push_back(table);
       }
     }

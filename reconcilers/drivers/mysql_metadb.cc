@@ -203,6 +203,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                         generated[0].at(1).value_or(""));
       }
     }
+    OMS_ASSIGN(info.broken_view, BrokenView(ctx, *session, database));
     return info;
   }
 
@@ -341,10 +342,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
       if (!sum.ok()) return DigestError(sum.error(), "table", database, table);
       digest.tables.push_back(*std::move(sum));
     }
-    OMS_ASSIGN(auto views, Names(ctx, *session,
-                                 "SELECT table_name FROM information_schema.tables WHERE "
-                                 "table_schema = ? AND table_type = 'VIEW'",
-                                 database));
+    OMS_ASSIGN(const auto views, Views(ctx, *session, database));
     for (const auto& view : views)
       OMS_TRY(AddObject(ctx, *session, database, "view", view, digest));
     OMS_ASSIGN(auto triggers, Names(ctx, *session,
@@ -446,7 +444,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                        fmt::format("MetaDB {}: somebody else dropped {} in the same moment",
                                    ServerName(address_), name));
     }
-    OMS_TRY(made);
+    if (!made.ok()) return made.error();
     OMS_TRY(session->Execute(ctx, "DROP DATABASE IF EXISTS " + Quote(name)));
     return base::Ok();
   }
@@ -667,6 +665,28 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                  "SELECT table_name FROM information_schema.tables WHERE table_schema = ? AND "
                  "table_type = 'BASE TABLE'",
                  database);
+  }
+
+  static Result<std::vector<std::string>> Views(const Context& ctx, MysqlSession& session,
+                                                const std::string& database) {
+    return Names(ctx, session,
+                 "SELECT table_name FROM information_schema.tables WHERE table_schema = ? AND "
+                 "table_type = 'VIEW'",
+                 database);
+  }
+
+  // A view over what is gone can be neither dumped (mysqldump ends at it) nor created again.
+  static Result<std::string> BrokenView(const Context& ctx, MysqlSession& session,
+                                        const std::string& database) {
+    OMS_ASSIGN(const auto views, Views(ctx, session, database));
+    for (const auto& view : views) {
+      const auto read = session.Query(
+          ctx, fmt::format("SELECT 1 FROM {}.{} LIMIT 0", Quote(database), Quote(view)));
+      if (read.ok()) continue;
+      if (!read.Is(Code::kTerminal) && !read.Is(Code::kNotFound)) return read.error();
+      return fmt::format("{}.{}: {}", database, view, read.error().message);
+    }
+    return std::string();
   }
 
   static Result<std::vector<SumColumn>> Columns(const Context& ctx, MysqlSession& session,

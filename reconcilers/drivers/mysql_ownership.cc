@@ -296,12 +296,17 @@ class MysqlOwnership final : public Ownership {
     OMS_ASSIGN(auto session, Open(ctx, meta_db_->address()));
     OMS_TRY(ctx.Check());
     const auto found = session->Execute(
-        ctx, fmt::format("DELETE FROM {} WHERE oms = ? AND epoch = ?", kTable), {oms, epoch});
+        ctx,
+        fmt::format("UPDATE {} SET owner_cluster = '', owner_object = '', process = '' "
+                    "WHERE oms = ? AND epoch = ?",
+                    kTable),
+        {oms, epoch});
     if (found.Is(Code::kNotFound)) return base::Ok();
     if (!found.ok()) return found.error();
     if (*found > 0) return base::Ok();
+    // Nothing was changed: free already, gone, or another's.
     OMS_ASSIGN(auto row, ReadRow(ctx, *session, oms));
-    return row ? Status(Fenced(oms)) : base::Ok();
+    return row && (row->epoch != epoch || !row->Free()) ? Status(Fenced(oms)) : base::Ok();
   }
 
   std::shared_ptr<Fence> FenceFor(const std::string& oms, uint64_t epoch) override {

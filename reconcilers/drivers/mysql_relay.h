@@ -7,17 +7,19 @@
 //
 // Order, per connection: dial; read the id from the server's greeting; Fence::Register (with no
 // address yet); pass the login on, packet by packet; when the server accepts it, look up the
-// connection in the process list, Register once more with its address, and only then tell the child
-// that it is in. The second look is what makes it safe: OceanBase shows and kills no connection
-// that has not logged in yet (measured: 1094), so a claim before the login is found out by the
-// second Register, and one after it by KILL. kFenced: closed without another byte.
+// connection in the process list, Register once more as that shows it (address, and the user
+// without OceanBase's tenant), and only then tell the child that it is in. The second look is what
+// makes it safe: OceanBase shows and kills no connection that has not logged in yet (measured:
+// 1094), so a claim before the login is found out by the second Register, and one after it by KILL.
+// kFenced: closed without another byte.
 //
 // TLS is the relay's: the child is told that the server has none and speaks plainly over the
 // socket; the relay verifies chain and host name as the address asks (a client on a unix socket
 // could not check the name).
 //
 // A connection that ended leaves the fence's list only when the server has closed it or it is gone
-// from the process list; until then a statement of it may still run.
+// from the process list (after a KILL, where the child went first); until then a statement of it
+// may still run.
 #pragma once
 
 #include <memory>

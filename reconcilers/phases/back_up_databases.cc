@@ -37,9 +37,31 @@ base::Status Adopt(const base::Context& ctx, OperationSession& op, const std::st
     for (const auto& file : database.files) sums += file.sha256 + "  " + file.path + "\n";
     backup.databases.push_back({database.name, database.Bytes(), base::Sha256Hex(sums)});
   }
+  // An attempt that died had raised it, and this one may be of another tool.
+  if (op.record().global_query_timeout) {
+    OMS_TRY(op.world()->meta->SetGlobalQueryTimeout(ctx, *op.world()->fence,
+                                                    *op.record().global_query_timeout));
+  }
   OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.backup = backup; }));
   op.Event("DatabasesBackedUp", fmt::format("the databases are backed up in {}", path.string()));
   return base::Ok();
+}
+
+RestoreHints HintsFor(const OperationRecord& record, const FrozenNode& node) {
+  const fs::path folder = record.folder;
+  RestoreHints hints;
+  hints.restart_policy = node.old_restart_policy;
+  if (node.old_restart_retries > 0)
+    hints.restart_policy += fmt::format(":{}", node.old_restart_retries);
+  hints.old_image = node.old_image;
+  if (const auto image = record.image_backups.find(node.name); image != record.image_backups.end())
+    hints.image_archive = (folder / image->second.path).string();
+  if (const auto config = record.config_backups.find(node.name);
+      record.ConfigEditedInPlace(node) && config != record.config_backups.end()) {
+    hints.config_copy = (folder / config->second.path).string();
+    hints.config_place = node.config_source;
+  }
+  return hints;
 }
 
 }  // namespace
@@ -63,6 +85,7 @@ base::Status BackUpDatabases(const base::Context& ctx, OperationSession& op) {
   plan.container_name = frozen.old_name;
   plan.started_at = node != nullptr && node->old_container ? node->old_container->started_at
                                                            : frozen.old_started_at;
+  plan.hints = HintsFor(op.record(), frozen);
   return StartDump(ctx, op, Step::kBackUpDatabases, last + 1, std::move(plan));
 }
 

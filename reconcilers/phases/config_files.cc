@@ -1,6 +1,7 @@
 // Steps 7 and 8: config.yaml is copied byte for byte, and rewritten beside itself (guide: "Modify
-// the config.yaml file"; design section 4, rows 7 and 8). Both before the stop; the old container's
-// own file is not touched.
+// the config.yaml file"; design section 4, rows 7 and 8), both before the stop, so that the old
+// container's own file is not touched. With deployment.config InPlace it is that file which is
+// edited, after the stop, and put back on the way back.
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include "reconcilers/helper_container.h"
 #include "reconcilers/host_file.h"
 #include "reconcilers/phases/phases.h"
+#include "reconcilers/state.h"
 
 namespace oms::upgrade {
 namespace {
@@ -18,6 +20,33 @@ namespace fs = std::filesystem;
 // config.yaml -> config-4.3.1.yaml
 std::string NewFileName(const fs::path& old_file, const std::string& version) {
   return fmt::format("{}-{}{}", old_file.stem().string(), version, old_file.extension().string());
+}
+
+HostFileRequest FileRequest(const OperationRecord& record, const FrozenNode& node,
+                            const std::string& image, const FileRef& file,
+                            const std::string& content) {
+  const fs::path path = file.path;
+  HostFileRequest request;
+  request.helper = HelperFor(record, node.name, image, "config");
+  request.host_folder = path.parent_path().string();
+  request.file_name = path.filename().string();
+  request.content = content;
+  request.uid = file.uid;
+  request.gid = file.gid;
+  request.mode = file.mode;
+  return request;
+}
+
+// The new version's, which stays on the way back; or the old one's, if somebody has removed that.
+base::Result<std::string> HelperImage(const base::Context& ctx, OperationSession& op,
+                                      const FrozenNode& node) {
+  ContainerEngine& engine = op.engine(node.name);
+  if (!node.target_image_id.empty()) {
+    const auto found = engine.InspectImage(ctx, node.target_image_id);
+    if (found.ok()) return node.target_image_id;
+    if (!found.Is(base::Code::kNotFound)) return found.error();
+  }
+  return node.old_image_id;
 }
 
 }  // namespace
@@ -46,26 +75,87 @@ base::Status BackUpConfig(const base::Context& ctx, OperationSession& op) {
 }
 
 base::Status RewriteConfig(const base::Context& ctx, OperationSession& op) {
-  if (!op.facts().rehearsed_config) return base::Ok();
+  if (!op.facts().rehearsed_config && op.record().config_rewrites.empty()) return base::Ok();
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->config || !facts->target_image) continue;
     const fs::path source = node.config_source;
-    HostFileRequest request;
-    request.helper = HelperFor(op.record(), node.name, facts->target_image->id, "config");
-    request.host_folder = source.parent_path().string();
-    request.file_name = NewFileName(source.filename(), op.record().to);
-    request.content = *op.facts().rehearsed_config;
-    request.uid = facts->config->uid;
-    request.gid = facts->config->gid;
-    request.mode = facts->config->mode;
+    const FileContent& old = *facts->config;
+    const std::string path =
+        (source.parent_path() / NewFileName(source.filename(), op.record().to)).string();
+    const std::string& content = WantedConfig(op.facts(), *facts);
+    const FileRef beside{path, base::Sha256Hex(content), old.uid, old.gid, old.mode};
     OMS_TRY(ctx.Check());
-    OMS_TRY(WriteHostFile(ctx, op.engine(node.name), request));
-    const std::string sha256 = base::Sha256Hex(request.content);
-    const std::string path = (source.parent_path() / request.file_name).string();
-    OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
-      record.config_rewrites[node.name] = {path, sha256, request.uid, request.gid, request.mode};
-    }));
+    OMS_TRY(
+        WriteHostFile(ctx, op.engine(node.name),
+                      FileRequest(op.record(), node, facts->target_image->id, beside, content)));
+    OMS_TRY(
+        op.Save(ctx, [&](OperationRecord& record) { record.config_rewrites[node.name] = beside; }));
+  }
+  return base::Ok();
+}
+
+base::Status EditConfig(const base::Context& ctx, OperationSession& op) {
+  for (const auto& node : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts == nullptr || !facts->config || !op.facts().rehearsed_config) continue;
+    const FileContent& old = *facts->config;
+    // Written down first: from here on the file may be the edited one, and is put back.
+    const FileRef edited{node.config_source, base::Sha256Hex(*op.facts().rehearsed_config), old.uid,
+                         old.gid, old.mode};
+    OMS_TRY(
+        op.Save(ctx, [&](OperationRecord& record) { record.config_rewrites[node.name] = edited; }));
+    OMS_TRY(ctx.Check());
+    OMS_TRY(WriteHostFile(ctx, op.engine(node.name),
+                          FileRequest(op.record(), node, node.target_image_id, edited,
+                                      *op.facts().rehearsed_config)));
+  }
+  return base::Ok();
+}
+
+base::Status RestoreConfig(const base::Context& ctx, OperationSession& op) {
+  for (const auto& node : op.record().nodes) {
+    if (!op.record().ConfigEditedInPlace(node)) continue;
+    const FileRef& kept = op.record().config_backups.at(node.name);
+    const fs::path copy = fs::path(op.record().folder) / kept.path;
+    OMS_ASSIGN(const std::string content, op.world()->store->ReadFile(copy));
+    if (base::Sha256Hex(content) != kept.sha256) {
+      return base::MakeError(base::Code::kTerminal, crd::reason::kBackupCorrupt,
+                             fmt::format("the copy of config.yaml in {} is not as it was written; "
+                                         "put {} back by hand as it was, and its copy too",
+                                         copy.string(), node.config_source));
+    }
+    OMS_ASSIGN(const std::string image, HelperImage(ctx, op, node));
+    ContainerEngine& engine = op.engine(node.name);
+    OMS_TRY(ctx.Check());
+    const HostFileRequest request =
+        FileRequest(op.record(), node, image,
+                    {node.config_source, kept.sha256, kept.uid, kept.gid, kept.mode}, content);
+    OMS_TRY(WriteHostFile(ctx, engine, request));
+    OMS_ASSIGN(const FileContent seen,
+               ReadHostFile(ctx, engine, request.helper, request.host_folder, request.file_name));
+    if (seen.content != content) {
+      return base::MakeError(base::Code::kTransient, "HostFile",
+                             node.config_source + " reads back otherwise than it was written");
+    }
+  }
+  const base::WallTime seen = ctx.clock().Wall();
+  return op.Save(ctx, [&](OperationRecord& record) {
+    record.evidence.emplace(NameOf(Step::kRestoreConfig), seen);
+  });
+}
+
+base::Status RemoveRewrittenConfig(const base::Context& ctx, OperationSession& op) {
+  for (const auto& node : op.record().nodes) {
+    const auto beside = op.record().config_rewrites.find(node.name);
+    if (beside == op.record().config_rewrites.end() || op.record().ConfigEditedInPlace(node))
+      continue;
+    OMS_ASSIGN(const std::string image, HelperImage(ctx, op, node));
+    const fs::path path = beside->second.path;
+    OMS_TRY(ctx.Check());
+    OMS_TRY(RemoveHostFile(ctx, op.engine(node.name),
+                           HelperFor(op.record(), node.name, image, "config"),
+                           path.parent_path().string(), path.filename().string()));
   }
   return base::Ok();
 }

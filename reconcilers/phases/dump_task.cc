@@ -13,6 +13,7 @@ namespace {
 // that, so that the attempt after a crash puts the same value back. Nullopt: it need not be
 // touched.
 constexpr uint64_t kRaisedQueryTimeout = 24ULL * 3600 * 1'000'000;  // Microseconds.
+constexpr base::Duration kPutBackWithin = std::chrono::seconds(10);
 
 base::Result<std::optional<uint64_t>> RememberQueryTimeout(const base::Context& ctx,
                                                            OperationSession& op) {
@@ -59,10 +60,14 @@ base::Status StartDump(const base::Context& ctx, OperationSession& op, Step step
         }
         const auto written = RunBackup(task_ctx, plan, *world->meta, *world->backup_tool,
                                        *world->fence, *world->store, progress);
+        base::Status back;
+        // Also where the dump was stopped or ran out of its time: it is the whole server's setting.
         if (put_back) {
-          OMS_TRY(world->meta->SetGlobalQueryTimeout(task_ctx, *world->fence, *put_back));
+          back = world->meta->SetGlobalQueryTimeout(
+              task_ctx.WithStop({}).WithNewDeadline(kPutBackWithin), *world->fence, *put_back);
         }
         if (!written.ok()) return written.error();
+        if (!back.ok()) return back.error();
         OMS_TRY(VerifyManifest(*world->store, plan.folder));
         return std::string();
       });

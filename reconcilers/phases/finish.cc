@@ -2,6 +2,7 @@
 // turned, closed or given up.
 #include <algorithm>
 
+#include "reconcilers/ha_config.h"
 #include "reconcilers/phases/phases.h"
 #include "reconcilers/state.h"
 
@@ -28,16 +29,20 @@ base::Status AcceptHealth(const base::Context& ctx, OperationSession& op) {
   });
 }
 
-base::Status TurnBack(const base::Context& ctx, OperationSession& op, const std::string& why) {
+base::Status TurnBack(const base::Context& ctx, OperationSession& op, const std::string& why,
+                      const ResourceMark& resource) {
   const base::WallTime now = ctx.clock().Wall();
   return op.Save(ctx, [&](OperationRecord& record) {
     record.direction = Direction::kRollback;
     record.turns.push_back({Direction::kRollback, why, now});
     record.recent.push_back(now);
+    record.failure.reset();
+    record.handled = record.latched = resource;
   });
 }
 
-base::Status CloseOperation(const base::Context& ctx, OperationSession& op) {
+base::Status CloseOperation(const base::Context& ctx, OperationSession& op,
+                            const ResourceMark& resource) {
   const base::WallTime now = ctx.clock().Wall();
   return op.Save(ctx, [&](OperationRecord& record) {
     const bool back = record.direction == Direction::kRollback;
@@ -45,16 +50,43 @@ base::Status CloseOperation(const base::Context& ctx, OperationSession& op) {
     record.outcome_reason = back && !record.turns.empty() ? record.turns.back().why
                                                           : std::string(crd::reason::kSucceeded);
     record.ended = now;
+    // Of one that was turned it is the turn that counts: an edit since asks for a new one.
+    if (!back) record.latched = resource;
   });
 }
 
-base::Status AbandonOperation(const base::Context& ctx, OperationSession& op) {
+base::Result<bool> CallOffUndo(const base::Context& ctx, OperationSession& op,
+                               const std::string& why, const ResourceMark& resource) {
+  if (op.record().Passed(PointKind::kHaDisabling)) {
+    OMS_TRY(PutHaBack(ctx, op));
+    // Seen to be on again before the operation ends.
+    const bool manual = op.spec().ha.control == crd::HaControl::kManual;
+    if (op.facts().meta && op.facts().meta->ha_raw && !manual) {
+      OMS_ASSIGN(const HaState ha, ReadHa(*op.facts().meta->ha_raw));
+      if (!ha.enabled) return false;
+    }
+  }
   const base::WallTime now = ctx.clock().Wall();
-  return op.Save(ctx, [&](OperationRecord& record) {
-    record.outcome = OperationOutcome::kAbandoned;
-    record.outcome_reason = "Abandoned";
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+    record.outcome = OperationOutcome::kCalledOff;
+    record.outcome_reason = why;
     record.ended = now;
-  });
+    record.latched = resource;
+  }));
+  return true;
+}
+
+void MarkAbandoned(OperationRecord& record, const ResourceMark& resource, base::WallTime now) {
+  record.outcome = OperationOutcome::kAbandoned;
+  record.outcome_reason = crd::reason::kAbandoned;
+  record.ended = now;
+  record.latched = resource;
+}
+
+base::Status AbandonOperation(const base::Context& ctx, OperationSession& op,
+                              const ResourceMark& resource) {
+  const base::WallTime now = ctx.clock().Wall();
+  return op.Save(ctx, [&](OperationRecord& record) { MarkAbandoned(record, resource, now); });
 }
 
 }  // namespace oms::upgrade

@@ -69,10 +69,33 @@ base::Status SwitchOn(const base::Context& ctx, OperationSession& op, Step step)
 }  // namespace
 
 base::Status DisableHaSwitch(const base::Context& ctx, OperationSession& op) {
-  if (!CanSwitch(op)) return base::Ok();
-  OMS_ASSIGN(const std::string desired, DisableHa(*op.facts().meta->ha_raw));
+  if (!op.facts().meta) return base::Ok();
+  const std::optional<std::string>& raw = op.facts().meta->ha_raw;
+  bool on = false;
+  if (raw) {
+    OMS_ASSIGN(const HaState now, ReadHa(*raw));
+    on = now.enabled;
+  }
+  if (!on && !op.record().Passed(PointKind::kHaDisabling)) {
+    // A person has switched it off since the operation was opened: off stays off.
+    return op.Save(ctx, [&](OperationRecord& record) {
+      record.ha_raw = raw;
+      record.ha_was_on = false;
+    });
+  }
+  if (!raw) return base::Ok();
+  OMS_ASSIGN(const std::string desired, DisableHa(*raw));
   const int attempt = op.record().LastAttempt(PointKind::kHaDisabling, "", "") + 1;
-  OMS_TRY(op.Pass(ctx, PointKind::kHaDisabling, "", "", attempt));
+  const base::WallTime now = op.facts().now;
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+    // What is hidden is what is there now; after the stop only a person can have switched it on.
+    if (on && record.direction == Direction::kUpgrade && !record.Passed(PointKind::kStopping)) {
+      record.ha_raw = raw;
+      record.ha_was_on = true;
+    }
+    record.points.push_back({PointKind::kHaDisabling, "", "", attempt, now});
+  }));
+  ctx.log().With("point", "HADisabling").Info("point passed");
   // Manual: only the intent is ours; the person's switch is seen by the next look.
   if (Manual(op)) return base::Ok();
   return Swap(ctx, op, desired);

@@ -28,7 +28,7 @@ base::Status CheckArchive(RecordStore& store, const crd::Image& image) {
 base::Status LoadImage(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || facts->target_image) continue;
+    if (facts == nullptr) continue;
     OMS_TRY(ctx.Check());
     op.Start(ctx, TaskName(Step::kLoadImage, node.name), op.spec().strategy.timeouts.image_load,
              [world = op.world(), image = op.spec().image, name = node.name](

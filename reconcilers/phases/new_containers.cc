@@ -9,6 +9,7 @@
 #include "reconcilers/container_clone.h"
 #include "reconcilers/labels.h"
 #include "reconcilers/phases/phases.h"
+#include "reconcilers/state.h"
 
 namespace oms::upgrade {
 
@@ -31,6 +32,16 @@ base::Status RecordImageIds(const base::Context& ctx, OperationSession& op) {
   });
 }
 
+base::Status RemoveIfMountedOtherwise(const base::Context& ctx, OperationSession& op,
+                                      const FrozenNode& node, const ContainerInfo& created) {
+  const Mount* config = created.FindMount(kConfigMount);
+  const bool right = config != nullptr && config->source == WantedConfigSource(op.record(), node);
+  if (right || created.status != "created") return base::Ok();
+  OMS_TRY(ctx.Check());
+  const auto removed = op.engine(node.name).Remove(ctx, created.id, false);
+  return removed.Is(base::Code::kNotFound) ? base::Ok() : removed;
+}
+
 }  // namespace
 
 base::Status CreateContainers(const base::Context& ctx, OperationSession& op) {
@@ -38,16 +49,20 @@ base::Status CreateContainers(const base::Context& ctx, OperationSession& op) {
   const OperationRecord& record = op.record();
   for (const auto& node : record.nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || facts->new_container || node.target_image_id.empty()) continue;
+    if (facts == nullptr || node.target_image_id.empty()) continue;
+    if (facts->new_container) {
+      // Its mounts cannot be changed; it has never run, so another one is as good.
+      OMS_TRY(RemoveIfMountedOtherwise(ctx, op, node, *facts->new_container));
+      continue;
+    }
     CloneInput input;
     input.old_inspect = node.old_inspect;
     input.new_image_id = node.target_image_id;
     OMS_ASSIGN(const ImageInfo old_image,
                op.engine(node.name).InspectImage(ctx, node.old_image_id));
     input.old_image_inspect = old_image.inspect;
-    if (const auto rewritten = record.config_rewrites.find(node.name);
-        rewritten != record.config_rewrites.end()) {
-      input.config_source = rewritten->second.path;
+    if (record.config_rewrites.contains(node.name)) {
+      input.config_source = WantedConfigSource(record, node);
     }
     std::string owner = record.owner_object;
     for (auto& c : owner) c = c == '/' ? '.' : c;
@@ -59,9 +74,13 @@ base::Status CreateContainers(const base::Context& ctx, OperationSession& op) {
     OMS_ASSIGN(const std::string body, CloneForUpgrade(input));
     OMS_TRY(ctx.Check());
     const auto created = op.engine(node.name).Create(ctx, node.new_name, body);
-    // Somebody was faster. If it was a process before us, the next look finds it by its labels;
-    // else preflight says so.
-    if (!created.ok() && !created.Is(base::Code::kAlreadyExists)) return created.error();
+    // Somebody was faster. If it was a process before us, the next look finds it by its labels.
+    if (created.Is(base::Code::kAlreadyExists)) {
+      return base::MakeError(base::Code::kTransient, "NameTaken",
+                             fmt::format("node {}: the name '{}' is taken by another container",
+                                         node.name, node.new_name));
+    }
+    if (!created.ok()) return created.error();
   }
   return base::Ok();
 }

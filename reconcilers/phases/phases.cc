@@ -9,7 +9,9 @@ std::optional<StepLimit> LimitOf(const crd::Timeouts& timeouts, Step step) {
     case Step::kSwitchHaOff:
     case Step::kRestoreHa: return StepLimit{timeouts.ha_switch, "haSwitch"};
     case Step::kBackUpConfig:
-    case Step::kRewriteConfig: return StepLimit{timeouts.config, "config"};
+    case Step::kRewriteConfig:
+    case Step::kEditConfig:
+    case Step::kRestoreConfig: return StepLimit{timeouts.config, "config"};
     case Step::kCompactHeartbeat:
     case Step::kSettleDatabases: return StepLimit{timeouts.compact, "compact"};
     case Step::kCreateContainers:
@@ -31,6 +33,7 @@ base::Status RunStep(const base::Context& ctx, Step step, OperationSession& op) 
     case Step::kStopContainers: return StopContainers(ctx, op);
     case Step::kCompactHeartbeat: return CompactHeartbeat(ctx, op);
     case Step::kBackUpDatabases: return BackUpDatabases(ctx, op);
+    case Step::kEditConfig: return EditConfig(ctx, op);
     case Step::kStartContainers: return StartContainers(ctx, op);
     case Step::kCorrectSchema: return CorrectSchema(ctx, op);
     case Step::kInitializeMetadata: return InitializeMetadata(ctx, op);
@@ -44,7 +47,7 @@ base::Status RunStep(const base::Context& ctx, Step step, OperationSession& op) 
     case Step::kSaveUpgradedState: return SaveUpgradedState(ctx, op);
     case Step::kRestoreDatabases: return RestoreDatabases(ctx, op);
     case Step::kSettleDatabases: return SettleDatabases(ctx, op);
-    case Step::kRestoreConfig: return base::Ok();  // Nothing was touched.
+    case Step::kRestoreConfig: return RestoreConfig(ctx, op);
     case Step::kStartOldContainers: return StartOldContainers(ctx, op);
     case Step::kAwaitOldHealth: return AcceptOldHealth(ctx, op);
     case Step::kRestoreHa: return RestoreHa(ctx, op);

@@ -31,6 +31,7 @@ base::Status CompactHeartbeat(const base::Context& ctx, OperationSession& op);
 // OMS is stopped: whoever still speaks to its databases would write into the middle of the dump.
 base::Status EndForeignConnections(const base::Context& ctx, OperationSession& op);
 base::Status BackUpDatabases(const base::Context& ctx, OperationSession& op);
+base::Status EditConfig(const base::Context& ctx, OperationSession& op);
 base::Status StartContainers(const base::Context& ctx, OperationSession& op);
 base::Status CorrectSchema(const base::Context& ctx, OperationSession& op);
 base::Status InitializeMetadata(const base::Context& ctx, OperationSession& op);
@@ -54,14 +55,26 @@ base::Status CompareDatabases(const base::Context& ctx, OperationSession& op);
 base::Status SaveUpgradedState(const base::Context& ctx, OperationSession& op);
 base::Status RestoreDatabases(const base::Context& ctx, OperationSession& op);
 base::Status SettleDatabases(const base::Context& ctx, OperationSession& op);
+base::Status RestoreConfig(const base::Context& ctx, OperationSession& op);
 base::Status StartOldContainers(const base::Context& ctx, OperationSession& op);
 base::Status AcceptOldHealth(const base::Context& ctx, OperationSession& op);
 base::Status RestoreHa(const base::Context& ctx, OperationSession& op);
 
-// The ends. A turn is one-way: an edit that goes forward again waits for the end of the rollback.
-base::Status TurnBack(const base::Context& ctx, OperationSession& op, const std::string& why);
-base::Status CloseOperation(const base::Context& ctx, OperationSession& op);
-base::Status AbandonOperation(const base::Context& ctx, OperationSession& op);
+// The file beside config.yaml, which nothing reads any more once OMS is back; it holds a password.
+base::Status RemoveRewrittenConfig(const base::Context& ctx, OperationSession& op);
+
+// The ends; `resource` is what is latched. A turn is one-way: an edit that goes forward again waits
+// for the end of the rollback.
+base::Status TurnBack(const base::Context& ctx, OperationSession& op, const std::string& why,
+                      const ResourceMark& resource);
+base::Status CloseOperation(const base::Context& ctx, OperationSession& op,
+                            const ResourceMark& resource);
+// Of an undo that has stopped nothing yet. False: HA was put back, and must be seen to be.
+base::Result<bool> CallOffUndo(const base::Context& ctx, OperationSession& op,
+                               const std::string& why, const ResourceMark& resource);
+base::Status AbandonOperation(const base::Context& ctx, OperationSession& op,
+                              const ResourceMark& resource);
+void MarkAbandoned(OperationRecord& record, const ResourceMark& resource, base::WallTime now);
 
 // `supervisorctl <verb> oms_console` in a container. kTransient "ConsoleNotSwitched" if it refuses.
 base::Status SwitchConsole(const base::Context& ctx, OperationSession& op, const std::string& node,

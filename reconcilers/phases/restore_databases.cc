@@ -67,19 +67,29 @@ base::Status Conclude(const base::Context& ctx, OperationSession& op, const std:
   return base::Ok();
 }
 
+// A person takes it as it is; in what it differs stays written down.
+base::Status Accept(const base::Context& ctx, OperationSession& op, const std::string& database) {
+  const base::WallTime now = ctx.clock().Wall();
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.restored[database] = now; }));
+  op.Warn("DifferenceAccepted",
+          fmt::format("database {} differs from its backup, and is taken as it is: {}", database,
+                      op.record().restore_differs.at(database)));
+  return base::Ok();
+}
+
 base::Status BeginRestore(const base::Context& ctx, OperationSession& op,
                           const std::string& database) {
   const std::string task = RestoreTask(database);
   const int attempt = Attempts(op, task) + 1;
   OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.attempts[task] = attempt; }));
-  op.Start(
-      ctx, task, op.spec().strategy.timeouts.restore,
-      [world = op.world(),
-       request = RestoreRequest{fs::path(op.record().folder) / op.record().backup->folder,
-                                database}](const base::Context& task_ctx, ByteProgress& progress) {
-        return RestoreDatabase(task_ctx, request, *world->meta, *world->backup_tool, *world->fence,
-                               *world->store, progress);
-      });
+  op.Start(ctx, task, op.spec().strategy.timeouts.restore,
+           [world = op.world(),
+            request = RestoreRequest{fs::path(op.record().folder) / op.record().backup->folder,
+                                     database, op.record().backup->manifest_sha256}](
+               const base::Context& task_ctx, ByteProgress& progress) {
+             return RestoreDatabase(task_ctx, request, *world->meta, *world->backup_tool,
+                                    *world->fence, *world->store, progress);
+           });
   return base::Ok();
 }
 
@@ -146,7 +156,7 @@ base::Status RestoreDatabases(const base::Context& ctx, OperationSession& op) {
     if (Attempts(op, DifferingLoads(database)) >= kMaxLoads) {
       const bool accepted =
           op.facts().accept == AcceptToken(op.record(), crd::reason::kRestoreDiffers);
-      if (accepted) OMS_TRY(Conclude(ctx, op, database, ""));
+      if (accepted) OMS_TRY(Accept(ctx, op, database));
       continue;
     }
     OMS_TRY(BeginRestore(ctx, op, database));

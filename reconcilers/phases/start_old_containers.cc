@@ -63,7 +63,15 @@ base::Status StartOldContainers(const base::Context& ctx, OperationSession& op) 
       continue;
     }
     if (!op.record().Passed(PointKind::kOldStarting, node.name)) {
-      OMS_TRY(op.Pass(ctx, PointKind::kOldStarting, node.name, "", 1));
+      const base::WallTime now = op.facts().now;
+      OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+        for (auto& frozen : record.nodes) {
+          // Its last run before ours, so that ours can be told from it.
+          if (frozen.name == node.name) frozen.old_started_at = facts->old_container->started_at;
+        }
+        record.points.push_back({PointKind::kOldStarting, node.name, "", 1, now});
+      }));
+      ctx.log().With("point", "OldStarting").Info("point passed");
     }
     OMS_TRY(ctx.Check());
     OMS_TRY(op.engine(node.name).Start(ctx, facts->old_container->id));

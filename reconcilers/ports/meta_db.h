@@ -49,6 +49,7 @@ struct DbInfo {
   uint64_t bytes = 0;  // Estimate of what a dump will take; never less than the row count.
   // Why mysqldump's dump of it could not be loaded into this server; empty: it could.
   std::string no_mysqldump;
+  std::string broken_view;  // A view that cannot be read, and why; empty: all can.
 };
 
 // A connection to the server, exactly enough to find it again in its process list. Ids are reused,

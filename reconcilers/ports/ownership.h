@@ -25,13 +25,14 @@ struct Owner {
 };
 
 struct OwnershipRow {
-  Owner owner;
+  Owner owner;          // Empty: free for anybody to claim.
   std::string process;  // Random per process start.
   uint64_t epoch = 0;
   std::string operation_id;     // Empty: none is open.
   std::string folder;           // Of the operation, or of the last one.
   std::string folder_identity;  // Of the backup directory.
   std::vector<DbConnection> connections;
+  bool Free() const { return owner == Owner(); }
 };
 
 class Ownership {
@@ -46,6 +47,8 @@ class Ownership {
   // epoch = seen->epoch to epoch + 1, owner and process ours; operation, folder and identity stay.
   // Then ends every connection that was registered (MetaDb::EndConnections) and empties the list.
   // Makes database and tables where they are missing. kConflict: somebody was faster; read again.
+  // Any error from the ending of connections on (kTransient "ConnectionsEnding"): the row is ours,
+  // with its list as it was; nothing may be done before a Claim has succeeded.
   virtual base::Result<OwnershipRow> Claim(const base::Context& ctx, const std::string& oms,
                                            const std::optional<OwnershipRow>& seen,
                                            const Owner& owner, const std::string& process,
@@ -57,7 +60,9 @@ class Ownership {
                                     const std::string& folder,
                                     const std::string& folder_identity) = 0;
 
-  // Removes the row WHERE epoch = `epoch` (the resource is deleted and nothing is open).
+  // Gives the row free WHERE epoch = `epoch` (the resource is deleted and nothing is open): no
+  // owner and no process. The epoch and the last operation's folder stay, so that a resource that
+  // is made again goes on from there.
   virtual base::Status Release(const base::Context& ctx, const std::string& oms,
                                uint64_t epoch) = 0;
 

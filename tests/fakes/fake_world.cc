@@ -23,10 +23,17 @@ const kube::ResourceType kUpgrades{crd::kGroup, crd::kVersionName, crd::kPlural}
 const kube::ObjectKey kKey{"ns", "oms"};
 constexpr char kNever[] = "0001-01-01T00:00:00Z";
 
+// A helper is made of either image, and is no OMS.
 bool IsOms(const upgrade::ContainerInfo& info) {
-  return info.image_id == "sha256:oms430" || (info.image_id == "sha256:oms431" && info.privileged);
+  return info.image_id.starts_with("sha256:oms") && !info.name.starts_with("oms-upgrade-");
 }
-bool IsNew(const upgrade::ContainerInfo& info) { return info.image_id == "sha256:oms431"; }
+bool IsNew(const upgrade::ContainerInfo& info) { return info.image_id != "sha256:oms430"; }
+
+// "oms:4.3.1-x86" holds the image of 4.3.1.
+std::string ImageIdOf(const std::string& reference) {
+  if (!reference.starts_with("oms:4.3.")) return "sha256:else";
+  return "sha256:oms43" + reference.substr(8, 1);
+}
 
 // ".../<operation>/<script>/<attempt>"
 std::string ScriptName(const std::string& marker) {
@@ -75,6 +82,7 @@ World::World(const std::string& from) {
   image_files["sha256:oms431"] = {"/root/docker_init.sh", "/root/docker_upgrade.sh",
                                   "/root/correction-1.0-SNAPSHOT-jar-with-dependencies.jar",
                                   "/opt/alibaba/java/bin/java"};
+  image_files["sha256:oms432"] = image_files["sha256:oms431"];
   archives[kArchive] = "oms:4.3.1";
   files[kArchive] = "the archive of 4.3.1";
   host_files["/data/conf/config.yaml"] = {kOldConfig, 1000, 1001, 0640, true};
@@ -213,9 +221,12 @@ Status World::StartLocked(Container& container) {
   info.status = "running";
   info.started_at = base::FormatMicroTime(clock.Wall());
   if (IsOms(info)) last_beat = clock.Wall();
-  if (container.files.contains("/oms-upgrade-content")) {
+  const json argv = container.body.value("Cmd", json::array());
+  if (argv.size() == 3 && argv.at(1) == "oms-upgrade-host-file-removal") {
+    host_files.erase(info.mounts.at(0).source + "/" + argv.at(2).get<std::string>());
+    StopLocked(container, 0);
+  } else if (container.files.contains("/oms-upgrade-content")) {
     // The helper that writes a host's file: its script's name is argv 0, then name, owner, mode.
-    const json& argv = container.body.at("Cmd");
     FileContent file = container.files.at("/oms-upgrade-content");
     const std::string owner = argv.at(3);
     file.uid = std::stoll(owner.substr(0, owner.find(':')));
@@ -223,7 +234,7 @@ Status World::StartLocked(Container& container) {
     file.mode = static_cast<uint32_t>(std::stoul(argv.at(4).get<std::string>(), nullptr, 8));
     host_files[info.mounts.at(0).source + "/" + argv.at(2).get<std::string>()] = file;
     StopLocked(container, 0);
-  } else if (IsNew(info) && new_dies_at_start) {
+  } else if (IsOms(info) && (IsNew(info) ? new_dies_at_start : old_dies_at_start)) {
     StopLocked(container, 1);
   }
   return base::Ok();
@@ -444,8 +455,7 @@ class Engine final : public ContainerEngine, private Door {
       const auto held = world_.archives.find(archive.string());
       if (held == world_.archives.end())
         return MakeError(Code::kNotFound, "NoSuchFile", "no archive " + archive.string());
-      world_.images[held->second] = Image(
-          held->second.starts_with("oms:4.3.1") ? "sha256:oms431" : "sha256:else", held->second);
+      world_.images[held->second] = Image(ImageIdOf(held->second), held->second);
       return base::Ok();
     });
   }
@@ -467,7 +477,13 @@ class Engine final : public ContainerEngine, private Door {
                                      [&] { return world_.CreateLocked(name, json::parse(body)); });
   }
   Status Start(const Context&, const std::string& id) override {
-    return OnContainer("Start", id, [&](World::Container& c) { return world_.StartLocked(c); });
+    return OnContainer("Start", id, [&](World::Container& c) -> Status {
+      if (IsOms(c.info) && world_.starts_to_refuse > 0) {
+        --world_.starts_to_refuse;
+        return MakeError(world_.refuses_with, "EngineRefused", "cannot mount /data/store");
+      }
+      return world_.StartLocked(c);
+    });
   }
   Status Stop(const Context&, const std::string& id, base::Duration) override {
     return OnContainer("Stop", id, [&](World::Container& c) -> Status {
@@ -714,6 +730,8 @@ class Db final : public MetaDb, private Door {
     return Seen<DatabaseDigest>([&]() -> Result<DatabaseDigest> {
       if (!world_.databases.contains(name))
         return MakeError(Code::kNotFound, "no database " + name);
+      if (world_.unreadable.contains(name))
+        return MakeError(Code::kTerminal, "DigestFailed", "view v refers to what is not there");
       const std::string sum = base::Sha256Hex(world_.ContentLocked(name));
       return DatabaseDigest{
           name, "utf8mb4", "utf8mb4_general_ci", {{"t", 1, sum, 0}}, {{"table", "t", sum}}};
@@ -779,6 +797,7 @@ class Db final : public MetaDb, private Door {
       if (world_.OmsRuns()) world_.dropped_while_running = true;
       ++world_.drops;
       world_.databases.erase(name);
+      world_.unreadable.erase(name);
       return base::Ok();
     });
   }
@@ -800,9 +819,16 @@ class Db final : public MetaDb, private Door {
     });
   }
   Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context&) override {
-    return std::optional<uint64_t>();
+    return Seen<std::optional<uint64_t>>(
+        [&]() -> Result<std::optional<uint64_t>> { return world_.query_timeout; });
   }
-  Status SetGlobalQueryTimeout(const Context&, Fence&, uint64_t) override { return base::Ok(); }
+  Status SetGlobalQueryTimeout(const Context& ctx, Fence& fence, uint64_t micros) override {
+    OMS_TRY(ctx.Check());
+    return Guarded(ctx, fence, "SetGlobalQueryTimeout", [&]() -> Status {
+      world_.query_timeout = micros;
+      return base::Ok();
+    });
+  }
 
  private:
   template <typename T>
@@ -911,7 +937,8 @@ class Row final : public Ownership, public OwnershipProvider, private Door {
     return Write("Release", false, [&]() -> Status {
       if (!world_.row || world_.row->epoch != epoch)
         return MakeError(Code::kFenced, "the row is another's");
-      world_.row.reset();
+      world_.row->owner = {};
+      world_.row->process.clear();
       return base::Ok();
     });
   }

@@ -116,6 +116,10 @@ class World {
   bool script_vanishes = false;  // Begins, leaves no exit code, and runs no more.
   bool script_held = false;      // Does not end until it is set to false again (Wake()).
   bool new_dies_at_start = false;
+  bool old_dies_at_start = false;
+  // The engine refuses to start OMS so often, with this; its own words for "cannot" and "not now".
+  int starts_to_refuse = 0;
+  base::Code refuses_with = base::Code::kTransient;
   bool supervisor_silent = false;
   std::optional<upgrade::HttpsTrust> speaks;  // What nginx asks of who asks it; nullopt: HTTP.
   // OMS runs with the two certificate mounts, as long valid as is said.
@@ -124,9 +128,11 @@ class World {
   bool meta_down = false, cannot_fence = false, no_rights = false, heart_stands_still = false;
   bool load_held = false, dump_held = false;  // As script_held.
   int dumps_to_fail = 0;
-  bool restore_held = false;  // As script_held.
-  int loads_to_fail = 0;      // End in the middle, with an error.
-  int loads_to_spoil = 0;     // End well, and leave other rows than were dumped.
+  std::optional<uint64_t> query_timeout = 10'000'000;  // The global ob_query_timeout.
+  std::set<std::string> unreadable;                    // Databases that no digest can be taken of.
+  bool restore_held = false;                           // As script_held.
+  int loads_to_fail = 0;                               // End in the middle, with an error.
+  int loads_to_spoil = 0;  // End well, and leave other rows than were dumped.
   std::string password = "s3cret-word";
   std::string server_identity = "tenant-1";
   std::optional<std::string> ha = kHaText;

@@ -24,6 +24,11 @@ void MemoryApiClient::SetFault(Fault fault) {
   fault_ = std::move(fault);
 }
 
+void MemoryApiClient::SetPruning(std::function<void(json&)> prune) {
+  std::lock_guard lock(mutex_);
+  prune_ = std::move(prune);
+}
+
 json MemoryApiClient::Put(const kube::ResourceType& type, json object) {
   std::lock_guard lock(mutex_);
   const json& meta = object["metadata"];
@@ -178,6 +183,7 @@ base::Result<json> MemoryApiClient::UpdateLocked(const std::string& type,
   const json& meta = object["metadata"];
   const bool gone =
       meta.contains("deletionTimestamp") && meta.value("finalizers", json::array()).empty();
+  if (prune_) prune_(object);
   json stored = StoreLocked(type, key, std::move(object));
   if (gone) EraseLocked(type, key);
   return stored;

@@ -26,6 +26,8 @@ class MemoryApiClient final : public kube::ApiClient {
 
   // --- what a test does to it
   void SetFault(Fault fault);
+  // What an old CRD drops of each object that is stored; nullptr: nothing.
+  void SetPruning(std::function<void(Json& object)> prune);
   // As another client: creates or replaces, no checks. Returns the object as stored.
   Json Put(const kube::ResourceType& type, Json object);
   void Remove(const kube::ResourceType& type, const kube::ObjectKey& key);
@@ -81,6 +83,7 @@ class MemoryApiClient final : public kube::ApiClient {
   mutable std::mutex mutex_;  // Guards all below.
   mutable std::condition_variable_any changed_;
   Fault fault_;
+  std::function<void(Json&)> prune_;
   std::map<std::string, std::map<kube::ObjectKey, Json>> objects_;
   std::vector<Event> events_;
   std::map<std::string, int> calls_;

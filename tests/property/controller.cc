@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "controller/base/context.h"
+#include "controller/base/sha256.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/heartbeat.h"
 #include "reconcilers/open_operation.h"
@@ -28,6 +29,12 @@ using std::chrono::seconds;
 namespace {
 
 const char* const kNode = "oms-1";
+const char* const kNewConfig = "/data/config-new";
+
+const std::string& NewConfigSum() {
+  static const std::string kSum = base::Sha256Hex("new text");
+  return kSum;
+}
 
 const upgrade::PathSteps& PathTo(int version) {
   static const std::map<int, upgrade::PathSteps> kPaths = [] {
@@ -114,10 +121,12 @@ int Controller::Attempts(const std::string& what) const {
 
 upgrade::ContainerInfo Controller::InfoOf(const Container& container) const {
   static const upgrade::ContainerInfo kAsTheGuideAsks = AsTheGuideAsks();
-  const bool preflight =
-      record_ == nullptr || !record_->open() || !record_->Passed(PointKind::kStopping);
+  const bool looked_into =
+      record_ == nullptr || !record_->open() || !record_->Passed(PointKind::kNewStarting);
   upgrade::ContainerInfo info;
-  if (preflight) info = kAsTheGuideAsks;
+  if (looked_into) info = kAsTheGuideAsks;
+  if (looked_into && record_ != nullptr && container.operation == record_->id)
+    info.mounts.front().source = kNewConfig;
   info.id = container.id;
   info.name = container.name;
   info.image_id = VersionText(container.version);
@@ -167,6 +176,7 @@ void Controller::ObserveNode(upgrade::NodeFacts& node, bool flaky) {
              : "oms_" + std::to_string(VersionNumber(world_.resource.spec.version));
     const Container* holder = world_.Find(planned);
     node.planned_name_taken = holder != nullptr && holder != old;
+    node.planned_name_runs = node.planned_name_taken && holder->running;
   }
   if (!passed(PointKind::kNewStarting) && !back) {
     const std::string& reference =
@@ -179,7 +189,7 @@ void Controller::ObserveNode(upgrade::NodeFacts& node, bool flaky) {
     }
     node.config_sha256 = "config-sum";
     node.config.emplace();
-    if (node.new_container) node.new_config_sha256 = "new-sum";
+    if (node.new_container) node.new_config_sha256 = NewConfigSum();
   }
   if (open && !back && fresh != nullptr && !record_->Seen("RunUpgradeScript")) {
     const int last = record_->LastAttempt(PointKind::kScriptStarting, kNode, "RunUpgradeScript");
@@ -248,9 +258,7 @@ upgrade::Wishes Controller::WishesNow() const {
   upgrade::Wishes wishes;
   wishes.deleting = resource.deleting;
   wishes.approve = resource.approve;
-  wishes.reset = resource.reset;
-  wishes.uid = resource.uid;
-  wishes.generation = resource.generation;
+  wishes.resource = Mark();
   wishes.window_open = resource.window_open;
   return wishes;
 }
@@ -269,7 +277,14 @@ Decision Controller::Closed() {
   upgrade::Closed closed{*running};
   closed.now = world_.wall;
   closed.last = record_;
-  closed.runs_last_new = record_ != nullptr && current->operation == record_->id;
+  Record* way_back = nullptr;
+  if (const auto way = record_ == nullptr ? std::nullopt : record_->WayBack()) {
+    for (auto& record : world_.records) {
+      if (record.id == way->id && current->operation == record.id) way_back = &record;
+    }
+  }
+  closed.way_back = way_back;
+  if (auto latched = upgrade::Latched(resource.spec, closed, WishesNow())) return *latched;
   upgrade::StepState preflight;
   if (!upgrade::WantsUndo(resource.spec, closed) &&
       upgrade::WantsUpgrade(resource.spec, *running)) {
@@ -281,7 +296,7 @@ Decision Controller::Closed() {
   closed.plan_hash = "plan";
   Decision decision = upgrade::DecideWithoutOperation(resource.spec, closed, WishesNow());
   if (decision.kind == Kind::kOpen) OpenUpgrade();
-  if (decision.kind == Kind::kOpenUndo) OpenUndo();
+  if (decision.kind == Kind::kOpenUndo) OpenUndo(*way_back);
   if (decision.kind == Kind::kIdle) PruneBackups();
   return decision;
 }
@@ -296,10 +311,13 @@ void Controller::OpenUpgrade() {
   record.from = VersionText(old.version);
   record.to = world_.resource.spec.version;
   record.image = world_.resource.spec.image;
-  record.resource_uid = world_.resource.uid;
-  record.generation = world_.resource.generation;
+  record.handled = Mark();
   record.started = world_.wall;
-  if (record_ != nullptr) record.recent = upgrade::RecentOnly(record_->recent, world_.wall);
+  if (record_ != nullptr) {
+    record.follows = record_->id;
+    record.previous = record_->WayBack();
+    record.recent = upgrade::RecentOnly(record_->recent, world_.wall);
+  }
   record.recent.push_back(record.started);
   upgrade::FrozenNode node;
   node.name = kNode;
@@ -324,17 +342,17 @@ void Controller::OpenUpgrade() {
   failures_ = {};
 }
 
-void Controller::OpenUndo() {
+void Controller::OpenUndo(const Record& undone) {
   const WorldClock clock(world_);
   upgrade::NewOperation operation;
   operation.id = world_.NewId("operation-");
   operation.key = {"ns", "oms"};
   operation.epoch = 1;
-  operation.resource_uid = world_.resource.uid;
-  operation.generation = world_.resource.generation;
+  operation.resource = Mark();
+  operation.follows = record_->id;
   operation.recent = upgrade::RecentOnly(record_->recent, world_.wall);
   const Record record =
-      upgrade::UndoRecord(base::Context(clock, base::Logger()), *record_, operation);
+      upgrade::UndoRecord(base::Context(clock, base::Logger()), undone, operation);
   Act([&] { world_.records.push_back(record); });
   Act([&] {
     world_.row_record = static_cast<int>(world_.records.size()) - 1;
@@ -346,53 +364,55 @@ void Controller::OpenUndo() {
 // ------------------------------------------------------------------------------ an operation is
 // open
 
-bool Controller::Edited() {
-  const bool first = !generation_;
-  reset_now_ = reset_ != world_.resource.reset;
-  const bool edited = generation_ != world_.resource.generation || reset_now_;
-  generation_ = world_.resource.generation;
-  reset_ = world_.resource.reset;
-  return edited && !first;
+upgrade::ResourceMark Controller::Mark() const {
+  return {world_.resource.uid, world_.resource.generation, world_.resource.reset};
 }
 
-void Controller::ForgetFailure() {
+Decision Controller::TakeEdit() {
+  const bool token =
+      !world_.resource.reset.empty() && record_->handled.reset_token != world_.resource.reset;
+  if (token) {
+    if (auto turn = upgrade::TurnOnToken(*record_, state_)) {
+      Turn(turn->reason);
+      return *turn;
+    }
+  }
   failures_ = {};
-  failed_what_.clear();
-  for (const auto& info : upgrade::StepsOf(record_->direction)) {
-    const auto& at = At(state_, info.step);
-    if (at.complete()) continue;
-    if (at.verdict != upgrade::Verdict::kFailed) return;
+  if (const auto step = upgrade::StepAtHand(*record_, state_);
+      step && At(state_, *step).verdict == upgrade::Verdict::kFailed) {
     std::erase_if(tasks_, [&](const auto& entry) {
-      return entry.first.starts_with(info.name) &&
+      return entry.first.starts_with(NameOf(*step)) &&
              entry.second.view.state != TaskView::State::kRunning;
     });
-    if (record_->direction == Direction::kUpgrade) return reset_now_ ? TakeNewStart() : void();
-    Save([&](Record& record) {
-      std::erase_if(record.attempts,
-                    [](const auto& entry) { return entry.first.ends_with(upgrade::kDiffered); });
-      if (info.step == Step::kRestoreDatabases) record.restore_differs.clear();
-      const auto saves = record.attempts.find(std::string(NameOf(Step::kSaveUpgradedState)));
-      if (saves != record.attempts.end()) record.attempts[upgrade::kSavesForgiven] = saves->second;
-    });
-    return;
-  }
-}
-
-// On a person's token it is the run that they have begun that is stopped.
-void Controller::TakeNewStart() {
-  if (record_->Passed(PointKind::kNewStarting) ||
-      At(state_, Step::kStopContainers).reason != crd::reason::kOldContainerStarted) {
-    return;
   }
   Save([&](Record& record) {
-    const auto& old = facts_.nodes.front().old_container;
-    if (old) record.nodes.front().old_started_at = old->started_at;
+    upgrade::Forgive(state_, facts_, Mark(), token, world_.wall, record);
   });
+  return {Kind::kWait, Step::kPreflight, "Edited", "", base::Duration(0)};
 }
 
-void Controller::CountDeadlineAnew() {
-  if (record_->direction == Direction::kRollback || !record_->Passed(PointKind::kStopping)) return;
-  Save([&](Record& record) { record.progress_since = world_.wall; });
+void Controller::Turn(const std::string& why) {
+  tasks_.clear();
+  Save([&](Record& record) {
+    record.direction = Direction::kRollback;
+    record.turns.push_back({Direction::kRollback, why, world_.wall});
+    record.recent.push_back(world_.wall);
+    record.failure.reset();
+    record.handled = record.latched = Mark();
+  });
+  failures_ = {};
+}
+
+// Its record, then its row; nobody looks for its tasks any more.
+template <typename F>
+void Controller::End(F change) {
+  Save([&](Record& record) {
+    change(record);
+    record.ended = world_.wall;
+    world_.Count(record.undoes ? "undo closed " : "closed ", ToString(record.outcome));
+  });
+  Act([&] { world_.row_operation.clear(); });
+  tasks_.clear();
 }
 
 // Once for each closed operation and each edit.
@@ -419,28 +439,10 @@ void Controller::PruneBackups() {
   }
 }
 
-void Controller::CountFailure() {
-  for (const auto& info : upgrade::StepsOf(record_->direction)) {
-    const auto& at = At(state_, info.step);
-    if (at.complete()) continue;
-    if (at.verdict != upgrade::Verdict::kFailed || info.step == Step::kPreflight) {
-      if (at.verdict == upgrade::Verdict::kPending && failures_.failures > 0 &&
-          !failed_what_.starts_with(info.name))
-        failures_ = {};
-      return;
-    }
-    std::string what(info.name);
-    for (const auto& [name, task] : tasks_) {
-      if (name.starts_with(info.name) && task.view.state == TaskView::State::kFailed)
-        what += "@" + std::to_string(task.view.ended.time_since_epoch().count());
-    }
-    if (what == failed_what_) return;
-    if (!failed_what_.starts_with(info.name)) failures_ = {};
-    failed_what_ = what;
-    ++failures_.failures;
-    failures_.last = world_.steady;
-    return;
-  }
+void Controller::CountFailures() {
+  upgrade::RecallFailure(*record_, world_.steady, failures_, state_);
+  const auto found = upgrade::CountFailure(*record_, state_, facts_, failures_);
+  if (found && found->kept) Save([&](Record& record) { record.failure = found->failure; });
 }
 
 void Controller::RecordEvidence() {
@@ -452,6 +454,8 @@ void Controller::RecordEvidence() {
   if (fresh.empty()) return;
   Save([&](Record& record) {
     for (const auto& name : fresh) record.evidence.emplace(name, world_.wall);
+    if (record.failure && record.Seen(std::string(NameOf(record.failure->step))))
+      record.failure.reset();
     if (record.Seen("StopContainers") && !record.t1) record.t1 = world_.wall;
   });
 }
@@ -460,54 +464,50 @@ Decision Controller::Open() {
   Observe();
   state_ = upgrade::DetermineState(world_.resource.spec, PathTo(VersionNumber(record_->to)),
                                    *record_, facts_);
-  if (Edited()) {
-    ForgetFailure();
-    CountDeadlineAnew();
-    return {Kind::kWait, Step::kPreflight, "Edited", "", base::Duration(0)};
-  }
-  CountFailure();
-  Decision decision =
-      upgrade::Decide(world_.resource.spec, *record_, state_, facts_, WishesNow(), failures_, 0.5);
+  if (record_->handled != Mark()) return TakeEdit();
+  CountFailures();
+  Decision decision = upgrade::Decide(world_.resource.spec, *record_, state_, facts_, WishesNow(),
+                                      failures_.count, 0.5);
   RecordEvidence();
   switch (decision.kind) {
     case Kind::kRun:
       passing_ = true;
+      failures_.begun = decision.step;
       if (!Run(decision.step)) {
-        decision = {passing_ ? Kind::kWait : Kind::kStall, decision.step, "PhaseFailed", "",
-                    seconds(10)};
+        const auto error = base::MakeError(passing_ ? Code::kTransient : Code::kTerminal,
+                                           "PhaseFailed", "the model says so");
+        const auto failure = upgrade::FailureOf(decision.step, error, world_.steady, failures_);
+        Save([&](Record& record) { record.failure = failure; });
+        decision = {Kind::kWait, decision.step, "PhaseFailed", "", base::Duration(0)};
       }
       break;
-    case Kind::kTurn:
+    case Kind::kTurn: Turn(decision.reason); break;
+    case Kind::kCallOff:
       tasks_.clear();
-      Save([&](Record& record) {
-        record.direction = Direction::kRollback;
-        record.turns.push_back({Direction::kRollback, decision.reason, world_.wall});
-        record.recent.push_back(world_.wall);
+      if (record_->Passed(PointKind::kHaDisabling)) {
+        if (!PutHaBack()) break;
+        if (CanSwitch() && !upgrade::ReadHa(*facts_.meta->ha_raw)->enabled) break;
+      }
+      End([&](Record& record) {
+        record.outcome = upgrade::OperationOutcome::kCalledOff;
+        record.outcome_reason = decision.reason;
+        record.latched = Mark();
       });
-      failures_ = {};
       break;
     case Kind::kRestoreHa:
       PutHaBack();
       decision.wait = seconds(10);
       break;
     case Kind::kClose:
-      Save([&](Record& record) {
-        record.resource_uid = world_.resource.uid;
-        record.generation = world_.resource.generation;
-        record.reset_token = world_.resource.reset;
-      });
-      Save([&](Record& record) {
+      End([&](Record& record) {
         const bool back = record.direction == Direction::kRollback;
         record.outcome =
             back ? upgrade::OperationOutcome::kRolledBack : upgrade::OperationOutcome::kSucceeded;
         record.outcome_reason = back && !record.turns.empty()
                                     ? record.turns.back().why
                                     : std::string(crd::reason::kSucceeded);
-        record.ended = world_.wall;
-        world_.Count(record.undoes.empty() ? "closed " : "undo closed ", ToString(record.outcome));
+        if (!back) record.latched = Mark();
       });
-      Act([&] { world_.row_operation.clear(); });
-      tasks_.clear();  // Their names begin with the operation's id; nobody looks for them any more.
       break;
     default: break;
   }
@@ -531,15 +531,21 @@ Decision Controller::Round(const Death& death) {
   if (world_.Current() == nullptr && !(open && !record_->config_backups.empty())) {
     return {Kind::kStall, Step::kPreflight, "ContainerNotFound", "", seconds(10)};
   }
-  if (resource.deleting &&
-      (!open || resource.spec.deletion_policy == crd::DeletionPolicy::kOrphan)) {
+  if (open && resource.abandon == record_->id) {
+    End([&](Record& record) {
+      record.outcome = upgrade::OperationOutcome::kAbandoned;
+      record.latched = Mark();
+      world_.abandoned = true;
+    });
+    return {Kind::kWait, Step::kPreflight, "Abandoned", "", base::Duration(0)};
+  }
+  // A restore that has begun to drop goes to its end in any case.
+  const bool orphans = resource.spec.deletion_policy == crd::DeletionPolicy::kOrphan &&
+                       !(open && record_->Passed(PointKind::kFirstDrop));
+  if (resource.deleting && (!open || orphans)) {
     tasks_.clear();
-    if (!open) {
-      Act([&] {
-        world_.row_record = -1;
-        world_.row_operation.clear();
-      });
-    }
+    // The row is given free; what it names stays.
+    if (!open) Act([&] { world_.row_operation.clear(); });
     Act([&] { resource.exists = resource.deleting = false; });
     return {Kind::kIdle, Step::kPreflight, "Gone", ""};
   }
@@ -563,6 +569,7 @@ bool Controller::Run(Step step) {
   Record& record = *record_;
   switch (step) {
     case Step::kPreflight:
+    case Step::kEditConfig:  // Of deployment.config: InPlace, as is the next one.
     case Step::kRestoreConfig: break;
     case Step::kLoadImage:
       if (!facts_.nodes.front().target_image) Begin(step, TaskName(step, kNode));
@@ -579,11 +586,12 @@ bool Controller::Run(Step step) {
       Save([&](Record& next) { next.config_backups[kNode] = {"config.yaml", "config-sum"}; });
       break;
     case Step::kRewriteConfig:
-      Save([&](Record& next) { next.config_rewrites[kNode] = {"/data/config-new", "new-sum"}; });
+      Save([&](Record& next) { next.config_rewrites[kNode] = {kNewConfig, NewConfigSum()}; });
       break;
     case Step::kCreateContainers: {
       const upgrade::FrozenNode& node = record.nodes.front();
-      if (world_.Find(node.new_name) != nullptr) break;
+      if (facts_.nodes.front().new_container) break;
+      if (world_.Find(node.new_name) != nullptr) return false;
       if (!world_.images.contains(node.old_image)) return passing_ = false;
       Container fresh;
       fresh.id = world_.NewId("new-");
@@ -701,10 +709,28 @@ void Controller::SwitchOn(Step step) {
 }
 
 void Controller::DisableHa() {
-  if (!CanSwitch()) return;
-  const std::string desired = *upgrade::DisableHa(*facts_.meta->ha_raw);
-  Pass(PointKind::kHaDisabling, "", record_->LastAttempt(PointKind::kHaDisabling, "", "") + 1);
-  SwapHa(desired);
+  if (!facts_.meta) return;
+  const std::optional<std::string> raw = facts_.meta->ha_raw;
+  const bool on = raw && upgrade::ReadHa(*raw)->enabled;
+  if (!on && !record_->Passed(PointKind::kHaDisabling)) {
+    return Save([&](Record& record) {
+      record.ha_raw = raw;
+      record.ha_was_on = false;
+    });
+  }
+  if (!raw) return;
+  const upgrade::Point point{PointKind::kHaDisabling, "", "",
+                             record_->LastAttempt(PointKind::kHaDisabling, "", "") + 1,
+                             world_.wall};
+  Save([&](Record& record) {
+    if (on && record.direction == Direction::kUpgrade && !record.Passed(PointKind::kStopping)) {
+      record.ha_raw = raw;
+      record.ha_was_on = true;
+    }
+    record.points.push_back(point);
+    world_.PointPassed(record, point);
+  });
+  SwapHa(*upgrade::DisableHa(*raw));
 }
 
 bool Controller::StopContainers() {
@@ -909,7 +935,13 @@ void Controller::StartOldContainers() {
     Act([this, again] { world_.containers.push_back(again); });
     return;
   }
-  if (!record_->Passed(PointKind::kOldStarting, kNode)) Pass(PointKind::kOldStarting, "", 1);
+  if (!record_->Passed(PointKind::kOldStarting, kNode)) {
+    Save([&](Record& record) {
+      record.nodes.front().old_started_at = facts.old_container->started_at;
+      record.points.push_back({PointKind::kOldStarting, kNode, "", 1, world_.wall});
+      world_.PointPassed(record, record.points.back());
+    });
+  }
   const bool late = death_.side == Death::Side::kLate;
   Act([this, late, id = facts.old_container->id] { world_.Start(id, late); }, true);
 }

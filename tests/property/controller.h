@@ -9,6 +9,7 @@
 #include <string>
 
 #include "reconcilers/facts.h"
+#include "reconcilers/failures.h"
 #include "reconcilers/planner.h"
 #include "reconcilers/state.h"
 #include "tests/property/world.h"
@@ -65,14 +66,15 @@ class Controller {
   upgrade::Decision Closed();
   upgrade::Decision Open();
   void OpenUpgrade();
-  void OpenUndo();
+  void OpenUndo(const Record& undone);
   void RecordEvidence();
-  bool Edited();
-  void ForgetFailure();
-  void TakeNewStart();
-  void CountDeadlineAnew();
+  upgrade::Decision TakeEdit();
+  void Turn(const std::string& why);
+  template <typename F>
+  void End(F change);
   void PruneBackups();
-  void CountFailure();
+  void CountFailures();
+  upgrade::ResourceMark Mark() const;
   upgrade::Wishes WishesNow() const;
 
   // --- steps; false: the phase has returned an error
@@ -112,11 +114,7 @@ class Controller {
   std::map<std::string, Task> tasks_;
 
   // What a process remembers.
-  upgrade::FailureCount failures_;
-  std::string failed_what_;
-  std::optional<int64_t> generation_;
-  std::string reset_;
-  bool reset_now_ = false;  // The last edit was of the token.
+  upgrade::FailureMemory failures_;
   std::string pruned_for_;
   bool heartbeat_moves_ = false;
 

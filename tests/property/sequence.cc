@@ -24,6 +24,8 @@ constexpr int kMaxRounds = 400;
 constexpr int kMaxAnswers = 12;
 
 constexpr std::array<int, 3> kVersions{430, 431, 432};
+constexpr char kHaOn[] = R"({"enable":true,"own":7,"perceiveStoreClientCheckpoint":false})";
+constexpr char kHaOff[] = R"({"enable":false,"own":7,"perceiveStoreClientCheckpoint":false})";
 
 class Player {
  public:
@@ -84,6 +86,7 @@ class Player {
   void HappenToResource(const Event& event);
   void HappenAtTheMachine(const Event& event);
   void Mend();
+  void MendByHand();
   void ToTheEnd();
   void StopWhatAPersonRunsBeside();
   void Answer(const Decision& decision);
@@ -143,6 +146,9 @@ void Player::HappenToResource(const Event& event) {
             *record, event.a == 0 ? crd::reason::kRestoreDiffers : "UpgradedStateUnsaved");
       }
       break;
+    case What::kAbandon:
+      if (world_.OperationOpen()) resource.abandon = world_.Record()->id, Trouble();
+      break;
     case What::kNoImageBackup: spec.backup.image = event.a == 0, Edited(); break;
     default: break;
   }
@@ -164,7 +170,7 @@ void Player::HappenAtTheMachine(const Event& event) {
     case What::kRestartAny:
       for (Container* c : {old, fresh}) {
         if (c == nullptr || !c->running || (event.a == 0) != (c == old)) continue;
-        c->running = false;
+        world_.End(*c);
         world_.PersonStarts(*c);
       }
       break;
@@ -178,12 +184,16 @@ void Player::HappenAtTheMachine(const Event& event) {
       world_.PersonRemoves(*fresh);
       break;
     case What::kHaSwitch:
-      // In the middle of an operation it is not a person's.
-      if (world_.OperationOpen() || !world_.row_operation.empty()) return;
+      // Once an operation has touched it, or stopped OMS, it is not a person's.
+      if (!world_.row_operation.empty() && !world_.OperationOpen()) return;
+      if (const auto* record = world_.Record(); record != nullptr && record->open() &&
+                                                (record->direction == Direction::kRollback ||
+                                                 record->Passed(upgrade::PointKind::kHaDisabling) ||
+                                                 record->Passed(upgrade::PointKind::kStopping))) {
+        return;
+      }
       world_.ha_wanted = event.a != 0;
-      world_.databases.ha =
-          event.a != 0 ? R"({"enable":true,"own":7,"perceiveStoreClientCheckpoint":false})"
-                       : R"({"enable":false,"own":7,"perceiveStoreClientCheckpoint":false})";
+      world_.databases.ha = event.a != 0 ? kHaOn : kHaOff;
       return;  // No trouble.
     default: return;
   }
@@ -258,6 +268,7 @@ void Player::Mend() {
   Resource& resource = world_.resource;
   resource.window_open = true;
   resource.approve = "plan";
+  MendByHand();
   StopWhatAPersonRunsBeside();
   if (!resource.exists) return;
   resource.spec.suspend = false;
@@ -267,6 +278,21 @@ void Player::Mend() {
   Edited();
 }
 
+// What an operation that was given up has left is put right by the person who gave it up: one
+// container runs, on databases of its version, and HA is as it was.
+void Player::MendByHand() {
+  if (!world_.abandoned || world_.OperationOpen()) return;
+  Container* current = world_.Current();
+  if (current == nullptr) return world_.PersonInstalls();
+  for (auto& container : world_.containers) {
+    if (container.running && &container != current) world_.End(container);
+  }
+  world_.databases.of.fill({current->version, 0});
+  if (!world_.databases.sequence.base.exists) world_.databases.sequence = {{true, 1, 1, 2}, {}, {}};
+  world_.databases.ha = world_.ha_wanted ? kHaOn : kHaOff;
+  world_.PersonStarts(*current);
+}
+
 // Nothing is open, and what a person has started runs beside OMS: theirs to stop.
 void Player::StopWhatAPersonRunsBeside() {
   if (world_.OperationOpen()) return;
@@ -274,8 +300,7 @@ void Player::StopWhatAPersonRunsBeside() {
   for (const auto& container : world_.containers) running += container.running ? 1 : 0;
   for (auto& container : world_.containers) {
     if (running > 1 && container.running && container.by_person) {
-      container.running = false;
-      container.status = "exited";
+      world_.End(container);
       --running;
     }
   }
@@ -307,6 +332,7 @@ void Player::Answer(const Decision& decision) {
     resource.spec.strategy.on_version_revert = crd::OnVersionRevert::kRollback;
     return AskFor(VersionNumber(record->from));
   }
+  if (reason == crd::reason::kAbandoned) MendByHand();
   StopWhatAPersonRunsBeside();
   Container* current = world_.Current();
   if (reason == "ContainerNotFound" || current == nullptr) return world_.PersonInstalls();
@@ -358,9 +384,11 @@ void Player::ExpectGoodEnd() {
   if (!world_.broken.empty()) return;
   if (world_.OperationOpen() && world_.resource.exists)
     world_.Break("Ready with an operation open");
+  if (world_.OperationOpen() && world_.Record()->Passed(upgrade::PointKind::kFirstDrop))
+    world_.Break("left alone in the middle of a restore");
   if (world_.OperationOpen()) return;  // Orphaned, as asked.
-  // An undo that cannot read ha.config does not learn that a person has switched it since.
-  if (world_.HaOn() != world_.ha_wanted) {
+  // Who gave an operation up was told that HA may be off.
+  if (world_.HaOn() != world_.ha_wanted && !world_.abandoned) {
     world_.Break(world_.ha_wanted ? "HA was on, and is off at the end"
                                   : "HA was off, and is on at the end");
   }
@@ -390,27 +418,27 @@ struct Draft {
 
 // How often each is drawn, and with which arguments.
 constexpr Draft kDrafts[] = {
-    {What::kGoOn, 40, 1, 14},         {What::kRound, 8, 0, 0},
-    {What::kTick, 8, -1, 2},          {What::kDie, 20, 1, 5, 2},
-    {What::kHours, 1, 1, 80},         {What::kClock, 2, -90, 90},
-    {What::kVersion, 10, 0, 2},       {What::kSuspend, 3, 0, 1},
-    {What::kDelete, 2, 0, 0},         {What::kCreate, 2, 0, 0},
-    {What::kOnFailure, 3, 0, 2},      {What::kIgnoreRevert, 1, 0, 1},
-    {What::kOrphan, 1, 0, 1},         {What::kApproval, 1, 0, 1},
-    {What::kMode, 1, 0, 1},           {What::kWindow, 1, 0, 1},
-    {What::kReset, 3, 0, 0},          {What::kAccept, 1, 0, 1},
-    {What::kNoImageBackup, 1, 0, 1},  {What::kStartOld, 3, 0, 0},
-    {What::kStopAny, 2, 0, 1},        {What::kRemoveOld, 1, 0, 1, 1},
-    {What::kRemoveNew, 2, 0, 0},      {What::kRestartAny, 2, 0, 1},
-    {What::kHaSwitch, 3, 0, 1},       {What::kEngineSilent, 2, 1, 4},
-    {What::kMetaSilent, 2, 1, 4},     {What::kEngineFlaky, 2, 1, 3},
-    {What::kMetaFlaky, 3, 1, 3},      {What::kDamage, 3, 0, 2},
-    {What::kMend, 3, 0, 0},           {What::kImageFails, 1, 1, 3},
-    {What::kDumpFails, 2, 1, 4},      {What::kLoadFails, 2, 1, 4},
-    {What::kLoadSpoils, 2, 1, 4},     {What::kTerminal, 1, 0, 1},
-    {What::kScriptFails, 3, 0, 0},    {What::kScriptHangs, 2, 0, 1},
-    {What::kScriptVanishes, 2, 0, 0}, {What::kSlowExec, 2, 0, 1},
-    {What::kSick, 2, 0, 1},
+    {What::kGoOn, 40, 1, 14},       {What::kRound, 8, 0, 0},
+    {What::kTick, 8, -1, 2},        {What::kDie, 20, 1, 5, 2},
+    {What::kHours, 1, 1, 80},       {What::kClock, 2, -90, 90},
+    {What::kVersion, 10, 0, 2},     {What::kSuspend, 3, 0, 1},
+    {What::kDelete, 2, 0, 0},       {What::kCreate, 2, 0, 0},
+    {What::kOnFailure, 3, 0, 2},    {What::kIgnoreRevert, 1, 0, 1},
+    {What::kOrphan, 1, 0, 1},       {What::kApproval, 1, 0, 1},
+    {What::kMode, 1, 0, 1},         {What::kWindow, 1, 0, 1},
+    {What::kReset, 3, 0, 0},        {What::kAccept, 1, 0, 1},
+    {What::kAbandon, 1, 0, 0},      {What::kNoImageBackup, 1, 0, 1},
+    {What::kStartOld, 3, 0, 0},     {What::kStopAny, 2, 0, 1},
+    {What::kRemoveOld, 1, 0, 1, 1}, {What::kRemoveNew, 2, 0, 0},
+    {What::kRestartAny, 2, 0, 1},   {What::kHaSwitch, 3, 0, 1},
+    {What::kEngineSilent, 2, 1, 4}, {What::kMetaSilent, 2, 1, 4},
+    {What::kEngineFlaky, 2, 1, 3},  {What::kMetaFlaky, 3, 1, 3},
+    {What::kDamage, 3, 0, 2},       {What::kMend, 3, 0, 0},
+    {What::kImageFails, 1, 1, 3},   {What::kDumpFails, 2, 1, 4},
+    {What::kLoadFails, 2, 1, 4},    {What::kLoadSpoils, 2, 1, 4},
+    {What::kTerminal, 1, 0, 1},     {What::kScriptFails, 3, 0, 0},
+    {What::kScriptHangs, 2, 0, 1},  {What::kScriptVanishes, 2, 0, 0},
+    {What::kSlowExec, 2, 0, 1},     {What::kSick, 2, 0, 1},
 };
 constexpr int kTotalWeight = [] {
   int sum = 0;
@@ -433,7 +461,13 @@ Sequence Draw(uint64_t seed) {
   if (const int opening = below(8); opening < 4) {
     if (!plain && below(4) == 0) begin(What::kScriptHangs, 1);
     if (!plain && below(6) == 0) begin(What::kLoadSpoils, 1 + below(6));
+    const bool by_policy = !plain && below(4) == 0;  // It fails, and turns back by itself.
+    if (by_policy) {
+      begin(What::kOnFailure, static_cast<int>(crd::OnFailure::kRollback));
+      begin(What::kScriptFails, 0);
+    }
     begin(What::kGoOn, opening < 2 ? 1 + below(kAnUpgrade) : kAnUpgrade);
+    if (by_policy) begin(What::kGoOn, kAnUpgrade);
     if (opening > 0) begin(What::kVersion, opening == 3 ? 2 : 0);
     begin(What::kGoOn, 1 + below(16));
   }
@@ -443,6 +477,7 @@ Sequence Draw(uint64_t seed) {
     const Draft* draft = kDrafts;
     while (at >= draft->weight) at -= (draft++)->weight;
     if (plain && (draft->what == What::kHours || draft->what == What::kClock ||
+                  draft->what == What::kAbandon ||
                   (draft->what >= What::kStartOld && draft->what != What::kHaSwitch))) {
       continue;
     }
@@ -531,6 +566,7 @@ std::string Describe(const Event& event) {
     case What::kReset: return "a reset token";
     case What::kAccept:
       return event.a == 0 ? "accept RestoreDiffers" : "accept UpgradedStateUnsaved";
+    case What::kAbandon: return "the operation is given up by annotation";
     case What::kNoImageBackup: return event.a != 0 ? "backup.image off" : "backup.image on";
     case What::kStartOld: return "a person starts the old container";
     case What::kStopAny:

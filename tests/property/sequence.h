@@ -30,6 +30,7 @@ enum class What {
   kWindow,
   kReset,
   kAccept,
+  kAbandon,
   kNoImageBackup,
   // A person at the machine.
   kStartOld,

@@ -63,10 +63,12 @@ Container* World::Current() {
     return nullptr;
   };
   if (auto* running = ours([](const Container& c) { return c.running; })) return running;
-  if (const auto* last = Record();
-      last != nullptr && last->outcome == upgrade::OperationOutcome::kSucceeded) {
-    if (auto* c = ours([&](const Container& one) { return one.operation == last->id; })) return c;
+  Container* last = nullptr;
+  for (auto& container : containers) {
+    const bool stands_for_it = &container == named || !container.operation.empty();
+    if (stands_for_it && container.ended > (last == nullptr ? 0 : last->ended)) last = &container;
   }
+  if (last != nullptr) return last;
   if (named != nullptr) return named;
   return ours([](const Container&) { return true; });
 }
@@ -114,10 +116,7 @@ void World::Tick() {
   now.swap(late);
   for (const auto& act : now) act();
   for (auto& container : containers) {
-    if (container.stopping) {
-      container.stopping = container.running = false;
-      if (container.status == "running") container.status = "exited";
-    }
+    if (container.stopping) End(container);
     if (!container.running) continue;
     ++container.up;
     if (container.by_person && OperationOpen()) person_wrote = true;
@@ -157,6 +156,12 @@ void World::StopContainer(const std::string& id) {
   Container* container = Find(id);
   if (container == nullptr || !container->running) return;
   container->stopping = true;
+}
+
+void World::End(Container& container) {
+  container.stopping = container.running = false;
+  if (container.status == "running") container.status = "exited";
+  container.ended = ++ends_;
 }
 
 bool World::Remove(const std::string& id) {
@@ -232,9 +237,18 @@ void World::Drop(const OperationRecord& record, size_t database) {
 
 void World::PointPassed(const OperationRecord& record, const upgrade::Point& point) {
   Say("  + point ", std::string(ToString(point.kind)));
-  Count(record.undoes.empty() ? "point " : "point of an undo ", ToString(point.kind));
+  Count(record.undoes ? "point of an undo " : "point ", ToString(point.kind));
   const Dump* backup = BackupOf(record);
+  const bool forward = record.direction == upgrade::Direction::kUpgrade;
   switch (point.kind) {
+    case PointKind::kHaDisabling:
+      if (forward && !resource.window_open) Break("HA is switched off outside of the window");
+      break;
+    case PointKind::kStopping:
+      if (!resource.window_open && !record.Passed(PointKind::kHaDisabling))
+        Break("OMS is stopped outside of the window");
+      if (HaOn()) Break("OMS is stopped with HA on");
+      break;
     case PointKind::kNewStarting: {
       before[record.id] = databases;
       bool same = backup != nullptr && backup->Whole();
@@ -257,7 +271,7 @@ void World::PointPassed(const OperationRecord& record, const upgrade::Point& poi
       }
       break;
     case PointKind::kOldStarting: {
-      const auto was = before.find(record.undoes.empty() ? record.id : record.undoes);
+      const auto was = before.find(record.undoes ? record.undoes->id : record.id);
       if (!databases.sequence.base.exists) Break("the old version is started without its sequence");
       if (was == before.end() || accepted || person_wrote) break;
       for (size_t i = 0; i < kDatabases.size(); ++i) {

@@ -56,6 +56,7 @@ struct Container {
   bool stopping = false;   // The engine was asked, and is at it.
   bool by_person = false;  // A person has started this run.
   int up = 0;              // Ticks.
+  int ended = 0;           // When its last run ended, by a count of its own; 0: it never ran.
 };
 
 struct Dump {
@@ -96,7 +97,7 @@ struct Resource {
   crd::Spec spec;
   int64_t generation = 1;
   std::string uid = "uid-1";
-  std::string reset, accept, approve;
+  std::string reset, accept, approve, abandon;
   bool window_open = true;
 };
 
@@ -142,6 +143,7 @@ class World {
   void Start(const std::string& id, bool late_one);
   void StopContainer(const std::string& id);  // Asked for; it ends at a Tick.
   bool Remove(const std::string& id);         // False: it runs.
+  void End(Container& container);             // At once, as when it dies.
   void Compact(upgrade::CompactionAct act);
   void Drop(const upgrade::OperationRecord& record, size_t database);
   void PointPassed(const upgrade::OperationRecord& record, const upgrade::Point& point);
@@ -159,6 +161,7 @@ class World {
   bool ha_wanted = true;  // As the person has set it.
   bool accepted = false;  // A person has taken databases as they are.
   bool person_wrote = false;                // Ran OMS by hand in the middle of an operation.
+  bool abandoned = false;                   // An operation was given up in its middle.
   std::map<std::string, int> script_runs;   // By operation.
   std::map<std::string, Databases> before;  // By operation: as the new container was started.
   void Break(const std::string& promise) {
@@ -185,6 +188,7 @@ class World {
   void TickScript(Attempt& attempt, const std::string& operation);
 
   int ids_ = 0;
+  int ends_ = 0;
 };
 
 }  // namespace oms::property

@@ -79,7 +79,7 @@ constexpr int kShards = 8;  // Each its own test, so that they can run side by s
 // The plain build dies at each write. A sanitizer slows a run tenfold, and looks for other things:
 // there some of them do.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kStride = 5 * kShards;
+constexpr int kStride = 16 * kShards;
 #else
 constexpr int kStride = kShards;
 #endif

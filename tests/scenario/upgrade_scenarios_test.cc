@@ -769,7 +769,7 @@ TEST(Owner, ADeletedResourceWithNothingOpenGivesTheOmsFree) {
   world.Delete();
   process.Settle(10);
   EXPECT_TRUE(world.Resource().meta.name.empty());
-  EXPECT_FALSE(world.row.has_value()) << "another resource may take this OMS now";
+  EXPECT_TRUE(world.row->Free()) << "another resource may take this OMS now";
   EXPECT_EQ(world.oms_writes, before);
 }
 
@@ -1011,6 +1011,7 @@ TEST(Closed, AnOmsThatAPersonStoppedIsNotTakenForTheOldVersion) {
   process.Settle();
   EXPECT_EQ(world.oms_writes, before);
   EXPECT_EQ(world.Resource().status.current_version, "4.3.1");
+  EXPECT_EQ(Ready(world), "False/OMSNotRunning") << "seen, told, and not repaired";
   EXPECT_THAT(world.Resource().status.message, Not(HasSubstr("'oms_430'")))
       << "never say: start the old one";
 }

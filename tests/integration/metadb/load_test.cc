@@ -24,9 +24,11 @@ using base::Code;
 using upgrade::Compression;
 using upgrade::DumpTool;
 
+// Empty where it cannot be read: of a process that has just ended.
 std::string ReadText(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
 }
 
 // Lets a number of registrations through, then none.
@@ -567,6 +569,21 @@ TEST_P(LoadTest, ADumpThatCouldNotBeLoadedIsRefused) {
   EXPECT_NE(outcome.error().message.find("mydumper"), std::string::npos);
 }
 
+TEST_P(LoadTest, AViewOverATableThatIsGoneIsToldBeforeTheDump) {
+  const auto database = Rich();
+  auto info = meta_db_->Database(ctx_, database);
+  ASSERT_TRUE(info.ok()) << info.error().message;
+  EXPECT_EQ(info->broken_view, "");
+  Sql("CREATE TABLE `" + database + "`.base_of_view (id INT PRIMARY KEY)");
+  Sql("CREATE VIEW `" + database + "`.left_behind AS SELECT id FROM `" + database +
+      "`.base_of_view");
+  Sql("DROP TABLE `" + database + "`.base_of_view");
+  info = meta_db_->Database(ctx_, database);
+  ASSERT_TRUE(info.ok()) << info.error().message;
+  EXPECT_NE(info->broken_view.find(database + ".left_behind: "), std::string::npos)
+      << info->broken_view;
+}
+
 TEST_P(LoadTest, ALoadIntoADatabaseThatIsNotThereSaysSo) {
   const auto database = Rich();
   const auto request = Dump(database, DumpTool::kMydumper, Compression::kZstd);
@@ -616,7 +633,7 @@ TEST_P(LoadTest, RestoreMdBringsEverythingBackWhenItIsFollowedByHand) {
         ++commands;
         script += line + "\n";
       }
-      EXPECT_EQ(docker, 3);
+      EXPECT_EQ(docker, 4);
       EXPECT_EQ(commands, 1 + 3 * (tool == DumpTool::kMydumper ? 4 : 3));
       std::ofstream(folder_ / "script") << script;
       std::ofstream(plan.folder / "client.cnf")

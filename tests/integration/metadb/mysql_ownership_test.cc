@@ -142,11 +142,19 @@ TEST_P(MysqlOwnershipTest, AnEntryOfAnotherServerStaysForTheCaller) {
   EXPECT_TRUE(Read().connections.empty());
 }
 
-TEST_P(MysqlOwnershipTest, ReleaseRemovesTheRow) {
+TEST_P(MysqlOwnershipTest, ReleaseGivesTheRowFreeAndKeepsWhatItNames) {
   const auto first = Claim(std::nullopt, "p1");
+  EXPECT_TRUE(ownership_->SetOperation(ctx_, oms_, first.epoch, "", "/backups/a", "volume").ok());
   EXPECT_TRUE(ownership_->Release(ctx_, oms_, first.epoch).ok());
-  EXPECT_FALSE(ownership_->Read(ctx_, oms_).value().has_value());
+  const auto row = Read();
+  EXPECT_TRUE(row.Free());
+  EXPECT_EQ(row.folder, "/backups/a");
+  EXPECT_EQ(row.epoch, first.epoch);
   EXPECT_TRUE(ownership_->Release(ctx_, oms_, first.epoch).ok()) << "again";
+  const auto next = Claim(row, "p2");
+  EXPECT_GT(next.epoch, first.epoch);
+  EXPECT_EQ(next.folder, "/backups/a");
+  EXPECT_TRUE(ownership_->Release(ctx_, oms_, first.epoch).Is(Code::kFenced));
 }
 
 TEST_P(MysqlOwnershipTest, WhoeverRegistersBesideOthersIsInTheRowWhenToldSo) {

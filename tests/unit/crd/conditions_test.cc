@@ -65,7 +65,7 @@ TEST(Conditions, ATransitionTimeChangesOnlyWithTheStatus) {
   EXPECT_EQ(Get(conditions, "ImageLoaded").observed_generation, 2);
   MarkTrue(conditions, kImageLoaded, reason::kDone, "", {2, kNoon});
   EXPECT_EQ(Get(conditions, "ImageLoaded").last_transition_time, kNoon);
-  MarkUnknown(conditions, kImageLoaded, reason::kHostUnreachable, "", {2, kMorning});
+  MarkUnknown(conditions, kImageLoaded, reason::kInProgress, "", {2, kMorning});
   EXPECT_EQ(Get(conditions, "ImageLoaded").last_transition_time, kMorning);
 }
 

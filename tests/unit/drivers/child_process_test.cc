@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 namespace oms::drivers {
@@ -31,9 +32,11 @@ class ChildProcessTest : public ::testing::Test {
     }
     return true;
   }
+  // Empty where it cannot be read: of a process that has just ended.
   std::string Read(const fs::path& file) {
-    std::ifstream in(file);
-    return std::string((std::istreambuf_iterator<char>(in)), {});
+    std::ostringstream text;
+    text << std::ifstream(file).rdbuf();
+    return text.str();
   }
   // A dead one may stay as a zombie for a while: whoever inherits it takes its time.
   bool Alive(pid_t pid) {

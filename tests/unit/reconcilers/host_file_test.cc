@@ -88,6 +88,24 @@ TEST_F(HostFileTest, AFailureTellsTheHelpersLastLinesAndLeavesNoHelper) {
   EXPECT_THAT(engine.containers, IsEmpty());
 }
 
+TEST_F(HostFileTest, AStopInTheMiddleLeavesNoHelper) {
+  class Stopping : public ScriptedEngine {
+   public:
+    std::stop_source stop;
+    base::Result<int> Wait(const base::Context& ctx, const std::string&) override {
+      stop.request_stop();
+      return ctx.Check().error();
+    }
+    base::Status Remove(const base::Context& ctx, const std::string& id, bool force) override {
+      OMS_TRY(ctx.Check());
+      return ScriptedEngine::Remove(ctx, id, force);
+    }
+  } engine;
+  EXPECT_TRUE(
+      WriteHostFile(ctx_.WithStop(engine.stop.get_token()), engine, request_).Is(Code::kCancelled));
+  EXPECT_THAT(engine.containers, IsEmpty());
+}
+
 TEST_F(HostFileTest, AfterADeathAtAnyPlaceTheSameCallSucceeds) {
   for (const std::string verb : {"Create", "WriteFile", "Start", "Wait", "Remove"}) {
     engine_.containers.clear();

@@ -127,12 +127,5 @@ TEST(FoldRecords, OneBrokenTextRefusesTheWholeFolder) {
   EXPECT_TRUE(FoldRecords({}).Is(base::Code::kNotFound));
 }
 
-TEST(OperationRecord, TellsWhatGoingBackCosts) {
-  EXPECT_EQ(Upgrade().Prepared().record.PointOfNoReturn(), "None");
-  EXPECT_EQ(Upgrade().HaOff().record.PointOfNoReturn(), "HADisabled");
-  EXPECT_EQ(Upgrade().Dumped().record.PointOfNoReturn(), "ContainersStopped");
-  EXPECT_EQ(Upgrade().Started().record.PointOfNoReturn(), "NewStarted");
-}
-
 }  // namespace
 }  // namespace oms::upgrade

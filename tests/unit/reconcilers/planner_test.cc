@@ -182,6 +182,37 @@ TEST(Decide, AClosedMaintenanceWindowHoldsBeforeHaIsSwitchedOffAndNotLater) {
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "a window that ends in the middle holds nothing";
 }
 
+TEST(Decide, AClosedMaintenanceWindowHoldsTheStopWhereHaIsNothingOfOurs) {
+  for (const bool manual : {false, true}) {
+    Upgrade upgrade = Upgrade().Prepared();
+    upgrade.meta().ha_raw = kHaOff;
+    if (manual) {
+      upgrade.spec.ha.control = crd::HaControl::kManual;
+      upgrade.Pass(PointKind::kHaDisabling);
+    } else {
+      upgrade.record.ha_was_on = false;
+    }
+    EXPECT_EQ(upgrade.Decide().step, Step::kStopContainers);
+    EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+    upgrade.wishes.window_open = false;
+    EXPECT_EQ(upgrade.Decide().kind, Kind::kHold) << manual;
+    EXPECT_EQ(upgrade.Decide().reason, "OutsideWindow");
+  }
+  Upgrade upgrade = Upgrade().Stopped();
+  upgrade.record.ha_was_on = false;
+  upgrade.wishes.window_open = false;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "it has begun";
+}
+
+TEST(Decide, PlanModeHoldsAnOpenOperationLikeSuspend) {
+  Upgrade upgrade = Upgrade().Dumped();
+  upgrade.spec.mode = crd::Mode::kPlan;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+  EXPECT_EQ(upgrade.Decide().reason, "Planned");
+  upgrade.spec.version = "4.3.0";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kTurn) << "a revert outranks it";
+}
+
 TEST(Decide, AMalformedVersionStopsEveryFurtherStep) {
   Upgrade upgrade = Upgrade().Dumped();
   upgrade.spec.version = "latest";
@@ -371,6 +402,75 @@ TEST(Decide, PastItsDeadlineTheDowntimePausesOrTurnsBackByPolicy) {
   EXPECT_EQ(upgrade.Decide().kind, Kind::kTurn);
   upgrade.record.progress_since = At(60);  // An edit, or a token.
   EXPECT_EQ(upgrade.Decide().kind, Kind::kWait);
+}
+
+TEST(Decide, PastItsDeadlineAThirdVersionTurnsBackAndASuspendedOneIsNotLate) {
+  Upgrade upgrade = Upgrade().Healthy();
+  upgrade.facts.now = At(60) + upgrade.spec.strategy.progress_deadline;
+  upgrade.spec.version = "4.3.2";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kTurn);
+  EXPECT_EQ(upgrade.Decide().reason, "Superseded");
+  upgrade = Upgrade().ScriptBegun();
+  upgrade.facts.now = At(60) + upgrade.spec.strategy.progress_deadline;
+  upgrade.spec.strategy.timeouts.script = std::chrono::hours(24);
+  upgrade.spec.strategy.on_failure = crd::OnFailure::kRollback;
+  upgrade.spec.suspend = true;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kWait);
+}
+
+TEST(Decide, WhoIsWaitedForToSwitchHaOnIsNeverLate) {
+  Upgrade upgrade = Upgrade().Accepted();
+  upgrade.spec.ha.control = crd::HaControl::kManual;
+  upgrade.facts.now = At(60) + 2 * upgrade.spec.strategy.progress_deadline;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+  EXPECT_EQ(upgrade.Decide().reason, "AwaitingHASwitch");
+  upgrade.meta().ha_raw = kHaOn;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "it is seen to happen";
+}
+
+TEST(Decide, AHealthyUpgradeTellsThatAThirdVersionWaitsForItsEnd) {
+  Upgrade upgrade = Upgrade().ScriptBegun();
+  EXPECT_THAT(upgrade.Decide().message, testing::Not(testing::HasSubstr("then")));
+  upgrade.spec.version = "4.3.2";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kWait);
+  EXPECT_THAT(upgrade.Decide().message, testing::HasSubstr("then 4.3.2 is begun"));
+}
+
+TEST(Decide, ANewRequestedAtEndsThePauseBeforeARetry) {
+  Upgrade upgrade = Upgrade().Compact();
+  upgrade.Task(Step::kBackUpDatabases, TaskView::State::kFailed,
+               base::MakeError(base::Code::kTransient, "DumpFailed", "exit code 1"));
+  const FailureCount failures{1, upgrade.facts.steady_now};
+  EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kWait);
+  upgrade.wishes.look_now = true;
+  EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kRun);
+}
+
+// --- a reset token
+
+TEST(TurnOnToken, TurnsBackWhatMayNotRunTwice) {
+  Upgrade script = Upgrade().ScriptBegun();
+  script.node().script = ScriptState{ScriptState::Kind::kEnded, 1, ""};
+  Upgrade unknown = Upgrade().ScriptBegun();
+  unknown.node().script = ScriptState{ScriptState::Kind::kUnknown, 0, ""};
+  Upgrade died = Upgrade().Started();
+  died.node().new_container->running = false;
+  died.node().new_container->status = "exited";
+  for (const Upgrade& upgrade : {script, unknown, died}) {
+    const auto turn = TurnOnToken(upgrade.record, upgrade.state());
+    ASSERT_TRUE(turn.has_value());
+    EXPECT_EQ(turn->kind, Kind::kTurn);
+    EXPECT_EQ(turn->reason, "RetryRequested");
+  }
+}
+
+TEST(TurnOnToken, MeansToGoOnWhereTheStepMayBeTriedAgain) {
+  Upgrade dump = Upgrade().Compact();
+  dump.Task(Step::kBackUpDatabases, TaskView::State::kFailed,
+            base::MakeError(base::Code::kTerminal, "DumpFailed", "exit code 1"));
+  EXPECT_FALSE(TurnOnToken(dump.record, dump.state()).has_value());
+  const Upgrade well = Upgrade().ScriptBegun();
+  EXPECT_FALSE(TurnOnToken(well.record, well.state()).has_value());
 }
 
 TEST(Decide, PastTheScriptADeadlineOnlyPausesAndBeforeTheStopThereIsNone) {

@@ -86,6 +86,8 @@ INSTANTIATE_TEST_SUITE_P(
               u.spec.backup.tool = crd::BackupTool::kMysqldump;
               u.meta().databases[0].no_mysqldump = "oms_rm.t.g is a generated column";
             }},
+        Bad{"ViewBroken", "drop it",
+            [](Upgrade& u) { u.meta().databases[1].broken_view = "oms_cm.v: no such table"; }},
         Bad{"HAConfigInvalid", "ha.config", [](Upgrade& u) { u.meta().ha_raw = "[not an object"; }},
         Bad{"MetaDBDenied", "password",
             [](Upgrade& u) {
@@ -122,7 +124,9 @@ TEST(CheckPreflight, AHostThatIsOfflineMayBeUnlisted) {
 
 TEST(CheckPreflight, AFieldThatCannotBeHonouredYetIsRefusedAndNotPassedOver) {
   const std::vector<void (*)(crd::Spec&)> rows = {
-      [](crd::Spec& s) { s.deployment.config = crd::ConfigPlace::kInPlace; },
+      [](crd::Spec& s) {
+        s.meta_db = crd::MetaDb{{}, {}, crd::DatabaseConnect{}, {}};
+      },
       [](crd::Spec& s) { s.deployment.keep_tasks_running = true; },
       [](crd::Spec& s) { s.nodes.push_back(s.nodes[0]); },
       [](crd::Spec& s) { s.nodes[0].role = crd::NodeRole::kComponent; }};
@@ -154,7 +158,7 @@ TEST(CheckPreflight, TheVersionPathComesFirst) {
 
 TEST(CheckPreflight, WhatIsSavedAlreadyNeedsNoRoomAnyMore) {
   Upgrade upgrade = Upgrade().Prepared();
-  upgrade.node().target_image->size = 8ULL << 30;
+  upgrade.node().old_image_size = 8ULL << 30;
   upgrade.facts.volume->free_bytes = 1ULL << 30;  // The image has been saved; dumps fit well.
   EXPECT_EQ(upgrade.of(Step::kPreflight).reason, "DiskLow");
   upgrade.node().old_image_saved = true;

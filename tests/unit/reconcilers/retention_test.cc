@@ -39,7 +39,7 @@ OperationFolder Changed(OperationFolder folder,
 // An operation that takes `undone` back, and restores from where that one's backup lies.
 OperationFolder Undo(const std::string& id, int hour, const OperationFolder& undone) {
   return Changed(Ended(id, hour, Outcome::kRolledBack), [&](OperationRecord& record) {
-    record.undoes = undone.record->id;
+    record.undoes = OperationRef{undone.record->id, undone.path};
     record.backup->folder = undone.path + "/dump/1";
     record.image_backups["oms-1"].path = undone.path + "/images/oms-1.tar";
   });
@@ -71,13 +71,20 @@ std::vector<Row> Rows() {
       {"TheCurrentOneStaysEvenIfItIsTheOldest", {b, c, d, a}, {"b"}},
       {"WhatTheCurrentOneUndoesIsItsWayBack", {a, b, c, Undo("u", 5, a)}, {"b"}},
       {"ABackupThatIsNamedByItsPathAloneIsAWayBack",
-       {a, b, c, Changed(Undo("u", 5, a), [](auto& record) { record.undoes.clear(); })},
+       {a, b, c, Changed(Undo("u", 5, a), [](auto& record) { record.undoes.reset(); })},
        {"b"}},
       {"AFolderWhoseNameOnlyBeginsAlikeIsNoWayBack",
        {a, b, c, Changed(Ended("u", 5), [](auto& r) { r.backup->folder = "/backups/abc/dump/1"; })},
        {"a", "b"}},
       {"AnOpenOneThatNoRowNamesStays", {Open(a), b, c, d}, {"b"}},
       {"WhatAnOpenOneUndoesStays", {a, b, Open(Undo("u", 0, a)), c, d}, {"b"}},
+      {"TheUpgradeBeforeOneThatDidNotSucceedIsTheWayBack",
+       {a, b, c, d,
+        Changed(Ended("e", 5, Outcome::kRolledBack),
+                [&](auto& record) {
+                  record.previous = OperationRef{"a", a.path};
+                })},
+       {"b", "c"}},
       {"AnUndoOfLongAgoGoesOnceALaterOneSucceeded", {a, Undo("u", 2, a), c, d}, {"a", "u"}},
       {"AFailedOneStaysWhileNothingLaterSucceeded",
        {Ended("a", 1, Outcome::kAbandoned), Ended("b", 2, Outcome::kRolledBack),

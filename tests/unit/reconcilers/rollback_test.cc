@@ -114,7 +114,7 @@ TEST(Rollback, AStopThatWasTurnedBackInTheMiddleIsCarriedToItsEndFirst) {
   upgrade.node().old_container->running = true;
   EXPECT_EQ(upgrade.Decide().step, Step::kStopNewContainers);
   upgrade.node().old_container->started_at = "2026-01-02T09:00:00.000000Z";
-  EXPECT_EQ(upgrade.Decide().step, Step::kSettleDatabases) << "a person has started it anew";
+  EXPECT_EQ(upgrade.Decide().step, Step::kStartOldContainers) << "a person has started it anew";
 }
 
 TEST(Rollback, GoesThroughItsStepsInOrder) {
@@ -148,7 +148,7 @@ TEST(Rollback, HaThatIsOnAgainIsSwitchedOffBeforeTheNewContainerIsStopped) {
 // After success HA is a person's again: as it is when the way back begins, so it will be.
 TEST(Undo, HaThatAPersonHasSwitchedSinceIsWrittenDownFirst) {
   Upgrade undo = Verified();
-  undo.record.undoes = "another";
+  undo.record.undoes = OperationRef{"another", "/backups/another"};
   std::erase_if(undo.record.points,
                 [](const Point& p) { return p.kind == PointKind::kHaDisabling; });
   undo.record.ha_was_on = false;
@@ -306,6 +306,76 @@ TEST(Rollback, AnOldContainerThatStaysIllIsToldAndStillLookedAt) {
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
 }
 
+TEST(Rollback, AnOldContainerThatEndsAgainIsTriedWithinTheLimitAndThenTold) {
+  Upgrade upgrade = OldRuns();
+  auto& old = *upgrade.node().old_container;
+  old.running = false;
+  old.status = "exited";
+  old.started_at = upgrade.record.nodes.front().old_started_at;
+  EXPECT_EQ(upgrade.of(Step::kStartOldContainers).verdict, Verdict::kPending)
+      << "the point is passed, and it was not started yet";
+  old.started_at = "2026-01-03T00:00:00.000000Z";
+  EXPECT_EQ(upgrade.of(Step::kStartOldContainers).reason, "OldContainerDied");
+  EXPECT_EQ(upgrade.Decide({1, {}}).kind, Kind::kRun);
+  EXPECT_EQ(upgrade.Decide({upgrade.spec.strategy.max_retries + 1, {}}).kind, Kind::kStall);
+}
+
+TEST(Rollback, NothingIsDroppedBesideAContainerOfTheNewOnesNameThatRuns) {
+  Upgrade upgrade = NewGone();
+  upgrade.node().planned_name_taken = upgrade.node().planned_name_runs = true;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall);
+  EXPECT_EQ(upgrade.Decide().reason, "NameTaken");
+}
+
+TEST(Rollback, AStateThatNobodyUsedIsGivenUpAfterTwoTriesAlsoWithoutRetries) {
+  Upgrade upgrade = Differs({"oms_rm"});
+  upgrade.spec.strategy.max_retries = 0;
+  SetTask(upgrade, "SaveUpgradedState", TaskView::State::kFailed,
+          base::MakeError(base::Code::kTerminal, "DumpFailed", "exit code 1"));
+  upgrade.record.attempts["SaveUpgradedState"] = 1;
+  EXPECT_EQ(upgrade.Decide({1, {}}).kind, Kind::kRun);
+}
+
+TEST(Rollback, TheCompactionOfAnOmsThatRunsAgainIsItsOwn) {
+  Upgrade upgrade = Turned(Upgrade().Stopped());
+  EXPECT_EQ(upgrade.of(Step::kSettleDatabases).verdict, Verdict::kPending);
+  upgrade.node().old_container->running = true;
+  EXPECT_EQ(upgrade.of(Step::kSettleDatabases).verdict, Verdict::kSkipped);
+  upgrade.meta().sequence.base = {};
+  EXPECT_EQ(upgrade.of(Step::kSettleDatabases).verdict, Verdict::kPending)
+      << "it cannot run without";
+}
+
+TEST(Undo, IsCalledOffUntilTheNewContainerIsStopped) {
+  Upgrade undo = Verified();
+  undo.spec.version = "4.3.1";
+  EXPECT_EQ(undo.Decide().kind, Kind::kRun) << "an upgrade that was turned goes to its end";
+  undo.record.undoes = OperationRef{"another", "/backups/another"};
+  EXPECT_EQ(undo.Decide().kind, Kind::kCallOff);
+  undo.wishes.deleting = true;
+  EXPECT_EQ(undo.Decide().kind, Kind::kRun);
+  undo.wishes.deleting = false;
+  SetTask(undo, "VerifyBackups", TaskView::State::kFailed,
+          base::MakeError(base::Code::kTerminal, "BackupCorrupt", "a file"));
+  EXPECT_EQ(undo.Decide().kind, Kind::kCallOff) << "a broken backup is no trap";
+  undo.Pass(PointKind::kRollbackStopping);
+  EXPECT_NE(undo.Decide().kind, Kind::kCallOff);
+}
+
+TEST(Undo, UnderManualControlWaitsForHaToBeSwitchedOff) {
+  Upgrade undo = Verified();
+  undo.record.undoes = OperationRef{"another", "/backups/another"};
+  std::erase_if(undo.record.points,
+                [](const Point& p) { return p.kind == PointKind::kHaDisabling; });
+  undo.spec.ha.control = crd::HaControl::kManual;
+  undo.meta().ha_raw = kHaOn;
+  EXPECT_EQ(undo.Decide().kind, Kind::kHold);
+  EXPECT_EQ(undo.Decide().reason, "AwaitingHASwitch");
+  undo.record.ha_was_on = false;
+  undo.meta().ha_raw = kHaOff;
+  EXPECT_EQ(undo.Decide().step, Step::kStopNewContainers);
+}
+
 // ------------------------------------------------------------------------------- after success
 
 struct ClosedWorld {
@@ -319,13 +389,12 @@ struct ClosedWorld {
   ClosedWorld() {
     last.record.outcome = OperationOutcome::kSucceeded;
     last.record.ended = At(500);
-    last.record.resource_uid = wishes.uid = "uid";
-    last.record.generation = wishes.generation = 2;
+    last.record.latched = wishes.resource = {"uid", 2, ""};
   }
   Decision Decide() const {
     Closed closed{running};
     closed.last = &last.record;
-    closed.runs_last_new = runs_last_new;
+    closed.way_back = runs_last_new ? &last.record : nullptr;
     closed.plan_hash = "abc";
     closed.plan_text = "all that was written since";
     closed.now = now;
@@ -406,14 +475,26 @@ TEST(AfterSuccess, WhatAPersonTookBackByHandIsNotUpgradedAgainUntilTheResourceIs
   world.runs_last_new = false;
   EXPECT_EQ(world.Decide().kind, Kind::kStall);
   EXPECT_EQ(world.Decide().reason, "VersionDiffers");
-  world.wishes.generation = 3;
+  world.wishes.resource.generation = 3;
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
-  world.wishes.generation = 2;
-  world.wishes.reset = "now";
+  world.wishes.resource.generation = 2;
+  world.wishes.resource.reset_token = "now";
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
-  world.wishes.reset.clear();
-  world.wishes.uid = "made again";
+  world.wishes.resource.reset_token.clear();
+  world.wishes.resource.uid = "made again";
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
+}
+
+TEST(AfterAbandoning, NothingBeginsAndNothingIsCalledReadyBeforeAnEdit) {
+  for (const char* wanted : {"4.3.0", "4.3.1", "4.3.2"}) {
+    ClosedWorld world;
+    world.spec.version = wanted;
+    world.last.record.outcome = OperationOutcome::kAbandoned;
+    EXPECT_EQ(world.Decide().kind, Kind::kStall) << wanted;
+    EXPECT_EQ(world.Decide().reason, "Abandoned");
+    world.wishes.resource.reset_token = "now";
+    EXPECT_NE(world.Decide().reason, "Abandoned");
+  }
 }
 
 TEST(AfterFailure, TheSameGenerationIsNotTriedAgainByItself) {
@@ -424,7 +505,7 @@ TEST(AfterFailure, TheSameGenerationIsNotTriedAgainByItself) {
   world.last.record.outcome_reason = "FailurePolicy";
   EXPECT_EQ(world.Decide().kind, Kind::kStall);
   EXPECT_EQ(world.Decide().reason, "RolledBackAfterFailure");
-  world.wishes.reset = "now";
+  world.wishes.resource.reset_token = "now";
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
 }
 

@@ -65,11 +65,24 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(LoadImageState, AnotherImageIdThanAskedForIsRefused) {
   Upgrade upgrade = Upgrade().ImageThere();
   upgrade.spec.image.id = "sha256:asked";
+  EXPECT_EQ(upgrade.of(Step::kLoadImage).verdict, Verdict::kPending)
+      << "the archive may hold the right one";
+  upgrade.spec.image.archive.clear();
+  EXPECT_EQ(upgrade.of(Step::kLoadImage).reason, "ImageIDDiffers");
+  upgrade.spec.image.archive = "/images/oms_4.3.1.tar.gz";
+  upgrade.Task(Step::kLoadImage, TaskState::kSucceeded);
   const auto state = upgrade.of(Step::kLoadImage);
   EXPECT_EQ(state.verdict, Verdict::kFailed);
   EXPECT_EQ(state.reason, "ImageIDDiffers");
   EXPECT_FALSE(state.retryable);
   EXPECT_THAT(state.message, HasSubstr("sha256:new"));
+}
+
+TEST(LoadImageState, AnIdMayBeThatOfTheManifest) {
+  Upgrade upgrade = Upgrade().ImageThere();
+  upgrade.spec.image.id = "sha256:asked";
+  upgrade.node().target_image->digests = {"oms@sha256:asked"};
+  EXPECT_TRUE(upgrade.of(Step::kLoadImage).complete());
 }
 
 TEST(LoadImageState, AnImageWithoutTheScriptIsRefused) {
@@ -129,22 +142,56 @@ TEST(RewriteConfigState, WhatTheNewContainerSeesMustBeWhatWasWritten) {
   EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending);
 }
 
+TEST(RewriteConfigState, AConfigThatWasEditedSinceIsRewrittenAgain) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.facts.rehearsed_config = "new text with another password";
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending);
+  upgrade.facts.rehearsed_config.reset();  // A person has made the change by hand.
+  upgrade.node().config->content = "new text";
+  EXPECT_TRUE(upgrade.of(Step::kRewriteConfig).complete()) << "the file says the same";
+  upgrade.node().config->content = "new text by hand";
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending);
+}
+
+TEST(CreateContainersState, OneThatMountsAnotherConfigIsMadeAgain) {
+  Upgrade upgrade = Upgrade().Prepared();
+  EXPECT_TRUE(upgrade.of(Step::kCreateContainers).complete());
+  upgrade.record.config_rewrites["oms-1"].path = "/data/conf/config-other.yaml";
+  EXPECT_EQ(upgrade.of(Step::kCreateContainers).verdict, Verdict::kPending);
+}
+
+TEST(CreateContainersState, AFlagThatTheEngineDroppedIsSeenBeforeTheStop) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.node().new_container->pids_limit = 4096;
+  EXPECT_EQ(upgrade.of(Step::kCreateContainers).verdict, Verdict::kFailed);
+  EXPECT_EQ(upgrade.of(Step::kCreateContainers).reason, "GuideFlags");
+}
+
 TEST(DisableHaState, OffStaysOff) {
   Upgrade upgrade = Upgrade().Prepared();
   upgrade.record.ha_was_on = false;
+  upgrade.meta().ha_raw = kHaOff;
   EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kSkipped);
   EXPECT_EQ(upgrade.of(Step::kEnableHa).verdict, Verdict::kSkipped);
+  upgrade.meta().ha_raw.reset();
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kSkipped) << "no such row";
+}
+
+// The operation may be held for days after it was opened.
+TEST(DisableHaState, WhatAPersonHasSwitchedSinceTheOpeningIsWhatCounts) {
+  Upgrade upgrade = Upgrade().Prepared();
+  upgrade.record.ha_was_on = false;
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kPending) << "on since";
+  upgrade.record.ha_was_on = true;
+  upgrade.meta().ha_raw = kHaOff;
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kPending) << "off since, not known yet";
+  upgrade.facts.meta.reset();
+  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kRunning) << "never guessed";
 }
 
 TEST(DisableHaState, APointWithoutTheActIsDoneAgain) {
   Upgrade upgrade = Upgrade().Prepared();
   upgrade.Pass(PointKind::kHaDisabling);  // Died before the swap: ha.config is still on.
-  EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kPending);
-}
-
-TEST(DisableHaState, HaSwitchedOffByAPersonStillGetsItsPoint) {
-  Upgrade upgrade = Upgrade().Prepared();
-  upgrade.meta().ha_raw = kHaOff;
   EXPECT_EQ(upgrade.of(Step::kDisableHa).verdict, Verdict::kPending);
 }
 

@@ -4,7 +4,9 @@
 
 #include <string>
 
+#include "controller/base/sha256.h"
 #include "crd/oms_upgrade.h"
+#include "reconcilers/container_clone.h"
 #include "reconcilers/facts.h"
 #include "reconcilers/operation.h"
 #include "reconcilers/planner.h"
@@ -151,8 +153,12 @@ struct Upgrade {
     ImageThere();
     record.image_backups["oms-1"] = {"images/oms-1.tar", "sum", 0, 0, 0600};
     record.config_backups["oms-1"] = {"config/oms-1/config.yaml", "config-sum", 0, 0, 0644};
-    record.config_rewrites["oms-1"] = {"/data/conf/config-4.3.1.yaml", "new-sum", 0, 0, 0644};
+    const std::string sum = base::Sha256Hex(*facts.rehearsed_config);
+    record.config_rewrites["oms-1"] = {"/data/conf/config-4.3.1.yaml", sum, 0, 0, 0644};
     ContainerInfo fresh = OldContainer();
+    for (auto& mount : fresh.mounts) {
+      if (mount.destination == kConfigMount) mount.source = "/data/conf/config-4.3.1.yaml";
+    }
     fresh.id = "new-id";
     fresh.name = "oms_431";
     fresh.status = "created";
@@ -160,7 +166,7 @@ struct Upgrade {
     fresh.started_at = "0001-01-01T00:00:00Z";
     fresh.restart_policy = "no";
     node().new_container = fresh;
-    node().new_config_sha256 = "new-sum";
+    node().new_config_sha256 = sum;
     return *this;
   }
   Upgrade& HaOff() {

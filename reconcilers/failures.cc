@@ -1,0 +1,126 @@
+#include "reconcilers/failures.h"
+
+#include <fmt/format.h>
+
+#include "reconcilers/rollback_state.h"
+
+namespace oms::upgrade {
+namespace {
+
+std::string KeyOf(Step step) { return std::string(NameOf(step)) + ": "; }
+
+// Counts from one again where another step is at hand than the one that failed before.
+StepFailure Next(Step step, const base::SteadyTime now, std::string what, FailureMemory& memory) {
+  if (!memory.what.starts_with(KeyOf(step))) memory.count = {};
+  memory.what = std::move(what);
+  memory.count.last = now;
+  memory.begun.reset();
+  return {step, ++memory.count.failures, {}, {}, false};
+}
+
+// Somebody has started the old container between its stop and the start of the new one. On a
+// person's token it is this run of it that is stopped; a backup of the run before is none any more.
+void TakeNewStart(const Facts& facts, OperationRecord& record) {
+  for (auto& node : record.nodes) {
+    const NodeFacts* seen = facts.Node(node.name);
+    if (seen != nullptr && seen->old_container) {
+      node.old_started_at = seen->old_container->started_at;
+    }
+  }
+}
+
+// What the record counts of the steps of a rollback is counted from zero as well.
+void ForgiveRollback(Step step, OperationRecord& record) {
+  std::erase_if(record.attempts,
+                [](const auto& entry) { return entry.first.ends_with(kDiffered); });
+  if (step == Step::kRestoreDatabases) record.restore_differs.clear();
+  // One that was tried once may still be given up after its second try.
+  const auto saves = record.attempts.find(std::string(NameOf(Step::kSaveUpgradedState)));
+  if (saves != record.attempts.end() && SavesTried(record) >= kMaxSaves)
+    record.attempts[kSavesForgiven] = saves->second;
+}
+
+}  // namespace
+
+std::optional<Step> StepAtHand(const OperationRecord& record, const State& state) {
+  for (const auto& info : StepsOf(record.direction)) {
+    if (!At(state, info.step).complete()) return info.step;
+  }
+  return std::nullopt;
+}
+
+void RecallFailure(const OperationRecord& record, base::SteadyTime now, FailureMemory& memory,
+                   State& state) {
+  const auto& failure = record.failure;
+  const auto step = StepAtHand(record, state);
+  if (!failure || !step || failure->step != *step || memory.begun == step) return;
+  StepState& at = At(state, *step);
+  if (at.verdict == Verdict::kPending) {
+    at.verdict = Verdict::kFailed;
+    at.reason = failure->reason;
+    at.message = failure->message;
+    at.retryable = failure->retryable;
+    at.repeatable = true;
+  }
+  // Not of this process: its pause begins now.
+  if (memory.count.failures == 0) {
+    memory.count = {failure->count, now};
+    memory.what = KeyOf(*step) + at.message;
+  }
+}
+
+std::optional<NewFailure> CountFailure(const OperationRecord& record, const State& state,
+                                       const Facts& facts, FailureMemory& memory) {
+  const auto step = StepAtHand(record, state);
+  if (!step || *step == Step::kPreflight) return std::nullopt;
+  const StepState& at = At(state, *step);
+  const std::string name(NameOf(*step));
+  if (at.verdict != Verdict::kFailed) {
+    if (at.verdict == Verdict::kPending && !memory.what.starts_with(KeyOf(*step)))
+      memory.count = {};
+    return std::nullopt;
+  }
+  std::string what = KeyOf(*step);
+  if (at.repeatable) what += at.message;
+  for (const auto& [task, view] : facts.tasks) {
+    if (task.starts_with(name) && view.state == TaskView::State::kFailed) {
+      what += fmt::format("@{}", view.ended.time_since_epoch().count());
+    }
+  }
+  if (what == memory.what) return std::nullopt;
+  NewFailure found{Next(*step, facts.steady_now, std::move(what), memory), at.repeatable};
+  found.failure.reason = at.reason;
+  found.failure.message = at.message;
+  found.failure.retryable = at.retryable;
+  return found;
+}
+
+StepFailure FailureOf(Step step, const base::Error& error, base::SteadyTime now,
+                      FailureMemory& memory) {
+  StepFailure failure = Next(step, now, KeyOf(step) + error.message, memory);
+  failure.reason = error.reason.empty() ? std::string(crd::reason::kFailed) : error.reason;
+  failure.message = error.message;
+  // The world was another one than it had looked a moment before: the next look may settle it.
+  const bool moved =
+      error.code == base::Code::kNotFound || error.code == base::Code::kAlreadyExists;
+  failure.retryable = error.Retryable() || error.code == base::Code::kInternal || moved;
+  return failure;
+}
+
+void Forgive(const State& state, const Facts& facts, const ResourceMark& resource, bool by_token,
+             base::WallTime now, OperationRecord& record) {
+  const auto step = StepAtHand(record, state);
+  const bool failed = step && At(state, *step).verdict == Verdict::kFailed;
+  record.handled = resource;
+  record.failure.reset();
+  if (record.direction == Direction::kRollback) {
+    if (failed) ForgiveRollback(*step, record);
+    return;
+  }
+  if (record.Passed(PointKind::kStopping)) record.progress_since = now;
+  const bool started_again = failed && At(state, *step).reason == crd::reason::kOldContainerStarted;
+  if (by_token && started_again && !record.Passed(PointKind::kNewStarting))
+    TakeNewStart(facts, record);
+}
+
+}  // namespace oms::upgrade
