@@ -2,7 +2,7 @@
 
 import re
 
-from harness import LATER, Resource, World, inspect, kubectl, main, run, until
+from harness import LATE, LATER, Resource, World, inspect, kubectl, main, run, until
 
 
 class FaultTest(World):
@@ -33,12 +33,13 @@ class FaultTest(World):
         return stalled
 
     def again(self, resource):
-        """Two more looks: by another process, and on a person's token."""
+        """One more look, by another process."""
         self.controller_.kill()
         self.controller_.start()
         self.looked_again(resource)
+
+    def reset(self, resource):
         kubectl("annotate", "omsupgrade", resource.name, "oms.oceanbase.com/resetAt=now", "--overwrite")
-        self.looked_again(resource)
 
     def looked_again(self, resource):
         # An edit of the resource makes a pass; its end is counted.
@@ -57,6 +58,17 @@ class FaultTest(World):
         self.again(resource)
         self.assert_stalled(resource, "ScriptFailed", "UpgradeScriptRun")
         self.assertEqual(self.oms.script_runs(), (1, 1), "one run is all it ever gets")
+        # A token means to go back, data and all, and to begin anew.
+        first = resource.status()["operation"]["id"]
+        self.oms.faults({})
+        self.reset(resource)
+        ready = until("the second upgrade", lambda: (c := resource.condition("Ready")).get("reason") == "Succeeded" and c,
+                      LATE)
+        self.assertEqual(ready["status"], "True")
+        self.assertNotEqual(resource.status()["operation"]["id"], first)
+        self.assertEqual([h["outcome"] for h in resource.status()["history"]], ["Succeeded", "RolledBack"])
+        self.assertEqual(self.oms.script_runs(), (2, 2), "once in each operation")
+        self.assertEqual(self.oms.upgrade_runs(), 1, "the first run's changes are gone")
 
     def test_a_new_container_that_dies_is_not_started_again(self):
         resource = self.upgrade_with("died", {"docker_cmd.sh": {"exitCode": 7, "versions": ["4.3.1"]}})

@@ -416,6 +416,10 @@ class World(unittest.TestCase):
         sql("drop database if exists oms_upgrade_controller")
         for folder in Path(os.environ["OMS_BACKUPS"]).glob("*"):
             shutil.rmtree(folder, ignore_errors=True)
+        # In an engine of the tests' own: what a failed one left would hold the image of the next.
+        for name, _ in containers().values():
+            if name.startswith("oms-upgrade-"):
+                docker("rm", "-f", name)
         for log in logs.glob("controller-*.log"):
             # What a failed test leaves for its reader; the next one begins an empty log.
             log.replace(log.with_suffix(".last"))

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from harness import LATE, LATER, SOON, STEPS, Resource, World, main, say, sql, until
+from harness import LATE, SOON, STEPS, Resource, World, main, say, sql, until
 
 
 def with_exit_code(folder):
@@ -73,7 +73,8 @@ class TakeoverTest(World):
         self.assertTrue(writers)
         say(f"stopped with {len(held)} connections, {len(writers)} of them registered")
 
-        until("a step of the second", second.acted, LATER)
+        # Seen once: while it sent eight results to who did not read them, OceanBase answered nobody for three minutes.
+        until("a step of the second", second.acted, LATE)
         left = connections()
         self.assertEqual({i: left[i] for i in writers if i in left}, {}, "they are gone before the second acts")
         ready = resource.wait_ready()
