@@ -45,7 +45,8 @@ case $only in 'unit|scenario' | unit | scenario | checks) servers= ;; esac
 [[ -z $servers ]] || need_root 'hack/test.sh' 'a container engine of its own (--fast runs the tests that need none)'
 
 cd "$REPO_DIR"
-kube_build=
+kube_build=''
+sanitizer_run=''
 summary=
 began=$SECONDS
 stage=
@@ -57,11 +58,13 @@ flock -n 7 || die "another hack/test.sh runs in this checkout"
 cleanup() {
   local code=$?
   trap - EXIT INT TERM
-  if [[ -n $kube_build ]] && kill -0 "$kube_build" 2>/dev/null; then
+  local job
+  for job in $kube_build $sanitizer_run; do
+    kill -0 "$job" 2>/dev/null || continue
     # The whole group: the compilers too.
-    kill -TERM -- "-$kube_build" 2>/dev/null || true
-    wait "$kube_build" 2>/dev/null || true
-  fi
+    kill -TERM -- "-$job" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+  done
   if [[ -n $servers && -d $DEVENV_DIR ]]; then
     if ((code)) && [[ -d $DEVENV_DIR/logs ]]; then
       # What the servers had to say must outlive the environment.
@@ -151,13 +154,23 @@ if [[ -z $only ]]; then
   }
   tail -n 8 build/ctest-quick.log
 fi
-if [[ -n $sanitizers ]]; then
+# sanitized: builds and tests with each of the sanitizers.
+sanitized() {
+  local preset
+  renice -n 19 -p "$BASHPID" >/dev/null
   for preset in asan tsan; do
-    stage "build ($preset)"
-    "$HACK/build.sh" "$preset"
-    stage "unit and scenario tests ($preset)"
-    ctest_run "$preset" --progress
+    "$HACK/build.sh" "$preset" && ctest_run "$preset" || return
+    say "unit and scenario tests ($preset) passed"
   done
+}
+
+sanitizer_log=$REPO_DIR/build/sanitizers.log
+if [[ -n $sanitizers ]]; then
+  # Beside the tests with servers, which mostly wait: what those leave of the processors is enough.
+  set -m
+  sanitized >"$sanitizer_log" 2>&1 </dev/null &
+  sanitizer_run=$!
+  set +m
 fi
 
 stage 'environment'
@@ -176,7 +189,22 @@ eval "$exports"
 
 stage "tests (${only:-all})"
 printf '%s\n' "${stages[@]}" >&2
-selection=()
+selection=(-LE '^(unit|scenario)$')
 [[ -z $only ]] || selection=(-L "^($only)\$")
 summary=$REPO_DIR/build/ctest.log
 ctest_run release "${selection[@]}" 2>&1 | tee "$summary"
+
+if [[ -n $sanitizers ]]; then
+  stage 'unit and scenario tests with sanitizers'
+  wait "$sanitizer_run" || {
+    sanitizer_run=
+    grep -vE '^ +Start |  Passed  ' "$sanitizer_log" >&2
+    die "the tests with sanitizers failed (log: $sanitizer_log)"
+  }
+  sanitizer_run=
+  grep -E ' passed$|tests passed' "$sanitizer_log" >&2
+fi
+if [[ -z $only ]]; then
+  # The last lines are ctest's summaries.
+  sed -n '/% tests passed/,$p' build/ctest-quick.log "$summary"
+fi
