@@ -38,6 +38,17 @@ class FaultTest(World):
         self.controller_.start()
         self.looked_again(resource)
 
+    def second_resource_is_refused(self):
+        """For an OMS that another has under way; it can be deleted, and the first one's row stays."""
+        row = self.oms.row()
+        second = Resource("second")
+        second.apply("4.3.1")
+        refused = second.wait("Stalled")
+        self.assertEqual(refused["reason"], "OwnedByAnother", refused)
+        self.assertIn("default/script", refused["message"])
+        kubectl("delete", "omsupgrade", "second", f"--timeout={LATER}s")
+        self.assertEqual(self.oms.row(), row)
+
     def reset(self, resource):
         kubectl("annotate", "omsupgrade", resource.name, "oms.oceanbase.com/resetAt=now", "--overwrite")
 
@@ -58,6 +69,7 @@ class FaultTest(World):
         self.again(resource)
         self.assert_stalled(resource, "ScriptFailed", "UpgradeScriptRun")
         self.assertEqual(self.oms.script_runs(), (1, 1), "one run is all it ever gets")
+        self.second_resource_is_refused()
         # A token means to go back, data and all, and to begin anew.
         first = resource.status()["operation"]["id"]
         self.oms.faults({})
