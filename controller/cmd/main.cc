@@ -218,5 +218,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   oms::base::InitLogging(options->log_format, options->log_level);
-  return oms::Serve(*options);
+  const int code = oms::Serve(*options);
+  // A thread that is left behind with a silent server may be in a library still: none of them is
+  // taken down under it.
+  std::fflush(nullptr);
+  std::quick_exit(code);
 }

@@ -35,6 +35,8 @@ constexpr int kConnectSeconds = 10;
 // How long the server lets a session be idle. Many servers are set to minutes.
 constexpr int kIdleSeconds = 7 * 24 * 3600;
 
+// Never destroyed, as the library's own instance would be at exit: a thread that is left behind
+// with a silent server may still be in it then, which ended one process of fifty by a signal.
 std::once_flag driver_once;
 sql::Driver* driver = nullptr;
 
@@ -150,7 +152,7 @@ void KillInBackground(const upgrade::DbServerAddress& address, uint64_t id) {
 }  // namespace
 
 void InitMysql() {
-  std::call_once(driver_once, [] { driver = sql::mysql::get_driver_instance(); });
+  std::call_once(driver_once, [] { driver = new sql::mysql::MySQL_Driver; });
 }
 
 Status CheckIdentifier(std::string_view name) {
