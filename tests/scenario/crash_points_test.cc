@@ -10,6 +10,7 @@
 #include "reconcilers/ha_config.h"
 #include "reconcilers/manifest.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/stride.h"
 
 namespace oms {
 namespace {
@@ -76,13 +77,7 @@ struct How {
   bool erase_status;
 };
 constexpr int kShards = 8;  // Each its own test, so that they can run side by side.
-// The plain build dies at each write. A sanitizer slows a run tenfold, and looks for other things:
-// there some of them do.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kStride = 16 * kShards;
-#else
-constexpr int kStride = kShards;
-#endif
+constexpr int kStride = kShards * upgrade::kEvery;
 class CrashPoints : public testing::TestWithParam<std::tuple<How, int>> {};
 
 TEST_P(CrashPoints, LeadToTheSameEnd) {
@@ -138,7 +133,7 @@ TEST(Crashes, WhileAnUpgradeIsTurnedBackLeaveOmsAsItWas) {
   const auto turned_back = [](World& world) {
     return ConditionOf(world.Resource(), "Ready") == "True/RolledBackByRequest";
   };
-  for (int n = 1; n < 40 && !testing::Test::HasFailure(); ++n) {
+  for (int n = 1; n < 40 && !testing::Test::HasFailure(); n += upgrade::kEvery) {
     World world;
     {
       Process first(world, "first");

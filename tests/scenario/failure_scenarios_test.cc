@@ -5,6 +5,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/stride.h"
 
 namespace oms {
 namespace {
@@ -207,7 +208,7 @@ TEST(Token, ThatIsGivenWhileNoControllerRunsIsTakenByTheNext) {
 
 TEST(Token, IsTakenOnceWhereverAProcessDies) {
   int all = 1;
-  for (int n = 1; n <= all && !testing::Test::HasFailure(); ++n) {
+  for (int n = 1; n <= all && !testing::Test::HasFailure(); n += upgrade::kEvery) {
     World world;
     {
       Process first(world, "first");
@@ -441,7 +442,7 @@ TEST(InPlace, WhereverAProcessDiesTheFileIsTheOneOfTheVersionThatRuns) {
     EXPECT_TRUE(process.RunToReady());
     return world.WritesOf(process.life);
   }();
-  for (int n = 3; n <= writes && !testing::Test::HasFailure(); n += 3) {
+  for (int n = 3; n <= writes && !testing::Test::HasFailure(); n += 3 * upgrade::kEvery) {
     World world;
     world.EditSpec(InPlace);
     {
@@ -450,7 +451,7 @@ TEST(InPlace, WhereverAProcessDiesTheFileIsTheOneOfTheVersionThatRuns) {
       (void)first.RunToReady();
     }
     SCOPED_TRACE("died at write " + std::to_string(n));
-    const bool back = n % 2 == 0;
+    const bool back = (n / 3 / upgrade::kEvery) % 2 == 1;
     if (back) world.EditSpec([](json& spec) { spec["version"] = "4.3.0"; });
     Process second(world, "second");
     ASSERT_TRUE(second.RunToReady()) << Why(world);

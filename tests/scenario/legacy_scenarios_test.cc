@@ -7,6 +7,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/stride.h"
 
 namespace oms {
 namespace {
@@ -246,11 +247,7 @@ struct How {
   const char* name;
   Life::End end;
 };
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kStride = 20;
-#else
-constexpr int kStride = 4;
-#endif
+constexpr int kStride = 4 * upgrade::kEvery;
 class LegacyCrashPoints : public testing::TestWithParam<std::tuple<How, int>> {};
 
 TEST_P(LegacyCrashPoints, LeadToTheSameEnd) {

@@ -7,6 +7,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/stride.h"
 
 namespace oms {
 namespace {
@@ -517,11 +518,7 @@ struct How {
   bool erase_status;
 };
 constexpr int kShards = 4;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kStride = 16 * kShards;
-#else
-constexpr int kStride = kShards;
-#endif
+constexpr int kStride = kShards * upgrade::kEvery;
 class RollbackCrashes : public testing::TestWithParam<std::tuple<How, int>> {};
 
 TEST_P(RollbackCrashes, LeadToTheSameEnd) {

@@ -352,7 +352,7 @@ TEST_P(LoadTest, AStopEndsTheLoadAndWhatIsHalfLoadedIsBegunAgain) {
     const auto loaded = tool_->Load(ctx, fence_, request, progress_);
     const auto ended = std::chrono::steady_clock::now();
     stopper.join();
-    EXPECT_LT(ended - stopped, 2s);
+    EXPECT_LT(ended - stopped, 5s);
     EXPECT_TRUE(loaded.Is(Code::kCancelled)) << (loaded.ok() ? "ok" : loaded.error().message);
     EXPECT_LT(progress_.done, progress_.total);
     EXPECT_TRUE(
@@ -377,7 +377,7 @@ TEST_P(LoadTest, ADeadlineEndsTheLoad) {
   const auto begun = std::chrono::steady_clock::now();
   const auto loaded = tool_->Load(ctx_.WithTimeout(500ms), fence_, request, progress_);
   EXPECT_TRUE(loaded.Is(Code::kTimeout)) << (loaded.ok() ? "ok" : loaded.error().message);
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, 2500ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
 }
 
 TEST_P(LoadTest, AFencedLoadWritesNothing) {

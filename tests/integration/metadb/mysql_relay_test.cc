@@ -171,7 +171,7 @@ TEST_P(MysqlRelayTest, AnEndOfTheRelayEndsItsConnectionsOnTheServer) {
   }));
   const auto begin = std::chrono::steady_clock::now();
   (*relay).reset();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
   query.join();
   EXPECT_EQ(One("SELECT COUNT(*) FROM information_schema.processlist WHERE id = " + id), "0");
   EXPECT_TRUE(fence.Now().empty());
