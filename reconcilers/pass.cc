@@ -184,6 +184,9 @@ std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckOwner
                    site_.row->owner.object);
     return std::nullopt;
   }
+  // What lies there is the other one's, to be shown by that one alone.
+  site_.record.reset();
+  site_.way_back.reset();
   return Stall(crd::reason::kOwnedByAnother,
                fmt::format("this OMS (database {}) is owned by OmsUpgrade {}{}; delete that one, "
                            "or annotate this one with "

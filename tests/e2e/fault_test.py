@@ -46,6 +46,7 @@ class FaultTest(World):
         refused = second.wait("Stalled")
         self.assertEqual(refused["reason"], "OwnedByAnother", refused)
         self.assertIn("default/script", refused["message"])
+        self.assertNotIn("operation", second.status())
         kubectl("delete", "omsupgrade", "second", f"--timeout={LATER}s")
         self.assertEqual(self.oms.row(), row)
 

@@ -746,6 +746,21 @@ TEST(Owner, ARowOfAnotherOwnerIsLeftAloneUntilAPersonSaysOtherwise) {
   EXPECT_GT(world.row->epoch, 7u);
 }
 
+TEST(Owner, TheOperationOfTheOtherIsNotShownAsOnesOwn) {
+  World world;
+  Process first(world);
+  ASSERT_TRUE(first.RunToReady());
+  world.Kill(first.life);
+  world.Locked([&] { world.row->owner = {"cluster-2", "team/oms"}; });
+  world.EraseStatus();
+  Process second(world, "second");
+  second.Settle();
+  EXPECT_EQ(Stalled(world), "True/OwnedByAnother");
+  EXPECT_FALSE(world.Resource().status.operation);
+  EXPECT_TRUE(world.Resource().status.backups.empty());
+  EXPECT_TRUE(world.Resource().status.history.empty());
+}
+
 TEST(Owner, AResourceWhoseOmsWasTakenOverCanBeDeleted) {
   World world;
   Process process(world);
