@@ -143,6 +143,12 @@ Result<bool> Flag(const Document& document, const char* key) {
   return Invalid(fmt::format("{} is neither true nor false; correct it in the console", key));
 }
 
+// Nothing of ours hangs on these two, so a value that is neither counts as the documented default.
+bool OnByDefault(const Document& document, const char* key) {
+  const auto found = document.value.find(key);
+  return found == document.value.end() || !(*found == false || *found == "false");
+}
+
 Result<int> Minutes(const Document& document) {
   constexpr int kDefault = 30;
   const auto found = document.value.find(kRefetch);
@@ -240,6 +246,8 @@ Result<HaState> ReadHa(const std::string& raw) {
   OMS_ASSIGN(state.enabled, Flag(document, kEnable));
   OMS_ASSIGN(state.perceive, Flag(document, kPerceive));
   OMS_ASSIGN(state.refetch_minutes, Minutes(document));
+  state.connector_unguarded =
+      OnByDefault(document, "enableJdbcWriter") && !OnByDefault(document, "enableConnector");
   return state;
 }
 

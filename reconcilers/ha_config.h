@@ -18,6 +18,8 @@ struct HaState {
   bool enabled = false;      // enable
   bool perceive = false;     // perceiveStoreClientCheckpoint
   int refetch_minutes = 30;  // refetchStoreIntervalMin
+  // enableJdbcWriter is on and enableConnector off: before 4.1.1 the first alone guarded Incr-Sync.
+  bool connector_unguarded = false;
 };
 
 struct HaPolicy {

@@ -134,7 +134,12 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
     input.follows = site_.record->id;
     input.rates = RatesFrom(*site_.record);
   }
-  if (auto plan = PlanUpgrade(input); plan.ok()) plan_ = *std::move(plan);
+  auto plan = PlanUpgrade(input);
+  if (!plan.ok()) return;
+  plan_ = *std::move(plan);
+  // Not of the hash: they change nothing of what is done.
+  for (auto& told : ToldBefore(spec_, running, *to, *facts_))
+    plan_->steps.push_back("Before: " + told);
 }
 
 void UpgradeReconciler::Pass::DescribeIdle(const crd::Version& running) {
@@ -304,6 +309,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
                            record.to, record.from, record.folder)
              : fmt::format("upgrade from {} to {} begins; everything about it is in {}",
                            record.from, record.to, record.folder));
+  if (undo) return Next::kAgain;
+  for (const auto& told :
+       ToldBefore(spec_, *site_.running, *crd::Version::Parse(record.to), *facts_))
+    Event(true, "SeeToItFirst", told);
   return Next::kAgain;
 }
 

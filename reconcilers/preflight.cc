@@ -11,6 +11,7 @@
 #include "reconcilers/ha_config.h"
 #include "reconcilers/human.h"
 #include "reconcilers/maintenance_window.h"
+#include "reconcilers/overview_limits.h"
 #include "reconcilers/version_path.h"
 
 namespace oms::upgrade {
@@ -282,6 +283,35 @@ void CheckMeta(const crd::Spec& spec, const Facts& facts, Troubles& found) {
   }
 }
 
+// A misspelt word would acknowledge nothing, and be waited for in vain.
+void CheckWords(const crd::Spec& spec, Troubles& found) {
+  const auto unknown = UnknownWords(spec.acknowledge);
+  if (unknown.empty()) return;
+  found.push_back(
+      {"InvalidSpec", fmt::format("spec.acknowledge has {}, which nothing asks for; the words that "
+                                  "it may hold are {}",
+                                  fmt::join(unknown, ", "), fmt::join(KnownWords(), ", "))});
+}
+
+SeenOfOms SeenIn(const Facts& facts) {
+  SeenOfOms seen;
+  if (facts.meta && facts.meta->ha_raw) {
+    // One that cannot be read is told as that, and the limit is asked for once it can.
+    const auto ha = ReadHa(*facts.meta->ha_raw);
+    seen.connector_unguarded = ha.ok() && ha->connector_unguarded;
+  }
+  return seen;
+}
+
+// One finding for all words, so that a person writes them at once.
+void CheckOverview(const crd::Spec& spec, const crd::Version& from, const crd::Version& to,
+                   const Facts& facts, Troubles& found) {
+  const auto missing =
+      LimitsNotAcknowledged(from, to, SeenIn(facts), spec.acknowledge, Asks::kWait);
+  if (!missing.empty())
+    found.push_back({"AcknowledgementNeeded", TextOf(missing, spec.acknowledge)});
+}
+
 // Fields of the schema that this controller cannot honour yet. To go on as if they were not there
 // would do what the user has asked not to be done.
 void CheckSupported(const crd::Spec& spec, Troubles& found) {
@@ -382,6 +412,7 @@ std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& f
   if (const auto path = CheckPath(from, to, PathOptionsOf(spec)); !path.ok()) {
     found.insert(found.begin(), {path.error().reason, path.error().message});
   }
+  CheckWords(spec, found);
   CheckSupported(spec, found);
   CheckWindow(spec, facts, found);
   for (const auto& node : facts.nodes) {
@@ -391,7 +422,19 @@ std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& f
   CheckCmNodes(facts, found);
   if (facts.meta) CheckMeta(spec, facts, found);
   CheckSpace(spec, facts, found);
+  CheckOverview(spec, from, to, facts, found);
   return found;
+}
+
+std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& from,
+                                    const crd::Version& to, const Facts& facts) {
+  std::vector<std::string> told;
+  for (const auto& limit :
+       LimitsNotAcknowledged(from, to, SeenIn(facts), spec.acknowledge, Asks::kTell)) {
+    told.push_back(fmt::format("See that {}; {} in spec.acknowledge says that you have", limit.must,
+                               limit.word));
+  }
+  return told;
 }
 
 bool PreflightStillLooking(const Facts& facts) {

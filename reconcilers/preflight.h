@@ -39,6 +39,11 @@ bool MatchesPattern(std::string_view pattern, std::string_view text);
 std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& from,
                                     const crd::Version& to, const Facts& facts);
 
+// What a person should see to before OMS is stopped and nothing waits for (overview_limits.h), a
+// sentence each; less what spec.acknowledge has.
+std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& from,
+                                    const crd::Version& to, const Facts& facts);
+
 // True while the look is not complete (the heartbeat has not been seen to move yet) and nothing is
 // wrong so far.
 bool PreflightStillLooking(const Facts& facts);

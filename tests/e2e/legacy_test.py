@@ -9,6 +9,8 @@ from harness import LATE, SOON, Oms, devenv, docker, inspect, main, run, sql, un
 from rollback_test import Before, GoingBack
 
 NEW_NODE = [{"name": "oms-1", "engine": {"endpoint": os.environ.get("DOCKER_HOST")}, "container": {"name": "oms_340"}}]
+# What preflight waits for from below 4.0.1.
+SEEN_TO = ["NoFullImportRunning", "NoOblogproxyTasks", "TasksSettled"]
 # IS_UPGRADE does not hold the console of this image back, so it runs when the jar is to be begun.
 CONSOLE_RUNS = {"docker_cmd.sh": {"noHold": True, "versions": ["4.3.1"]},
                 "oms_console": {"hang": True, "times": 1, "versions": ["4.3.1"]}}
@@ -22,7 +24,7 @@ class LegacyTest(GoingBack):
         self.oms_name = "oms_340"
 
     def upgrade(self, name, changes=None, faults=None):
-        return self.begin(name, {"nodes": NEW_NODE, **(changes or {})}, faults)
+        return self.begin(name, {"nodes": NEW_NODE, "acknowledge": SEEN_TO, **(changes or {})}, faults)
 
     def healthy(self):
         """3.4.0 has no /oms/health."""

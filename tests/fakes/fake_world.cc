@@ -92,16 +92,22 @@ World::World(const std::string& from) {
   std::erase(name, '.');
   const std::string old = *CreateLocked(name, OldBody("oms:" + from));
   (void)StartLocked(containers.at(old));
-  api.Put(kUpgrades, {{"apiVersion", crd::kApiVersion},
-                      {"kind", crd::kKind},
-                      {"metadata", {{"namespace", kKey.ns}, {"name", kKey.name}}},
-                      {"spec",
-                       {{"version", "4.3.1"},
-                        {"image", {{"reference", "oms:4.3.1"}, {"archive", kArchive}}},
-                        {"nodes",
-                         {{{"name", "oms-1"},
-                           {"engine", {{"endpoint", "unix:///var/run/docker.sock"}}},
-                           {"container", {{"name", name}}}}}}}}});
+  api.Put(
+      kUpgrades,
+      {{"apiVersion", crd::kApiVersion},
+       {"kind", crd::kKind},
+       {"metadata", {{"namespace", kKey.ns}, {"name", kKey.name}}},
+       {"spec",
+        {{"version", "4.3.1"},
+         {"image", {{"reference", "oms:4.3.1"}, {"archive", kArchive}}},
+         {"nodes",
+          {{{"name", "oms-1"},
+            {"engine", {{"endpoint", "unix:///var/run/docker.sock"}}},
+            {"container", {{"name", name}}}}}},
+         // What preflight waits for from below 4.0.1.
+         {"acknowledge", *crd::Version::Parse(from) < crd::Version{4, 0, 1}
+                             ? json({"NoFullImportRunning", "NoOblogproxyTasks", "TasksSettled"})
+                             : json::array()}}}});
   oms_writes = writes = 0;
   log.clear();
 }

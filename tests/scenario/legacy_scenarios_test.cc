@@ -119,7 +119,7 @@ TEST(Legacy, AnEditThatNoLongerAcknowledgesTheWayTakesNoStepOutOfIt) {
   World world("3.4.0");
   world.EditSpec([](json& spec) {
     spec["version"] = "4.3.9";
-    spec["acknowledge"] = {"UnlistedVersion"};
+    spec["acknowledge"].push_back("UnlistedVersion");
   });
   Process process(world);
   world.dump_held = true;
@@ -231,6 +231,67 @@ TEST(LegacyPreflight, ChangedBlackRegionsWaitForTheAcknowledgement) {
   EXPECT_EQ(world.oms_writes, 0);
   world.EditSpec([](json& spec) { spec["legacy"] = {{"dataSourceUsedAtBothEnds", false}}; });
   EXPECT_TRUE(process.RunToReady()) << Stalled(world);
+}
+
+// ------------------------------------------------------------------------------- the overview
+
+TEST(Overview, WhatIsNotAcknowledgedIsWaitedForBeforeAnythingIsTouchedAndNotAskedOnTheWayBack) {
+  World world("3.4.0");
+  world.EditSpec([](json& spec) { spec["acknowledge"] = {"TasksSettled"}; });
+  Process process(world);
+  process.Settle();
+  EXPECT_EQ(Stalled(world), "True/AcknowledgementNeeded");
+  EXPECT_EQ(ConditionOf(world.Resource(), "PreflightPassed"), "False/AcknowledgementNeeded");
+  EXPECT_THAT(world.Resource().status.message,
+              testing::AllOf(HasSubstr("[TasksSettled, NoOblogproxyTasks, NoFullImportRunning]"),
+                             HasSubstr("NoOblogproxyTasks: no task reads by oblogproxy")));
+  EXPECT_EQ(world.oms_writes, 0);
+  world.EditSpec([](json& spec) {
+    spec["acknowledge"] = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
+  });
+  ASSERT_TRUE(process.RunToReady()) << Stalled(world) << world.Resource().status.message;
+  ExpectUpgraded(world);
+  world.EditSpec([](json& spec) { spec.erase("acknowledge"); });
+  ASSERT_TRUE(RollBack(world, process)) << Stalled(world);
+  ExpectAsBefore(world);
+}
+
+TEST(Overview, ThePlainWayWaitsForNoWordAndTellsOfTheLimitsOnce) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(process.RunToReady()) << Stalled(world);
+  process.Settle();
+  const auto told = [&](const char* what) {
+    return std::count_if(world.events.begin(), world.events.end(), [&](const std::string& event) {
+      return event.find("SeeToItFirst") != std::string::npos &&
+             event.find(what) != std::string::npos;
+    });
+  };
+  EXPECT_EQ(told("no task reads by oblogproxy"), 1);
+  EXPECT_EQ(told("tasks are near real time"), 1);
+  EXPECT_EQ(told("no Full-Import runs"), 1);
+  EXPECT_EQ(told(""), 3);
+}
+
+TEST(Overview, ThePlanNamesTheLimitsThatNobodyHasAcknowledged) {
+  World world;
+  world.EditSpec([](json& spec) {
+    spec["mode"] = "Plan";
+    spec["acknowledge"] = {"TasksSettled"};
+  });
+  Process(world).Settle();
+  const auto plan = world.Resource().status.plan;
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->steps, Contains(HasSubstr("Before: See that no task reads by oblogproxy")));
+  EXPECT_THAT(plan->steps, Not(Contains(HasSubstr("near real time"))));
+}
+
+TEST(Overview, AMisspeltWordIsRefused) {
+  World world;
+  world.EditSpec([](json& spec) { spec["acknowledge"] = {"TasksSetled"}; });
+  Process(world).Settle();
+  EXPECT_EQ(Stalled(world), "True/InvalidSpec");
+  EXPECT_EQ(world.oms_writes, 0);
 }
 
 // ------------------------------------------------------------------------------- it dies anywhere

@@ -37,6 +37,16 @@ std::string Enabled(const std::string& raw, const HaPolicy& policy = {}) {
   return text.ok() ? *text : text.error().message;
 }
 
+TEST(HaConfig, KnowsAnIncrSyncThatOnlyTheOldGuardWatches) {
+  const auto unguarded = [](const char* raw) { return ReadHa(raw)->connector_unguarded; };
+  EXPECT_FALSE(unguarded(kDocumented));
+  EXPECT_FALSE(unguarded("{}")) << "both are on by default";
+  EXPECT_TRUE(unguarded(R"({"enableConnector":false})"));
+  EXPECT_TRUE(unguarded(R"({"enableConnector":"false","enableJdbcWriter":true})"));
+  EXPECT_FALSE(unguarded(R"({"enableConnector":false,"enableJdbcWriter":false})"));
+  EXPECT_FALSE(unguarded(R"({"enableConnector":7})")) << "no number of ours hangs on it";
+}
+
 TEST(HaConfig, ReadsTheSwitchAndWhatBelongsToIt) {
   const auto state = ReadHa(kDocumented);
   ASSERT_TRUE(state.ok());

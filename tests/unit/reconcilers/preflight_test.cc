@@ -139,6 +139,51 @@ TEST(CheckPreflight, AFieldThatCannotBeHonouredYetIsRefusedAndNotPassedOver) {
   }
 }
 
+TEST(CheckPreflight, WaitsForAllWordsOfTheOverviewAtOnce) {
+  Upgrade upgrade;
+  upgrade.spec.acknowledge = {"TasksSettled"};
+  auto troubles = Check(upgrade, "3.4.0");
+  ASSERT_EQ(troubles.size(), 1u);
+  EXPECT_EQ(troubles[0].reason, "AcknowledgementNeeded");
+  EXPECT_FALSE(troubles[0].passing) << "nothing but an edit mends it";
+  EXPECT_THAT(troubles[0].message,
+              HasSubstr("write spec.acknowledge: [TasksSettled, NoOblogproxyTasks, "
+                        "NoFullImportRunning]"));
+  upgrade.spec.acknowledge = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
+  EXPECT_THAT(Check(upgrade, "3.4.0"), IsEmpty());
+}
+
+TEST(CheckPreflight, TheGuardOfIncrSyncIsReadInHaConfig) {
+  Upgrade upgrade;
+  upgrade.meta().ha_raw = R"({"enable":true,"enableJdbcWriter":true,"enableConnector":false})";
+  const auto troubles = Check(upgrade, "4.1.0");
+  ASSERT_EQ(troubles.size(), 1u);
+  EXPECT_THAT(troubles[0].message, HasSubstr("set enableConnector to true"));
+  upgrade.meta().ha_raw = R"({"enable":true,"enableJdbcWriter":true,"enableConnector":true})";
+  EXPECT_THAT(Check(upgrade, "4.1.0"), IsEmpty());
+}
+
+TEST(CheckPreflight, AWordThatNothingAsksForIsRefusedWithThoseThatThereAre) {
+  Upgrade upgrade;
+  upgrade.spec.acknowledge = {"TasksSetled"};
+  const auto troubles = Check(upgrade);
+  ASSERT_EQ(troubles.size(), 1u);
+  EXPECT_EQ(troubles[0].reason, "InvalidSpec");
+  EXPECT_THAT(troubles[0].message, HasSubstr("spec.acknowledge has TasksSetled"));
+  EXPECT_THAT(troubles[0].message, HasSubstr("NoOblogproxyTasks, NoSharePlex, TasksSettled"));
+}
+
+TEST(ToldBefore, NamesWhatNothingWaitsForUntilItIsAcknowledged) {
+  Upgrade upgrade;
+  const auto told = [&] {
+    return ToldBefore(upgrade.spec, *crd::Version::Parse("4.3.0"), *crd::Version::Parse("4.3.1"),
+                      upgrade.facts);
+  };
+  EXPECT_THAT(told(), testing::Contains(HasSubstr("See that no task reads by oblogproxy")));
+  upgrade.spec.acknowledge = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
+  EXPECT_THAT(told(), IsEmpty());
+}
+
 TEST(CheckPreflight, AMaintenanceWindowThatCannotBeReadIsTold) {
   Upgrade upgrade;
   upgrade.spec.maintenance_window = {{}, "23:00", "05:00", "Mars/Olympus"};
@@ -188,8 +233,15 @@ TEST(PreflightState, IsNotPassedWhereTheMetaDbWasNotSeen) {
 
 // ------------------------------------------------------------------------- a start below 4.0.1
 
-TEST(CheckLegacy, ManyDuplicatesAreToldInFewWords) {
+// By somebody who has seen to all that the overview asks for.
+Upgrade SeenTo() {
   Upgrade upgrade;
+  upgrade.spec.acknowledge = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
+  return upgrade;
+}
+
+TEST(CheckLegacy, ManyDuplicatesAreToldInFewWords) {
+  Upgrade upgrade = SeenTo();
   upgrade.meta().legacy.emplace();
   for (int i = 0; i < 7; ++i) {
     upgrade.meta().legacy->duplicates.push_back(
@@ -205,7 +257,7 @@ TEST(CheckLegacy, ManyDuplicatesAreToldInFewWords) {
 }
 
 TEST(CheckLegacy, BlackRegionsNeedTheWordFalseAndNothingElse) {
-  Upgrade upgrade;
+  Upgrade upgrade = SeenTo();
   upgrade.meta().legacy.emplace();
   EXPECT_THAT(Check(upgrade, "3.4.0"), IsEmpty());
   upgrade.meta().legacy->black_regions = {"7"};
