@@ -74,6 +74,7 @@ class Job {
     manifest.container_id = plan_.container_id;
     manifest.container_name = plan_.container_name;
     manifest.started_at = plan_.started_at;
+    manifest.other_runs = plan_.other_runs;
     manifest.heartbeat_max = plan_.heartbeat_max;
     manifest.begun = base::FormatTime(ctx.clock().Wall());
     if (plan_.databases.empty()) return MakeError(Code::kInternal, "no database to back up");

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,7 +38,8 @@ struct BackupPlan {
   DumpTool tool = DumpTool::kMydumper;
   Compression compression = Compression::kZstd;
   std::string container_id, container_name, started_at;
-  uint64_t heartbeat_max = 0;  // Of the first cm_hb, as the planner saw it.
+  std::map<std::string, std::string> other_runs;  // As BackupRef's.
+  uint64_t heartbeat_max = 0;                     // Of the first cm_hb, as the planner saw it.
   RestoreHints hints;
   // How often the process list is looked at meanwhile.
   base::Duration watch_interval = std::chrono::seconds(1);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "controller/base/result.h"
+#include "crd/oms_upgrade.h"
 #include "reconcilers/config_yaml.h"
 #include "reconcilers/long_tasks.h"
 #include "reconcilers/once_script.h"
@@ -60,6 +61,7 @@ struct HttpsFacts {
 
 struct NodeFacts {
   std::string name;
+  crd::NodeRole role = crd::NodeRole::kAll;
   std::optional<EngineInfo> engine;
   std::optional<ContainerInfo> old_container;
   std::optional<ContainerInfo> new_container;  // Known by our labels.
@@ -75,6 +77,9 @@ struct NodeFacts {
   bool old_image_saved = false;         // By the open operation.
   std::optional<FileContent> config;    // config.yaml as the old container sees it.
   std::string config_sha256;
+  std::optional<OmsConfig> parsed_config;       // Of several nodes: what its own file says.
+  std::optional<std::string> rehearsed_config;  // What it becomes; nullopt: no change is needed.
+  std::optional<std::string> running_version;   // Before an operation is open.
   std::string new_config_sha256;             // As the new container sees it; empty: not looked at.
   std::optional<ScriptState> script;         // Of the last attempt that was begun, ...
   Step script_of = Step::kRunUpgradeScript;  // ... of this one.
@@ -100,8 +105,6 @@ struct Facts {
   base::SteadyTime steady_now;
   std::vector<NodeFacts> nodes;
   std::optional<OmsConfig> config;  // Of the first node.
-  std::optional<std::string>
-      rehearsed_config;  // What config.yaml becomes; nullopt: no change is needed.
   std::optional<MetaFacts> meta;
   std::optional<VolumeInfo> volume;
   std::optional<uint64_t> archive_bytes;
@@ -115,6 +118,13 @@ struct Facts {
       if (node.name == name) return &node;
     }
     return nullptr;
+  }
+  // Some node's config.yaml has to change.
+  bool RewritesConfig() const {
+    for (const auto& node : nodes) {
+      if (node.rehearsed_config) return true;
+    }
+    return false;
   }
   const TaskView* Task(const std::string& name) const {
     const auto found = tasks.find(name);

@@ -85,6 +85,13 @@ HealthFacts LookAtHealth(const base::Context& ctx, ContainerEngine& engine, Http
   }
   health.programs = ParseSupervisorStatus(status->output);
   health.supervisor_answers = !health.programs.empty();
+  if (!query.needs.console) {
+    // They may be there, and stand still.
+    std::erase_if(health.programs, [](const SupervisorProgram& program) {
+      return program.name == "oms_console" || program.name == "nginx";
+    });
+    return health;
+  }
   if (health.supervisor_answers) {
     health.health_problem = HealthProblem(probe.Get(ctx.WithTimeout(kHealthTimeout), query.host,
                                                     query.port, "/oms/health", query.https));

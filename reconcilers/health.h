@@ -22,11 +22,27 @@ std::vector<SupervisorProgram> ParseSupervisorStatus(std::string_view output);
 // 3).
 std::string HealthProblem(const base::Result<HttpAnswer>& answer);
 
+// What a node of this role must show, beside a supervisord whose programs run. The documents name
+// no list for the separated deployment; what a role may lack is not waited for.
+struct RoleNeeds {
+  bool console = true;  // oms_console, nginx and /oms/health.
+  bool host = true;     // A row in cm.host, and a heartbeat. Not needed: looked at where it is.
+};
+constexpr RoleNeeds NeedsOf(crd::NodeRole role) {
+  switch (role) {
+    case crd::NodeRole::kManagement: return {true, false};
+    case crd::NodeRole::kComponent: return {false, true};
+    case crd::NodeRole::kAll: break;
+  }
+  return {true, true};
+}
+
 struct HealthQuery {
   std::string container;
   std::string host;
   int port = 8089;
   std::optional<HttpsTrust> https;
+  RoleNeeds needs;
 };
 // Asks supervisord in the container, and /oms/health. The MetaDB's part (host_online,
 // heartbeat_fresh) is the caller's to fill in. Each question has a timeout of its own.

@@ -13,7 +13,8 @@ namespace oms::upgrade {
 inline Helper HelperFor(const OperationRecord& record, const std::string& node,
                         const std::string& image_id, const std::string& purpose) {
   Helper helper;
-  helper.name = "oms-upgrade-" + record.id.substr(0, 12) + "-" + purpose;
+  // Two nodes may be on one engine.
+  helper.name = "oms-upgrade-" + record.id.substr(0, 12) + "-" + node + "-" + purpose;
   helper.image_id = image_id;
   helper.labels = {
       {labels::kOperation, record.id}, {labels::kNode, node}, {labels::kRole, "helper"}};

@@ -118,6 +118,7 @@ std::string Manifest::ToJson() const {
                              {"containerID", container_id},
                              {"containerName", container_name},
                              {"startedAt", started_at},
+                             {"otherRuns", other_runs},
                              {"heartbeatMax", heartbeat_max},
                              {"begun", begun},
                              {"completed", completed},
@@ -149,6 +150,7 @@ Result<Manifest> Manifest::FromJson(std::string_view text) {
     json.at("containerID").get_to(manifest.container_id);
     json.at("containerName").get_to(manifest.container_name);
     json.at("startedAt").get_to(manifest.started_at);
+    manifest.other_runs = json.value("otherRuns", std::map<std::string, std::string>());
     json.at("heartbeatMax").get_to(manifest.heartbeat_max);
     json.at("begun").get_to(manifest.begun);
     json.at("completed").get_to(manifest.completed);
@@ -211,12 +213,13 @@ command of its database.
         sha256sum -c {4}
 
 2. If the console still answers: System Management > System Parameters, set `enable` of `ha.config`
-   to false. Then stop the OMS container that runs now, and keep it from starting by itself:
+   to false. Then stop the OMS container that runs now{5}, and keep it from starting by itself:
 
         docker update --restart no <new container>
         docker stop <new container>
 )",
-      manifest.from, manifest.completed, ToString(manifest.tool), zstd ? ", zstd" : "", kSumsName);
+      manifest.from, manifest.completed, ToString(manifest.tool), zstd ? ", zstd" : "", kSumsName,
+      hints.others.empty() ? "" : ", on every node before you go on");
   int n = 3;
   for (const auto& database : manifest.databases) {
     const auto& name = database.name;
@@ -261,14 +264,23 @@ command of its database.
 )",
                         n++, hints.config_copy, hints.config_place);
   }
+  for (const auto& other : hints.others) {
+    if (other.config_copy.empty()) continue;
+    text += fmt::format(R"(
+{}. The same on node {}:
+
+        cat '{}' > '{}'
+)",
+                        n++, other.name, other.config_copy, other.config_place);
+  }
   text += fmt::format(R"(
-{}. Start the old container, which was never renamed or removed, and let it start by itself again
+{}. Start the old container{}, which was never renamed or removed, and let it start by itself again
    as before:
 
         docker restart {}
         docker update --restart {} {}
 )",
-                      n++, container,
+                      n++, hints.node.empty() ? "" : " on node " + hints.node, container,
                       hints.restart_policy.empty() ? "<its policy before>" : hints.restart_policy,
                       container);
   if (!hints.image_archive.empty()) {
@@ -278,6 +290,20 @@ command of its database.
    `oldInspect`: the same mounts, OMS_HOST_IP and flags as for the container of now.
 )",
                         hints.image_archive, hints.old_image);
+  }
+  for (const auto& other : hints.others) {
+    text += fmt::format(
+        R"(
+{}. The same on node {}{}:
+
+        docker restart {}
+        docker update --restart {} {}
+)",
+        n++, other.name,
+        other.image_archive.empty()
+            ? ""
+            : fmt::format(" (a copy of its image {}: '{}')", other.old_image, other.image_archive),
+        other.container, other.restart_policy, other.container);
   }
   text += fmt::format(R"(
 {}. In the console, System Management > System Parameters: set `enable` of

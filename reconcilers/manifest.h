@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,7 @@ struct Manifest {
   Compression compression = Compression::kZstd;
   // For what it is valid until NewStarting, compared by equality.
   std::string container_id, started_at;
+  std::map<std::string, std::string> other_runs;  // As BackupRef's.
   uint64_t heartbeat_max = 0;
   std::string container_name;
   std::string begun, completed;  // RFC 3339.
@@ -59,13 +61,20 @@ struct Manifest {
   static base::Result<Manifest> FromJson(std::string_view text);
 };
 
+// Another node's old container, and how it is brought back.
+struct RestoreNode {
+  std::string name, container, restart_policy, old_image, image_archive, config_copy, config_place;
+};
+
 // What RESTORE.md says beyond the databases; empty: it is not said.
 struct RestoreHints {
-  std::string restart_policy;  // Of the old container, as it was: "always", "on-failure:3".
-  std::string old_image;       // As it was named.
-  std::string image_archive;   // A copy of it.
-  std::string config_copy;     // Where config.yaml was edited in place: as it was, ...
-  std::string config_place;    // ... and where it lies on the host.
+  std::string restart_policy;       // Of the old container, as it was: "always", "on-failure:3".
+  std::string old_image;            // As it was named.
+  std::string image_archive;        // A copy of it.
+  std::string config_copy;          // Where config.yaml was edited in place: as it was, ...
+  std::string config_place;         // ... and where it lies on the host.
+  std::string node;                 // The name of that node; empty: there is but one.
+  std::vector<RestoreNode> others;  // The nodes after the first.
 };
 
 // For a person: how to bring this back by hand. Holds no password.

@@ -47,6 +47,7 @@ class Observation {
   }
 
   void LookAtNode(const SiteNode& site);
+  crd::NodeRole RoleOf(const std::string& node) const;
   void LookAtContainers(const SiteNode& site, NodeFacts& node);
   void LookForSecond(const SiteNode& site, NodeFacts& node);
   void LookForHelpers(const SiteNode& site, NodeFacts& node);
@@ -66,7 +67,7 @@ class Observation {
   void LookAtDatabases(MetaFacts& meta);
   void JoinHealth(const MetaFacts& meta);
   void LookAtVolume();
-  void Rehearse();
+  void Rehearse(NodeFacts& node);
   void Prove();
   void ForgetOthersProofs();
 
@@ -85,6 +86,12 @@ void Observation::LookAtContainers(const SiteNode& site, NodeFacts& node) {
                         : crd::NewContainerName(site.Current()->name, look_.from, look_.to);
   if (frozen == nullptr) {
     node.old_container = *site.Current();
+    const auto running = RunningVersion(look_.spec, *node.old_container);
+    if (running.ok()) {
+      node.running_version = running->ToString();
+    } else {
+      Trouble(running.error().Wrap("node " + site.name), "VersionUnknown");
+    }
   } else {
     auto old = site.engine->Inspect(ctx_, frozen->old_id);
     if (old.ok()) {
@@ -133,8 +140,11 @@ void Observation::LookForHelpers(const SiteNode& site, NodeFacts& node) {
   if (!made.ok()) return Trouble(made.error().Wrap("node " + site.name), "EngineUnreachable");
   for (const auto& container : *made) {
     const auto role = container.labels.find(labels::kRole);
-    if (role != container.labels.end() && role->second == "helper")
+    const auto on = container.labels.find(labels::kNode);
+    if (role != container.labels.end() && role->second == "helper" &&
+        on != container.labels.end() && on->second == site.name) {
       node.helpers.push_back(container.id);
+    }
   }
 }
 
@@ -192,6 +202,13 @@ void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
     return Trouble(file.error().Wrap("node " + site.name + ": " + kConfigPath), "ConfigUnreadable");
   node.config = *std::move(file);
   node.config_sha256 = base::Sha256Hex(node.config->content);
+  if (look_.site.nodes.size() > 1) {
+    auto parsed = ParseConfig(node.config->content);
+    if (!parsed.ok())
+      return Trouble(parsed.error().Wrap("node " + site.name + ": config.yaml"), "ConfigInvalid");
+    node.parsed_config = *std::move(parsed);
+  }
+  Rehearse(node);
   if (!node.new_container) return;
   if (const auto fresh = site.engine->ReadFile(ctx_, node.new_container->id, kConfigPath);
       fresh.ok()) {
@@ -201,7 +218,7 @@ void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
 
 void Observation::LookAtScript(const SiteNode& site, NodeFacts& node) {
   if (record_ == nullptr || GoingBack() || !node.new_container ||
-      record_->nodes.front().name != site.name)
+      record_->ScriptNode().name != site.name)
     return;
   for (const ContainerScript& each : kContainerScripts) {
     const std::string step(NameOf(each.step));
@@ -290,13 +307,24 @@ void Observation::LookAtServices(const SiteNode& site, NodeFacts& node) {
   auto trust = TrustIn(site, *container);
   if (!trust.ok()) return Trouble(trust.error().Wrap("node " + site.name), "CertificateUnreadable");
   query.https = *std::move(trust);
+  query.needs = NeedsOf(node.role);
   node.health = LookAtHealth(ctx_, *site.engine, *ports_.probe, query);
+}
+
+crd::NodeRole Observation::RoleOf(const std::string& node) const {
+  if (const FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(node))
+    return frozen->role;
+  for (const auto& listed : look_.spec.nodes) {
+    if (listed.name == node) return listed.role;
+  }
+  return crd::NodeRole::kAll;
 }
 
 void Observation::LookAtNode(const SiteNode& site) {
   NodeFacts node;
   node.name = site.name;
   node.engine = site.info;
+  node.role = RoleOf(site.name);
   LookAtContainers(site, node);
   LookAtImage(site, node);
   LookAtConfig(site, node);
@@ -307,7 +335,7 @@ void Observation::LookAtNode(const SiteNode& site) {
 }
 
 void Observation::LookAtHeartbeats(MetaFacts& meta) {
-  bool all_moved = true, waited_out = false;
+  bool all_moved = true, waited_out = false, any = false;
   for (const auto& node : facts_.nodes) {
     const auto& container = node.old_container ? node.old_container : node.new_container;
     if (!container) continue;
@@ -319,6 +347,8 @@ void Observation::LookAtHeartbeats(MetaFacts& meta) {
       all_moved = false;
       continue;
     }
+    if (!beat->found && !NeedsOf(node.role).host) continue;
+    any = true;
     Memo::Beat& memo = memo_.beats[node.name];
     if (memo.since == base::SteadyTime{}) {
       memo = {beat->modified, beat->sequence_max, facts_.steady_now, false};
@@ -333,7 +363,7 @@ void Observation::LookAtHeartbeats(MetaFacts& meta) {
     waited_out = waited_out || (!memo.moved && facts_.steady_now - memo.since > kHeartbeatPatience);
     meta.heartbeats[node.name] = *std::move(beat);
   }
-  if (all_moved) {
+  if (all_moved && any) {
     meta.heartbeat_moves = true;
   } else if (waited_out) {
     meta.heartbeat_moves = false;
@@ -436,6 +466,12 @@ void Observation::JoinHealth(const MetaFacts& meta) {
     const auto row = std::find_if(meta.hosts.begin(), meta.hosts.end(),
                                   [&](const HostRow& host) { return host.ip == ip; });
     node.health->host_online = row != meta.hosts.end() && row->status == "ONLINE";
+    const auto beat = meta.heartbeats.find(node.name);
+    const bool beats = beat != meta.heartbeats.end() && beat->second.found;
+    if (!NeedsOf(node.role).host) {
+      if (row == meta.hosts.end()) node.health->host_online = true;
+      if (!beats) node.health->heartbeat_fresh = true;
+    }
     if (row == meta.hosts.end()) {
       node.health->host_problem =
           fmt::format("the table host of the CM database has no row of {}", ip);
@@ -443,8 +479,7 @@ void Observation::JoinHealth(const MetaFacts& meta) {
       node.health->host_problem = fmt::format(
           "host {} is {} in the table host of the CM database, not ONLINE", ip, row->status);
     }
-    const auto beat = meta.heartbeats.find(node.name);
-    if (beat == meta.heartbeats.end() || !beat->second.found) continue;
+    if (!beats) continue;
     int64_t limit = kFreshHeartbeatMs;
     if (fresh || GoingBack()) {
       // Newer than this container's start, as two ages: one by the server's clock, one by ours;
@@ -488,13 +523,11 @@ void Observation::LookAtVolume() {
   }
 }
 
-void Observation::Rehearse() {
-  if (!look_.path.config_rewrite) return;
-  const NodeFacts& node = facts_.nodes.front();
-  if (!node.config) return;
+void Observation::Rehearse(NodeFacts& node) {
+  if (!look_.path.config_rewrite || Passed(PointKind::kNewStarting)) return;
   auto rewritten = RewriteMetaKeys(node.config->content);
   if (!rewritten.ok()) return Trouble(rewritten.error().Wrap("config.yaml"), "ConfigInvalid");
-  if (*rewritten != node.config->content) facts_.rehearsed_config = *std::move(rewritten);
+  if (*rewritten != node.config->content) node.rehearsed_config = *std::move(rewritten);
 }
 
 // Last, and only if all else holds: the two proofs that make something of ours in the MetaDB. Not
@@ -546,10 +579,12 @@ Facts Observation::Run(const LongTasks& tasks) {
     for (auto& [name, view] : tasks.LookAll(prefix))
       facts_.tasks.emplace(name.substr(prefix.size()), view);
   }
-  for (const auto& node : look_.site.nodes) LookAtNode(node);
+  for (const auto& node : look_.site.nodes) {
+    // One that was listed since is no part of the open operation.
+    if (record_ == nullptr || record_->Node(node.name) != nullptr) LookAtNode(node);
+  }
   LookAtMeta();
   if (GoingBack()) return std::move(facts_);
-  if (!Passed(PointKind::kNewStarting)) Rehearse();
   if (!Passed(PointKind::kStopping)) {
     LookAtVolume();
     Prove();

@@ -61,6 +61,7 @@ base::Result<OperationRecord> FirstRecord(const base::Context& ctx, const crd::S
     const Mount* config = old.FindMount(kConfigMount);
     FrozenNode frozen;
     frozen.name = node.name;
+    frozen.role = node.role;
     frozen.engine_id = node.engine->id;
     frozen.host_ip = old.EnvValue("OMS_HOST_IP");
     frozen.old_id = old.id;

@@ -28,6 +28,12 @@ constexpr std::pair<OperationOutcome, std::string_view> kOutcomeNames[] = {
     {OperationOutcome::kCalledOff, "CalledOff"},
 };
 
+constexpr std::pair<crd::NodeRole, std::string_view> kRoleNames[] = {
+    {crd::NodeRole::kAll, "All"},
+    {crd::NodeRole::kManagement, "Management"},
+    {crd::NodeRole::kComponent, "Component"},
+};
+
 template <typename E, size_t N>
 E FromName(const std::pair<E, std::string_view> (&names)[N], const std::string& name) {
   for (const auto& [value, text] : names) {
@@ -75,7 +81,8 @@ json NodeToJson(const FrozenNode& node) {
           {"oldInspect", node.old_inspect},
           {"newName", node.new_name},
           {"targetImageID", node.target_image_id},
-          {"configSource", node.config_source}};
+          {"configSource", node.config_source},
+          {"role", crd::ToString(node.role)}};
 }
 
 FrozenNode NodeFromJson(const json& value) {
@@ -94,6 +101,8 @@ FrozenNode NodeFromJson(const json& value) {
   value.at("newName").get_to(node.new_name);
   value.at("targetImageID").get_to(node.target_image_id);
   value.at("configSource").get_to(node.config_source);
+  // Of a record from before there were roles: All.
+  node.role = FromName(kRoleNames, value.value("role", std::string("All")));
   return node;
 }
 
@@ -136,6 +145,7 @@ json BackupToJson(const BackupRef& backup) {
               {"bytes", backup.bytes},
               {"containerID", backup.container_id},
               {"startedAt", backup.started_at},
+              {"otherRuns", backup.other_runs},
               {"heartbeatMax", backup.heartbeat_max},
               {"completed", Time(backup.completed)},
               {"databases", json::array()}};
@@ -153,6 +163,7 @@ BackupRef BackupFromJson(const json& value) {
   value.at("bytes").get_to(backup.bytes);
   value.at("containerID").get_to(backup.container_id);
   value.at("startedAt").get_to(backup.started_at);
+  backup.other_runs = value.value("otherRuns", std::map<std::string, std::string>());
   value.at("heartbeatMax").get_to(backup.heartbeat_max);
   backup.completed = TimeFrom(value.at("completed"));
   for (const auto& part : value.at("databases")) {
@@ -327,6 +338,13 @@ std::optional<base::WallTime> OperationRecord::PassedAt(PointKind kind,
     if (p.kind == kind && p.node == node) last = last ? std::max(*last, p.at) : p.at;
   }
   return last;
+}
+
+const FrozenNode& OperationRecord::ScriptNode() const {
+  const auto found = std::find_if(nodes.begin(), nodes.end(), [](const FrozenNode& node) {
+    return node.role != crd::NodeRole::kComponent;
+  });
+  return found == nodes.end() ? nodes.front() : *found;
 }
 
 bool OperationRecord::ConfigEditedInPlace(const FrozenNode& node) const {

@@ -55,6 +55,7 @@ struct Point {
 // What is about to be stopped and replaced on one node.
 struct FrozenNode {
   std::string name;
+  crd::NodeRole role = crd::NodeRole::kAll;
   std::string engine_id;
   std::string host_ip;  // OMS_HOST_IP
   // The old container, as it was.
@@ -86,7 +87,9 @@ struct BackupRef {
   std::string manifest_sha256;  // Of manifest.json itself.
   uint64_t bytes = 0;
   // For what it is valid until NewStarting, compared by equality.
+  // The first node's container; those of the others below.
   std::string container_id, started_at;
+  std::map<std::string, std::string> other_runs;  // By node: "<container id> <StartedAt>".
   uint64_t heartbeat_max = 0;
   base::WallTime completed;
   std::vector<BackupPart> databases;
@@ -214,6 +217,8 @@ struct OperationRecord {
   // deployment.config: InPlace; the old container reads the file that was, or is to be, edited.
   bool ConfigEditedInPlace(const FrozenNode& node) const;
   const FrozenNode* Node(std::string_view name) const;
+  // Where the scripts that run once are run: the first node that is no mere component.
+  const FrozenNode& ScriptNode() const;
   std::string Database(std::string_view role) const;  // "" if there is none of that role.
 
   std::string ToJson() const;

@@ -235,18 +235,34 @@ void UpgradeReconciler::Pass::Tell() {
 
 // Nothing is open: a person may stop OMS as they like. It is seen and told, and not repaired.
 void UpgradeReconciler::Pass::TellWhetherItRuns() {
-  const ContainerInfo& current = *site_.nodes.front().Current();
-  if (current.running) {
+  std::string reason, how;
+  for (const auto& node : site_.nodes) {
+    const ContainerInfo* current = node.Current();
+    const std::string where = site_.nodes.size() > 1 ? " on node " + node.name : "";
+    if (current == nullptr || !current->running) {
+      reason = "OMSNotRunning";
+      how = current == nullptr ? fmt::format("OMS does not run{}: there is no container", where)
+                               : fmt::format("OMS does not run{}: container '{}' is {}", where,
+                                             current->name, current->status);
+      break;
+    }
+    const auto version = RunningVersion(spec_, *current);
+    if (!version.ok() || !site_.running || *version == *site_.running) continue;
+    reason = "NodeVersionsDiffer";
+    how = fmt::format("node {} runs {} (container '{}')", node.name, version->ToString(),
+                      current->name);
+    break;
+  }
+  if (reason.empty()) {
     memory_.told_not_running = false;
     return;
   }
   // Not repaired, and not called ready.
   decision_.kind = Kind::kHold;
-  decision_.reason = "OMSNotRunning";
-  decision_.message += fmt::format(
-      "; but OMS does not run: container '{}' is {}; it is left as it is: start it, or "
-      "edit spec.version",
-      current.name, current.status);
+  decision_.reason = reason;
+  decision_.message +=
+      fmt::format("; but {}; it is left as it is: start {}, or edit spec.version", how,
+                  reason == "OMSNotRunning" ? "it" : "the container of this version there");
   if (!memory_.told_not_running) Event(true, decision_.reason, decision_.message);
   memory_.told_not_running = true;
   memory_.told = decision_.reason;

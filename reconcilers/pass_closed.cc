@@ -108,11 +108,16 @@ void UpgradeReconciler::Pass::PruneBackups(const base::Context& ctx) {
 }
 
 const OperationRecord* UpgradeReconciler::Pass::RunsNewOf() const {
-  const ContainerInfo* current = site_.nodes.front().Current();
-  if (!site_.way_back || current == nullptr) return nullptr;
-  // By the container, not merely by its version.
-  const auto label = current->labels.find(labels::kOperation);
-  const bool its = label != current->labels.end() && label->second == site_.way_back->id;
+  if (!site_.way_back) return nullptr;
+  const auto& frozen = site_.way_back->nodes;
+  if (frozen.size() != site_.nodes.size()) return nullptr;
+  // On every node, and by the container, not merely by its version.
+  const bool its = std::all_of(site_.nodes.begin(), site_.nodes.end(), [&](const SiteNode& node) {
+    const ContainerInfo* current = node.Current();
+    if (current == nullptr || site_.way_back->Node(node.name) == nullptr) return false;
+    const auto label = current->labels.find(labels::kOperation);
+    return label != current->labels.end() && label->second == site_.way_back->id;
+  });
   return its ? &*site_.way_back : nullptr;
 }
 

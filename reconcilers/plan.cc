@@ -119,6 +119,7 @@ base::Result<Subject> SubjectOf(const UpgradePlanInput& in) {
     const ContainerInfo& old = *node.old_container;
     FrozenNode frozen;
     frozen.name = node.name;
+    frozen.role = node.role;
     frozen.engine_id = node.engine->id;
     frozen.old_id = old.id;
     frozen.old_name = old.name;
@@ -146,8 +147,8 @@ class UpgradePlan {
  public:
   UpgradePlan(const UpgradePlanInput& in, const Subject& subject) : in_(in), subject_(subject) {
     rewrites_ =
-        in.path.config_rewrite && (in.facts.rehearsed_config.has_value() ||
-                                   (in.open != nullptr && !in.open->config_rewrites.empty()));
+        in.path.config_rewrite &&
+        (in.facts.RewritesConfig() || (in.open != nullptr && !in.open->config_rewrites.empty()));
     for (const auto& database : subject.databases) {
       names_.push_back(database.name);
       if (const auto bytes = BytesOf(database.name)) bytes_ += *bytes;
@@ -205,6 +206,14 @@ class UpgradePlan {
   }
   std::string Script() const {
     return in_.path.upgrade_script.empty() ? "the upgrade script" : in_.path.upgrade_script;
+  }
+  // Of several nodes, also which of them.
+  std::string ScriptPlace() const {
+    const auto found =
+        std::find_if(subject_.nodes.begin(), subject_.nodes.end(),
+                     [](const auto& node) { return node.role != crd::NodeRole::kComponent; });
+    const FrozenNode& node = found == subject_.nodes.end() ? subject_.nodes.front() : *found;
+    return subject_.nodes.size() == 1 ? node.new_name : node.new_name + " on " + node.name;
   }
   const std::string& HeartbeatDatabase() const {
     const auto found = std::find_if(subject_.databases.begin(), subject_.databases.end(),
@@ -269,15 +278,13 @@ class UpgradePlan {
       case Step::kCorrectSchema:
         if (!in_.path.legacy_steps) return fmt::format("skipped, {}", kLegacyOnly);
         return fmt::format("hold oms_console, and run {} in {}, once; it restructures the tables",
-                           fmt::join(CommandOf(step, in_.path).argv, " "),
-                           subject_.nodes.front().new_name);
+                           fmt::join(CommandOf(step, in_.path).argv, " "), ScriptPlace());
       case Step::kInitializeMetadata:
         if (!in_.path.legacy_steps) return fmt::format("skipped, {}", kLegacyOnly);
         return fmt::format("run {} in {}, once", fmt::join(CommandOf(step, in_.path).argv, " "),
-                           subject_.nodes.front().new_name);
+                           ScriptPlace());
       case Step::kRunUpgradeScript:
-        return fmt::format("run {} in {}, once; it changes the databases", Script(),
-                           subject_.nodes.front().new_name);
+        return fmt::format("run {} in {}, once; it changes the databases", Script(), ScriptPlace());
       case Step::kAwaitHealth:
         return fmt::format(
             "wait until all services answer on {}, then restart policy as it was ({}){}",
@@ -357,6 +364,7 @@ class UpgradePlan {
     for (const auto& node : subject_.nodes) {
       nodes.push_back(Json::array({node.name, node.engine_id, node.old_id, node.old_name,
                                    node.old_image_id, node.new_name, node.config_source}));
+      if (node.role != crd::NodeRole::kAll) nodes.back().push_back(crd::ToString(node.role));
     }
     for (const auto& database : subject_.databases) {
       databases.push_back(Json::array({database.role, database.name, database.server}));

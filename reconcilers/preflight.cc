@@ -160,11 +160,11 @@ bool IsAddress(const std::string& text) {
 // these addresses. That the databases are reached, and have names of their own, is looked at
 // elsewhere. A host name may be any address, so a list that holds one is not judged.
 void CheckCmNodes(const Facts& facts, Troubles& found) {
-  if (!facts.config || facts.config->cm_nodes.empty()) return;
-  const auto& listed = facts.config->cm_nodes;
-  if (!std::all_of(listed.begin(), listed.end(), IsAddress)) return;
+  if (!facts.config) return;
   for (const auto& node : facts.nodes) {
     if (!node.old_container) continue;
+    const auto& listed = (node.parsed_config ? *node.parsed_config : *facts.config).cm_nodes;
+    if (listed.empty() || !std::all_of(listed.begin(), listed.end(), IsAddress)) continue;
     const std::string ip = node.old_container->EnvValue("OMS_HOST_IP");
     if (ip.empty() || std::find(listed.begin(), listed.end(), ip) != listed.end()) continue;
     found.push_back(
@@ -172,6 +172,83 @@ void CheckCmNodes(const Facts& facts, Troubles& found) {
          fmt::format("node {}: its OMS_HOST_IP {} is not in cm_nodes of config.yaml ({}), so the "
                      "new version would take this host for another region's; correct cm_nodes",
                      node.name, ip, fmt::join(listed, ", "))});
+  }
+}
+
+std::string PlaceOf(const MetaAddress& address) {
+  return fmt::format("{}:{}", address.host, address.port);
+}
+
+// What must be the same, and what must differ, between one node and the first.
+void CheckAgainstFirst(const NodeFacts& first, const NodeFacts& node, Troubles& found) {
+  if (first.running_version && node.running_version &&
+      *first.running_version != *node.running_version) {
+    found.push_back(
+        {"NodeVersionsDiffer",
+         fmt::format("node {} runs {}, and node {} runs {}; all nodes of an OMS run one version: "
+                     "bring them to the same one first",
+                     first.name, *first.running_version, node.name, *node.running_version)});
+  }
+  if (!first.parsed_config || !node.parsed_config) return;
+  const OmsConfig &mine = *node.parsed_config, &theirs = *first.parsed_config;
+  const auto differs = [&](const std::string& what, const std::string& a, const std::string& b) {
+    if (a == b) return;
+    found.push_back(
+        {"NodeMetaDBsDiffer",
+         fmt::format("config.yaml of node {} has {} {}, and that of node {} has {}; all entries of "
+                     "spec.nodes must be nodes of one OMS and one region, on the same databases",
+                     first.name, what, a, node.name, b)});
+  };
+  differs("the RM server", PlaceOf(theirs.rm), PlaceOf(mine.rm));
+  differs("the CM server", PlaceOf(theirs.cm), PlaceOf(mine.cm));
+  differs("drc_rm_db", theirs.drc_rm_db, mine.drc_rm_db);
+  differs("drc_cm_db", theirs.drc_cm_db, mine.drc_cm_db);
+  differs("drc_cm_heartbeat_db", theirs.drc_cm_heartbeat_db, mine.drc_cm_heartbeat_db);
+}
+
+void CheckTwo(const crd::Version& from, const crd::Version& to, const NodeFacts& a,
+              const NodeFacts& b, Troubles& found) {
+  if (!a.old_container || !b.old_container || !a.engine || !b.engine) return;
+  const ContainerInfo &one = *a.old_container, &other = *b.old_container;
+  const std::string ip = one.EnvValue("OMS_HOST_IP");
+  if (a.engine->id == b.engine->id && one.id == other.id) {
+    found.push_back(
+        {"SameContainer",
+         fmt::format("nodes {} and {} are the same container '{}' of the same engine; list each "
+                     "node of OMS once",
+                     a.name, b.name, one.name)});
+    return;
+  }
+  if (!ip.empty() && ip == other.EnvValue("OMS_HOST_IP")) {
+    found.push_back(
+        {"SameHostIP",
+         fmt::format("nodes {} and {} have the same OMS_HOST_IP {}; each node of OMS has its own, "
+                     "by which its heartbeat is told from the other's",
+                     a.name, b.name, ip)});
+  }
+  const std::string name = crd::NewContainerName(one.name, from, to);
+  if (a.engine->id == b.engine->id && name == crd::NewContainerName(other.name, from, to)) {
+    found.push_back(
+        {"NameTaken",
+         fmt::format("nodes {} and {}, on one engine, would both have the new container '{}'; "
+                     "rename one of the containers",
+                     a.name, b.name, name)});
+  }
+}
+
+// spec.nodes has several entries: are they the nodes of one OMS?
+void CheckNodesTogether(const crd::Version& from, const crd::Version& to, const Facts& facts,
+                        Troubles& found) {
+  if (facts.nodes.empty()) return;
+  if (std::all_of(facts.nodes.begin(), facts.nodes.end(),
+                  [](const NodeFacts& node) { return node.role == crd::NodeRole::kComponent; })) {
+    found.push_back({"NoManagementNode",
+                     "every entry of spec.nodes has the role Component, and the upgrade script "
+                     "runs on a management node; list one with the role All or Management"});
+  }
+  for (size_t i = 1; i < facts.nodes.size(); ++i) {
+    CheckAgainstFirst(facts.nodes.front(), facts.nodes[i], found);
+    for (size_t j = 0; j < i; ++j) CheckTwo(from, to, facts.nodes[j], facts.nodes[i], found);
   }
 }
 
@@ -321,11 +398,6 @@ void CheckSupported(const crd::Spec& spec, Troubles& found) {
         {"NotSupportedYet",
          fmt::format("{} is not supported by this controller yet; {}", field, instead)});
   };
-  refuse(spec.nodes.size() > 1, "more than one entry in spec.nodes",
-         "upgrade an OMS of several nodes by hand");
-  refuse(std::any_of(spec.nodes.begin(), spec.nodes.end(),
-                     [](const crd::Node& node) { return node.role != crd::NodeRole::kAll; }),
-         "spec.nodes[].role other than All", "leave it out");
   refuse(spec.deployment.keep_tasks_running, "spec.deployment.keepTasksRunning", "set it to false");
   const bool per_database =
       spec.meta_db && (spec.meta_db->rm || spec.meta_db->cm || spec.meta_db->cm_heartbeat);
@@ -419,6 +491,7 @@ std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& f
     CheckHttps(spec, node, facts.now, found);
     CheckNode(node, found);
   }
+  CheckNodesTogether(from, to, facts, found);
   CheckCmNodes(facts, found);
   if (facts.meta) CheckMeta(spec, facts, found);
   CheckSpace(spec, facts, found);

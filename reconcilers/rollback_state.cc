@@ -86,7 +86,8 @@ StepState StopNewContainers(const Input& in) {
                                 "operation; stop and remove it, then annotate {}",
                                 frozen.name, frozen.new_name, crd::kResetAt));
     }
-    const bool old_started = in.record.Passed(PointKind::kOldStarting, frozen.name);
+    // From the first old one's start on the databases are back: none is stopped any more.
+    const bool old_started = in.Passed(PointKind::kOldStarting);
     const bool old_must_stand =
         !old_started && (StopUnfinished(in, frozen, node) ||
                          (Restores(in) && node.old_container && node.old_container->running));
@@ -270,6 +271,9 @@ StepState AwaitOldHealth(const Input& in) {
     if (!node.health) return Running("waiting for node " + frozen.name);
     const std::string missing = node.health->Missing();
     if (missing.empty()) return Done();
+    // It may be an earlier upgrade's new one, whose console its IS_UPGRADE holds back.
+    if (OldConsoleHeld(in.record, node))
+      return Pending(fmt::format("oms_console is to be started on node {}", frozen.name));
     const auto since = in.record.PassedAt(PointKind::kOldStarting, frozen.name);
     if (since && in.facts.now - *since > in.spec.strategy.timeouts.healthy) {
       StepState late = Failed(
@@ -308,6 +312,12 @@ StepState RestoreHa(const Input& in) {
 }
 
 }  // namespace
+
+bool OldConsoleHeld(const OperationRecord& record, const NodeFacts& node) {
+  return record.ScriptNode().name != node.name && node.old_container && node.health &&
+         node.old_container->EnvValue("IS_UPGRADE") == "true" &&
+         node.health->Program(kConsole) == "STOPPED";
+}
 
 std::string AcceptToken(const OperationRecord& record, const std::string& reason) {
   return reason + "-" + record.id.substr(0, 8);

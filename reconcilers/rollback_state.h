@@ -30,6 +30,9 @@ std::string AcceptToken(const OperationRecord& record, const std::string& reason
 int SavesTried(const OperationRecord& record);
 inline constexpr char kSavesForgiven[] = "SaveUpgradedState/forgiven";
 
+// An old container that an earlier upgrade made, on a node where its script did not run.
+bool OldConsoleHeld(const OperationRecord& record, const NodeFacts& node);
+
 // Below this folder of the operation lies what was kept of the upgraded state.
 std::string UpgradedFolder(int attempt);
 // Names of tasks and attempts, per database.

@@ -29,25 +29,17 @@ StepState Preflight(const Input& in) {
   return PreflightState(in.spec, *from, *to, in.facts);
 }
 
-// By the image's config digest, which is its id for most engines, or by its manifest digest, which
-// is that of others (a containerd image store), and stands in the digests of those that pull.
-bool IsWanted(const ImageInfo& image, const crd::Image& wanted) {
-  return wanted.id.empty() || image.id == wanted.id ||
-         std::any_of(image.digests.begin(), image.digests.end(),
-                     [&](const std::string& digest) { return digest.ends_with("@" + wanted.id); });
-}
-
 StepState LoadImage(const Input& in) {
   if (in.Passed(PointKind::kNewStarting)) return Done();
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
     const std::string& reference = in.record.image.reference;
-    if (const TaskView* task = in.facts.Task(TaskName(Step::kLoadImage, frozen.name));
+    const std::string loading = TaskName(Step::kLoadImage, LoaderOf(in.record, frozen));
+    if (const TaskView* task = in.facts.Task(loading);
         task != nullptr && task->state != TaskView::State::kSucceeded && !node.target_image) {
       return FromTask(*task, fmt::format("loading {} on node {}", reference, frozen.name));
     }
     if (!node.target_image) {
-      if (const TaskView* task = in.facts.Task(TaskName(Step::kLoadImage, frozen.name));
-          task != nullptr) {
+      if (const TaskView* task = in.facts.Task(loading); task != nullptr) {
         return Failed(
             "ImageNotInArchive",
             fmt::format("node {}: the archive {} was loaded, but the engine does not list {}; set "
@@ -56,9 +48,9 @@ StepState LoadImage(const Input& in) {
       }
       return Pending(fmt::format("{} is not on node {} yet", reference, frozen.name));
     }
-    if (!IsWanted(*node.target_image, in.spec.image)) {
+    if (!IsWantedImage(*node.target_image, in.spec.image)) {
       // The name may be an older load's; what the archive holds is looked at once.
-      const TaskView* task = in.facts.Task(TaskName(Step::kLoadImage, frozen.name));
+      const TaskView* task = in.facts.Task(loading);
       if (task != nullptr && task->state != TaskView::State::kSucceeded)
         return FromTask(*task, fmt::format("loading {} on node {}", reference, frozen.name));
       if (task == nullptr && !in.spec.image.archive.empty())
@@ -119,19 +111,20 @@ std::string ConfigSource(const std::optional<ContainerInfo>& container) {
 
 StepState RewriteConfig(const Input& in) {
   if (in.spec.deployment.config == crd::ConfigPlace::kInPlace) {
-    return Skipped(in.facts.rehearsed_config || !in.record.config_rewrites.empty()
+    return Skipped(in.facts.RewritesConfig() || !in.record.config_rewrites.empty()
                        ? "config.yaml itself is edited once OMS is stopped"
                        : "no key has to change");
   }
   if (in.Passed(PointKind::kNewStarting))
     return in.record.config_rewrites.empty() ? Skipped("no key had to change") : Done();
-  if (!in.facts.rehearsed_config && in.record.config_rewrites.empty())
+  if (!in.facts.RewritesConfig() && in.record.config_rewrites.empty())
     return Skipped("no key has to change");
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
     const auto written = in.record.config_rewrites.find(frozen.name);
-    if (written == in.record.config_rewrites.end()) return Pending();
+    if (written == in.record.config_rewrites.end())
+      return node.rehearsed_config ? Pending() : Skipped("no key has to change");
     // Edited since (a password, cm_nodes): the new OMS must not start with what was.
-    if (node.config && base::Sha256Hex(WantedConfig(in.facts, node)) != written->second.sha256) {
+    if (node.config && base::Sha256Hex(WantedConfig(node)) != written->second.sha256) {
       return Pending("config.yaml has changed since it was rewritten");
     }
     if (ConfigSource(node.new_container) == written->second.path &&
@@ -153,7 +146,7 @@ StepState EditConfig(const Input& in) {
     if (!node.config) return Running("waiting for config.yaml of node " + frozen.name);
     const auto written = in.record.config_rewrites.find(frozen.name);
     if (written == in.record.config_rewrites.end())
-      return in.facts.rehearsed_config ? Pending() : Skipped("no key has to change");
+      return node.rehearsed_config ? Pending() : Skipped("no key has to change");
     return node.config_sha256 == written->second.sha256
                ? Done()
                : Pending("config.yaml is not what was written");
@@ -161,8 +154,9 @@ StepState EditConfig(const Input& in) {
 }
 
 StepState CreateContainers(const Input& in) {
-  if (in.Passed(PointKind::kNewStarting)) return Done();
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    // One that was removed before its own start is made again, whatever the others have come to.
+    if (in.record.Passed(PointKind::kNewStarting, frozen.name)) return Done();
     if (!node.new_container) return Pending();
     if (ConfigSource(node.new_container) != WantedConfigSource(in.record, frozen)) {
       return Pending("config.yaml is to be mounted from another file than when it was created");
@@ -251,10 +245,17 @@ bool BackupHolds(const Input& in) {
   if (!in.record.backup) return false;
   if (in.Passed(PointKind::kNewStarting)) return true;
   const BackupRef& backup = *in.record.backup;
-  const NodeFacts* node = in.facts.nodes.empty() ? nullptr : &in.facts.nodes.front();
-  return node != nullptr && node->old_container && node->old_container->id == backup.container_id &&
-         node->old_container->started_at == backup.started_at && in.facts.meta &&
-         in.facts.meta->sequence.base.max_id == backup.heartbeat_max;
+  // Of every node: whichever of them has run since may have written.
+  for (size_t i = 0; i < in.record.nodes.size(); ++i) {
+    const NodeFacts* node = in.facts.Node(in.record.nodes[i].name);
+    if (node == nullptr || !node->old_container) return false;
+    const auto other = backup.other_runs.find(node->name);
+    const bool same = i == 0 ? node->old_container->id == backup.container_id &&
+                                   node->old_container->started_at == backup.started_at
+                             : other != backup.other_runs.end() && other->second == RunOf(*node);
+    if (!same) return false;
+  }
+  return in.facts.meta && in.facts.meta->sequence.base.max_id == backup.heartbeat_max;
 }
 
 StepState CompactHeartbeat(const Input& in) {
@@ -343,7 +344,7 @@ std::optional<StepState> AwaitBase(const Input& in, const FrozenNode& frozen,
 
 // One of the scripts that run once, on one node (guide step 6).
 StepState RunOnce(const Input& in, Step at) {
-  const FrozenNode& frozen = in.record.nodes.front();
+  const FrozenNode& frozen = in.record.ScriptNode();
   const NodeFacts* node = in.facts.Node(frozen.name);
   const std::string step(NameOf(at));
   const std::string name(ScriptOf(at).name);
@@ -353,7 +354,14 @@ StepState RunOnce(const Input& in, Step at) {
     if (node == nullptr || !node->health || !node->health->supervisor_answers)
       return SoonReady("waiting for supervisord in the new container");
     if (at == Step::kCorrectSchema) {
-      if (auto waiting = AwaitBase(in, frozen, *node->health)) return *std::move(waiting);
+      // On every node that has a console: none may write beside the jar.
+      for (const auto& each : in.record.nodes) {
+        if (each.role == crd::NodeRole::kComponent) continue;
+        const NodeFacts* facts = in.facts.Node(each.name);
+        if (facts == nullptr || !facts->health || !facts->health->supervisor_answers)
+          return SoonReady("waiting for supervisord in the new container of node " + each.name);
+        if (auto waiting = AwaitBase(in, each, *facts->health)) return *std::move(waiting);
+      }
     }
     return Pending();
   }
@@ -420,7 +428,8 @@ StepState AwaitHealth(const Input& in) {
     if (!node.health) return Running("waiting for node " + frozen.name);
     const std::string missing = node.health->Missing();
     if (missing.empty()) return Done();
-    if (ConsoleStillHeld(in.path, node)) return Pending("oms_console is to be started again");
+    if (ConsoleStillHeld(in.path, in.record, node))
+      return Pending(fmt::format("oms_console is to be started on node {}", frozen.name));
     const auto since = in.record.evidence.find(std::string(NameOf(Step::kRunUpgradeScript)));
     if (since != in.record.evidence.end() &&
         in.facts.now - since->second > in.spec.strategy.timeouts.healthy) {
@@ -453,8 +462,28 @@ StepState EnableHa(const Input& in) {
 
 }  // namespace
 
-const std::string& WantedConfig(const Facts& facts, const NodeFacts& node) {
-  return facts.rehearsed_config ? *facts.rehearsed_config : node.config->content;
+// By the image's config digest, which is its id for most engines, or by its manifest digest, which
+// is that of others (a containerd image store), and stands in the digests of those that pull.
+bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted) {
+  return wanted.id.empty() || image.id == wanted.id ||
+         std::any_of(image.digests.begin(), image.digests.end(),
+                     [&](const std::string& digest) { return digest.ends_with("@" + wanted.id); });
+}
+
+const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node) {
+  const auto first =
+      std::find_if(record.nodes.begin(), record.nodes.end(),
+                   [&](const FrozenNode& each) { return each.engine_id == node.engine_id; });
+  return first == record.nodes.end() ? node.name : first->name;
+}
+
+std::string RunOf(const NodeFacts& node) {
+  return node.old_container ? node.old_container->id + " " + node.old_container->started_at
+                            : std::string();
+}
+
+const std::string& WantedConfig(const NodeFacts& node) {
+  return node.rehearsed_config ? *node.rehearsed_config : node.config->content;
 }
 
 std::string WantedConfigSource(const OperationRecord& record, const FrozenNode& node) {
@@ -467,8 +496,9 @@ bool ConsoleMoves(const HealthFacts& health) {
   return !state.empty() && state != "STOPPED" && state != "EXITED" && state != "FATAL";
 }
 
-bool ConsoleStillHeld(const PathSteps& path, const NodeFacts& node) {
-  return path.legacy_steps && node.health && node.health->Program(kConsole) == "STOPPED";
+bool ConsoleStillHeld(const PathSteps& path, const OperationRecord& record, const NodeFacts& node) {
+  const bool ours = path.legacy_steps || record.ScriptNode().name != node.name;
+  return ours && node.health && node.health->Program(kConsole) == "STOPPED";
 }
 
 std::string TaskName(Step step, const std::string& node) {

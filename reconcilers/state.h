@@ -59,12 +59,21 @@ StepState PreflightState(const crd::Spec& spec, const crd::Version& from, const 
 inline constexpr char kConsole[] = "oms_console";
 // It runs or may run in a moment: the correction jar must not be begun beside it.
 bool ConsoleMoves(const HealthFacts& health);
-// It was stopped for the jar, and nobody has started it again. Asked after the upgrade script.
-bool ConsoleStillHeld(const PathSteps& path, const NodeFacts& node);
+
+// On the script's node it was stopped for the jar; on the others IS_UPGRADE has held it back, and
+// nobody else starts it. Asked after the upgrade script.
+bool ConsoleStillHeld(const PathSteps& path, const OperationRecord& record, const NodeFacts& node);
+
+// The image on a node is the one that the user asks for, as far as spec.image.id tells.
+bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted);
+// The node whose task loads the image for this one: the first one on the same engine.
+const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node);
+// "<container id> <StartedAt>" of the old container.
+std::string RunOf(const NodeFacts& node);
 
 // What the file beside config.yaml must hold, once there is one: the change as it was rehearsed, or
 // config.yaml as it is where that needs none any more. `node.config` must be known.
-const std::string& WantedConfig(const Facts& facts, const NodeFacts& node);
+const std::string& WantedConfig(const NodeFacts& node);
 // The host's file that the new container mounts as its config.yaml.
 std::string WantedConfigSource(const OperationRecord& record, const FrozenNode& node);
 

@@ -68,6 +68,16 @@ std::string PathOf(const OperationRecord& record, const std::map<std::string, Fi
   return path.starts_with('/') ? path : record.folder + "/" + path;
 }
 
+// "oms_431"; of several nodes "oms_431 on a, oms_431 on b".
+std::string Names(const OperationRecord& record, std::string FrozenNode::*name) {
+  std::string text;
+  for (const auto& node : record.nodes) {
+    text += (text.empty() ? "" : ", ") + node.*name;
+    if (record.nodes.size() > 1) text += " on " + node.name;
+  }
+  return text;
+}
+
 // What a reader wants to know of a step that is done, in a few words; empty: nothing beyond that.
 std::string DoneMessage(StepCondition condition, const OperationRecord& record) {
   if (condition == crd::kImageLoaded) return record.image.reference;
@@ -81,13 +91,14 @@ std::string DoneMessage(StepCondition condition, const OperationRecord& record) 
   }
   if (condition == crd::kConfigBackedUp) return PathOf(record, record.config_backups);
   if (condition == crd::kConfigRewritten) return PathOf(record, record.config_rewrites);
-  if (condition == crd::kContainersStarted && !record.nodes.empty())
-    return record.nodes.front().new_name;
+  if (condition == crd::kContainersStarted) return Names(record, &FrozenNode::new_name);
   for (const ContainerScript& script : kContainerScripts) {
     if (InfoOf(script.step).condition != condition || record.nodes.empty()) continue;
-    return fmt::format("exit code 0, attempt {}",
-                       record.LastAttempt(PointKind::kScriptStarting, record.nodes.front().name,
-                                          std::string(NameOf(script.step))));
+    const FrozenNode& node = record.ScriptNode();
+    return fmt::format(
+        "exit code 0, attempt {}{}",
+        record.LastAttempt(PointKind::kScriptStarting, node.name, std::string(NameOf(script.step))),
+        record.nodes.size() > 1 ? ", on node " + node.name : "");
   }
   if (condition == crd::kBackupsVerified && record.backup) {
     return fmt::format("{} databases, {}, as they were written, in {}",
@@ -95,8 +106,9 @@ std::string DoneMessage(StepCondition condition, const OperationRecord& record) 
                        record.backup->folder);
   }
   if (condition == crd::kNewContainersStopped && !record.nodes.empty() && record.t3) {
-    return fmt::format("{} is removed; its log and settings are in {}/rollback",
-                       record.nodes.front().new_name, record.folder);
+    return fmt::format("{} {} removed; {} and settings are in {}/rollback",
+                       Names(record, &FrozenNode::new_name), record.nodes.size() > 1 ? "are" : "is",
+                       record.nodes.size() > 1 ? "their logs" : "its log", record.folder);
   }
   if (condition == crd::kUpgradedStateSaved && record.upgraded_state) {
     return record.folder + "/" + record.upgraded_state->folder;
@@ -115,8 +127,7 @@ std::string DoneMessage(StepCondition condition, const OperationRecord& record) 
     return fmt::format("{} equal{} {}{}", fmt::join(equal, ", "), equal.size() == 1 ? "s" : "",
                        equal.size() == 1 ? "its backup" : "their backups", accepted);
   }
-  if (condition == crd::kOldContainersRestarted && !record.nodes.empty())
-    return record.nodes.front().old_name;
+  if (condition == crd::kOldContainersRestarted) return Names(record, &FrozenNode::old_name);
   if (condition == crd::kHaEnabled && record.t1 && record.t2) {
     return fmt::format(
         "OMS is back since {}, after {}", base::FormatTime(*record.t2),

@@ -364,7 +364,9 @@ namespace {
 // What an operation that was given up has left behind, as far as it had come.
 std::vector<FollowUp> LeftBehind(const OperationRecord& record) {
   std::vector<FollowUp> left;
-  const FrozenNode* node = record.nodes.empty() ? nullptr : &record.nodes.front();
+  const auto on = [&](const FrozenNode& node) {
+    return record.nodes.size() > 1 ? " on node " + node.name : std::string();
+  };
   const bool ha_off = record.ha_was_on && record.Passed(PointKind::kHaDisabling) &&
                       !record.Seen(std::string(NameOf(Step::kEnableHa))) &&
                       !record.Seen(std::string(NameOf(Step::kRestoreHa)));
@@ -373,24 +375,29 @@ std::vector<FollowUp> LeftBehind(const OperationRecord& record) {
                     "HA was switched off and may still be: see ha.config on the System Parameters "
                     "page. Its value as it was is in the operation's record."});
   }
-  if (node == nullptr) return left;
+  if (record.nodes.empty()) return left;
   if (!record.Passed(PointKind::kNewStarting)) {
-    if (record.Passed(PointKind::kStopping)) {
-      left.push_back({true, fmt::format("Container '{0}' was stopped, its restart policy set to "
-                                        "no; `docker restart {0}` brings OMS {1} back.",
-                                        node->old_name, record.from)});
+    for (const auto& node : record.nodes) {
+      if (record.Passed(PointKind::kStopping)) {
+        left.push_back({true, fmt::format("Container '{0}'{2} was stopped, its restart policy set "
+                                          "to no; `docker restart {0}` brings OMS {1} back.",
+                                          node.old_name, record.from, on(node))});
+      }
+      left.push_back({false, fmt::format("Remove container '{}'{}, which was created and never "
+                                         "started, if it is there.",
+                                         node.new_name, on(node))});
     }
-    left.push_back({false, fmt::format("Remove container '{}', which was created and never "
-                                       "started, if it is there.",
-                                       node->new_name)});
     return left;
   }
   if (!record.Passed(PointKind::kFirstDrop)) {
+    std::string old;
+    for (const auto& node : record.nodes)
+      old += fmt::format("{}'{}'{}", old.empty() ? "" : ", ", node.old_name, on(node));
     left.push_back(
         {true,
-         fmt::format("The databases may be those of {}, or half changed; container '{}' must "
+         fmt::format("The databases may be those of {}, or half changed; container {} must "
                      "not be started on them before they are restored by RESTORE.md in {}.",
-                     record.to, node->old_name,
+                     record.to, old,
                      record.backup ? PlaceOf(record, record.backup->folder) : record.folder)});
     return left;
   }

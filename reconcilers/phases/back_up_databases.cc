@@ -30,6 +30,7 @@ base::Status Adopt(const base::Context& ctx, OperationSession& op, const std::st
                    .bytes = manifest.TotalBytes(),
                    .container_id = manifest.container_id,
                    .started_at = manifest.started_at,
+                   .other_runs = manifest.other_runs,
                    .heartbeat_max = manifest.heartbeat_max,
                    .completed = ctx.clock().Wall()};
   for (const auto& database : manifest.databases) {
@@ -86,6 +87,15 @@ base::Status BackUpDatabases(const base::Context& ctx, OperationSession& op) {
   plan.started_at = node != nullptr && node->old_container ? node->old_container->started_at
                                                            : frozen.old_started_at;
   plan.hints = HintsFor(op.record(), frozen);
+  if (op.record().nodes.size() > 1) plan.hints.node = frozen.name;
+  for (const auto& other : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(other.name);
+    if (other.name == frozen.name || facts == nullptr) continue;
+    plan.other_runs[other.name] = RunOf(*facts);
+    const RestoreHints hints = HintsFor(op.record(), other);
+    plan.hints.others.push_back({other.name, other.old_name, hints.restart_policy, hints.old_image,
+                                 hints.image_archive, hints.config_copy, hints.config_place});
+  }
   return StartDump(ctx, op, Step::kBackUpDatabases, last + 1, std::move(plan));
 }
 

@@ -22,6 +22,13 @@ std::string NewFileName(const fs::path& old_file, const std::string& version) {
   return fmt::format("{}-{}{}", old_file.stem().string(), version, old_file.extension().string());
 }
 
+std::string PathBeside(const fs::path& old_file, const std::string& version) {
+  return (old_file.parent_path() / NewFileName(old_file.filename(), version)).string();
+}
+
+// In the record's attempts: the file beside was begun.
+std::string RewriteOf(const std::string& node) { return TaskName(Step::kRewriteConfig, node); }
+
 HostFileRequest FileRequest(const OperationRecord& record, const FrozenNode& node,
                             const std::string& image, const FileRef& file,
                             const std::string& content) {
@@ -75,16 +82,20 @@ base::Status BackUpConfig(const base::Context& ctx, OperationSession& op) {
 }
 
 base::Status RewriteConfig(const base::Context& ctx, OperationSession& op) {
-  if (!op.facts().rehearsed_config && op.record().config_rewrites.empty()) return base::Ok();
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->config || !facts->target_image) continue;
+    if (!facts->rehearsed_config && !op.record().config_rewrites.contains(node.name)) continue;
     const fs::path source = node.config_source;
     const FileContent& old = *facts->config;
-    const std::string path =
-        (source.parent_path() / NewFileName(source.filename(), op.record().to)).string();
-    const std::string& content = WantedConfig(op.facts(), *facts);
+    const std::string path = PathBeside(source, op.record().to);
+    const std::string& content = WantedConfig(*facts);
     const FileRef beside{path, base::Sha256Hex(content), old.uid, old.gid, old.mode};
+    // Written down first: it holds a password, and who turns back must know that it may be there.
+    if (!op.record().attempts.contains(RewriteOf(node.name))) {
+      OMS_TRY(op.Save(ctx,
+                      [&](OperationRecord& record) { record.attempts[RewriteOf(node.name)] = 1; }));
+    }
     OMS_TRY(ctx.Check());
     OMS_TRY(
         WriteHostFile(ctx, op.engine(node.name),
@@ -98,17 +109,17 @@ base::Status RewriteConfig(const base::Context& ctx, OperationSession& op) {
 base::Status EditConfig(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || !facts->config || !op.facts().rehearsed_config) continue;
+    if (facts == nullptr || !facts->config || !facts->rehearsed_config) continue;
     const FileContent& old = *facts->config;
     // Written down first: from here on the file may be the edited one, and is put back.
-    const FileRef edited{node.config_source, base::Sha256Hex(*op.facts().rehearsed_config), old.uid,
+    const FileRef edited{node.config_source, base::Sha256Hex(*facts->rehearsed_config), old.uid,
                          old.gid, old.mode};
     OMS_TRY(
         op.Save(ctx, [&](OperationRecord& record) { record.config_rewrites[node.name] = edited; }));
     OMS_TRY(ctx.Check());
-    OMS_TRY(WriteHostFile(ctx, op.engine(node.name),
-                          FileRequest(op.record(), node, node.target_image_id, edited,
-                                      *op.facts().rehearsed_config)));
+    OMS_TRY(WriteHostFile(
+        ctx, op.engine(node.name),
+        FileRequest(op.record(), node, node.target_image_id, edited, *facts->rehearsed_config)));
   }
   return base::Ok();
 }
@@ -148,10 +159,12 @@ base::Status RestoreConfig(const base::Context& ctx, OperationSession& op) {
 base::Status RemoveRewrittenConfig(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const auto beside = op.record().config_rewrites.find(node.name);
-    if (beside == op.record().config_rewrites.end() || op.record().ConfigEditedInPlace(node))
-      continue;
+    const bool kept = beside != op.record().config_rewrites.end();
+    if (op.record().ConfigEditedInPlace(node)) continue;
+    if (!kept && !op.record().attempts.contains(RewriteOf(node.name))) continue;
     OMS_ASSIGN(const std::string image, HelperImage(ctx, op, node));
-    const fs::path path = beside->second.path;
+    const fs::path path =
+        kept ? beside->second.path : PathBeside(node.config_source, op.record().to);
     OMS_TRY(ctx.Check());
     OMS_TRY(RemoveHostFile(ctx, op.engine(node.name),
                            HelperFor(op.record(), node.name, image, "config"),

@@ -11,8 +11,12 @@ namespace oms::upgrade {
 base::Status AcceptHealth(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || !facts->new_container || !ConsoleStillHeld(op.path(), *facts)) continue;
-    return SwitchConsole(ctx, op, node.name, facts->new_container->id, "start");
+    if (facts == nullptr || !facts->new_container ||
+        !ConsoleStillHeld(op.path(), op.record(), *facts))
+      continue;
+    if (op.record().ScriptNode().name == node.name)
+      return SwitchConsole(ctx, op, node.name, facts->new_container->id, "start");
+    return LetConsoleStart(ctx, op, node.name, facts->new_container->id);
   }
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);

@@ -2,6 +2,7 @@
 // 4, row 2).
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "reconcilers/phases/phases.h"
@@ -28,7 +29,15 @@ base::Status CheckArchive(RecordStore& store, const crd::Image& image) {
 base::Status LoadImage(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr) continue;
+    if (facts == nullptr || LoaderOf(op.record(), node) != node.name) continue;
+    // Needed by one of those that this task loads it for.
+    const bool needed = std::any_of(
+        op.record().nodes.begin(), op.record().nodes.end(), [&](const FrozenNode& each) {
+          const NodeFacts* seen = op.facts().Node(each.name);
+          return LoaderOf(op.record(), each) == node.name && seen != nullptr &&
+                 !(seen->target_image && IsWantedImage(*seen->target_image, op.spec().image));
+        });
+    if (!needed) continue;
     OMS_TRY(ctx.Check());
     op.Start(ctx, TaskName(Step::kLoadImage, node.name), op.spec().strategy.timeouts.image_load,
              [world = op.world(), image = op.spec().image, name = node.name](

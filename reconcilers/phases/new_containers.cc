@@ -85,21 +85,33 @@ base::Status CreateContainers(const base::Context& ctx, OperationSession& op) {
   return base::Ok();
 }
 
+namespace {
+
+// The last look at the old ones, of all nodes before the first new one: none may run together with
+// a new one (both own the host's ports, and write the same databases).
+base::Status NoOldOneRuns(const base::Context& ctx, OperationSession& op) {
+  for (const auto& node : op.record().nodes) {
+    const auto old = op.engine(node.name).Inspect(ctx, node.old_id);
+    // Gone meanwhile: after the first start it is the way back's to make it again.
+    if (old.Is(base::Code::kNotFound) && op.record().Passed(PointKind::kNewStarting)) continue;
+    if (!old.ok()) return old.error().Wrap("node " + node.name);
+    if (!old->running) continue;
+    return base::MakeError(
+        base::Code::kTransient, crd::reason::kOldContainerStarted,
+        fmt::format("node {}: the old container '{}' runs; the new one is not started beside it",
+                    node.name, old->name));
+  }
+  return base::Ok();
+}
+
+}  // namespace
+
 base::Status StartContainers(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->new_container || facts->new_container->running) continue;
     if (!op.record().Passed(PointKind::kNewStarting, node.name)) {
-      // The last look at the old one: it must never run together with the new one (both own the
-      // host's ports).
-      OMS_ASSIGN(const ContainerInfo old, op.engine(node.name).Inspect(ctx, node.old_id));
-      if (old.running) {
-        return base::MakeError(
-            base::Code::kTransient, crd::reason::kOldContainerStarted,
-            fmt::format(
-                "node {}: the old container '{}' runs; the new one is not started beside it",
-                node.name, old.name));
-      }
+      OMS_TRY(NoOldOneRuns(ctx, op));
       OMS_TRY(op.Pass(ctx, PointKind::kNewStarting, node.name, "", 1));
     }
     OMS_TRY(ctx.Check());

@@ -80,6 +80,10 @@ void MarkAbandoned(OperationRecord& record, const ResourceMark& resource, base::
 base::Status SwitchConsole(const base::Context& ctx, OperationSession& op, const std::string& node,
                            const std::string& container, const std::string& verb);
 
+// The same with "start", on a node where the script does not run: also at its next start.
+base::Status LetConsoleStart(const base::Context& ctx, OperationSession& op,
+                             const std::string& node, const std::string& container);
+
 // The one for `step`.
 base::Status RunStep(const base::Context& ctx, Step step, OperationSession& op);
 

@@ -129,7 +129,7 @@ base::Status SaveUpgradedState(const base::Context& ctx, OperationSession& op) {
   OMS_TRY(EndForeignConnections(ctx, op));
   BackupPlan plan = DumpPlan(op, UpgradedFolder(last + 1), *op.record().differing);
   plan.from = op.record().to;
-  plan.container_name = op.record().nodes.front().new_name;
+  plan.container_name = op.record().ScriptNode().new_name;
   return StartDump(ctx, op, Step::kSaveUpgradedState, last + 1, std::move(plan));
 }
 

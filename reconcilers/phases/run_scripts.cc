@@ -16,9 +16,13 @@ namespace oms::upgrade {
 namespace {
 
 constexpr base::Duration kSupervisorctl = std::chrono::seconds(60);
+constexpr char kConsoleIni[] = "/etc/supervisor/conf.d/oms_console.ini";
+constexpr char kAutostart[] =
+    "f=/etc/supervisor/conf.d/oms_console.ini; test ! -f \"$f\" || "
+    "sed -i 's/autostart *= *false/autostart = true/' \"$f\"";
 
 base::Status RunOnce(const base::Context& ctx, OperationSession& op, Step at) {
-  const FrozenNode& node = op.record().nodes.front();
+  const FrozenNode& node = op.record().ScriptNode();
   const NodeFacts* facts = op.facts().Node(node.name);
   if (facts == nullptr || !facts->new_container) return base::Ok();
   const std::string step(NameOf(at));
@@ -66,14 +70,33 @@ base::Status SwitchConsole(const base::Context& ctx, OperationSession& op, const
                                      node, verb, kConsole, done.exit_code, done.output));
 }
 
+// A console that was held back has autostart off, and would stay away at the next start of its
+// container as well; the script's own node is set right by the script (facts.md section 4).
+base::Status LetConsoleStart(const base::Context& ctx, OperationSession& op,
+                             const std::string& node, const std::string& container) {
+  OMS_TRY(ctx.Check());
+  OMS_ASSIGN(const ExecResult done,
+             op.engine(node).Exec(ctx.WithTimeout(kSupervisorctl), container,
+                                  {"/bin/sh", "-c", kAutostart, "oms-upgrade-autostart"}, "/"));
+  if (done.exit_code != 0) {
+    op.Warn("ConsoleAutostart",
+            fmt::format("node {}: autostart of oms_console cannot be set in {} (exit code {}): {}; "
+                        "set it by hand, or the console is not there after the next restart",
+                        node, kConsoleIni, done.exit_code, done.output));
+  }
+  return SwitchConsole(ctx, op, node, container, "start");
+}
+
 base::Status CorrectSchema(const base::Context& ctx, OperationSession& op) {
-  const FrozenNode& node = op.record().nodes.front();
-  const NodeFacts* facts = op.facts().Node(node.name);
-  if (facts == nullptr || !facts->new_container || !facts->health) return base::Ok();
   // IS_UPGRADE holds the console back in some versions; where it does not, it is stopped, and seen
-  // to stand still before the jar is begun.
-  if (ConsoleMoves(*facts->health))
-    return SwitchConsole(ctx, op, node.name, facts->new_container->id, "stop");
+  // to stand still before the jar is begun. On every node: all write the same databases.
+  for (const auto& node : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (node.role == crd::NodeRole::kComponent) continue;
+    if (facts == nullptr || !facts->new_container || !facts->health) return base::Ok();
+    if (ConsoleMoves(*facts->health))
+      return SwitchConsole(ctx, op, node.name, facts->new_container->id, "stop");
+  }
   return RunOnce(ctx, op, Step::kCorrectSchema);
 }
 

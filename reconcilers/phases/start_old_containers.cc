@@ -6,6 +6,7 @@
 
 #include "reconcilers/container_clone.h"
 #include "reconcilers/phases/phases.h"
+#include "reconcilers/rollback_state.h"
 #include "reconcilers/state.h"
 
 namespace oms::upgrade {
@@ -80,6 +81,11 @@ base::Status StartOldContainers(const base::Context& ctx, OperationSession& op) 
 }
 
 base::Status AcceptOldHealth(const base::Context& ctx, OperationSession& op) {
+  for (const auto& node : op.record().nodes) {
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts != nullptr && OldConsoleHeld(op.record(), *facts))
+      return LetConsoleStart(ctx, op, node.name, facts->old_container->id);
+  }
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->old_container) return base::Ok();

@@ -54,7 +54,7 @@ base::Status StopNewContainers(const base::Context& ctx, OperationSession& op) {
       const auto removed = op.engine(node.name).Remove(ctx, helper, true);
       if (!removed.ok() && !removed.Is(base::Code::kNotFound)) return removed.error();
     }
-    const bool started = op.record().Passed(PointKind::kOldStarting, node.name);
+    const bool started = op.record().Passed(PointKind::kOldStarting);
     const std::string old = facts->old_container && facts->old_container->running && !started &&
                                     op.record().Passed(PointKind::kStopping)
                                 ? facts->old_container->id

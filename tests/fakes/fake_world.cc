@@ -133,6 +133,39 @@ bool World::AwaitStop(const Life& life, const std::atomic<bool>& end) {
   return life.stands_;
 }
 
+bool World::HostRuns(const std::string& ip) const {
+  return std::any_of(containers.begin(), containers.end(), [&](const auto& item) {
+    const ContainerInfo& info = item.second.info;
+    return info.running && IsOms(info) && info.EnvValue("OMS_HOST_IP") == ip;
+  });
+}
+
+void World::AddSecondNode(const std::string& from, bool own_engine) {
+  std::string config = kOldConfig;
+  const std::string first = "- \"10.0.0.1\"\n";
+  config.replace(config.find(first), first.size(), first + "- \"10.0.0.2\"\n");
+  host_files["/data/conf/config.yaml"].content = config;
+  host_files["/data2/conf/config.yaml"] = {"# of the second\n" + config, 1000, 1001, 0640, true};
+  hosts.push_back({"10.0.0.2", "ONLINE"});
+  json body = OldBody("oms:" + from);
+  body["Env"][0] = "OMS_HOST_IP=10.0.0.2";
+  for (auto& bind : body["HostConfig"]["Binds"]) {
+    bind = "/data2" + bind.get<std::string>().substr(std::string("/data").size());
+  }
+  std::string name = "omsb_" + from;
+  std::erase(name, '.');
+  const std::string engine = own_engine ? kSecondEngine : kFirstEngine;
+  (void)StartLocked(containers.at(*CreateLocked(name, body, engine)));
+  consoles["omsb_431"] = "STOPPED";  // As IS_UPGRADE holds it.
+  EditSpec([&](json& spec) {
+    spec["nodes"].push_back(
+        {{"name", "oms-2"}, {"engine", {{"endpoint", engine}}}, {"container", {{"name", name}}}});
+  });
+  both_ran = false;
+  oms_writes = writes = 0;
+  log.clear();
+}
+
 void World::Release() {
   std::unique_lock lock(mutex_);
   load_held = dump_held = script_held = restore_held = false;
@@ -150,7 +183,8 @@ bool World::Held() const {
   return held_ > 0;
 }
 
-Result<std::string> World::CreateLocked(const std::string& name, const json& body) {
+Result<std::string> World::CreateLocked(const std::string& name, const json& body,
+                                        const std::string& engine) {
   if (Find(name) != nullptr)
     return MakeError(Code::kAlreadyExists, "NameTaken", "the name " + name + " is taken");
   const std::string image = body.at("Image");
@@ -161,6 +195,7 @@ Result<std::string> World::CreateLocked(const std::string& name, const json& bod
   if (found == nullptr) return MakeError(Code::kNotFound, "NoSuchImage", "no such image: " + image);
   Container container;
   container.body = body;
+  container.engine = engine;
   ContainerInfo& info = container.info;
   info.id = NewId();
   info.name = name;
@@ -219,14 +254,25 @@ void World::MountCertificate(std::chrono::hours valid) {
   speaks = HttpsTrust{certificate, ""};
 }
 
+base::WallTime& World::BeatOf(const upgrade::ContainerInfo& info) {
+  return info.EnvValue("OMS_HOST_IP") == "10.0.0.2" ? second_beat : last_beat;
+}
+
 Status World::StartLocked(Container& container) {
   ContainerInfo& info = container.info;
   if (info.running) return base::Ok();
-  if (IsOms(info) && OmsRuns()) both_ran = true;
+  // Beside another version, or a second one of the same host.
+  for (const auto& [id, other] : containers) {
+    if (!IsOms(info) || !other.info.running || !IsOms(other.info)) continue;
+    if (other.info.image_id != info.image_id ||
+        other.info.EnvValue("OMS_HOST_IP") == info.EnvValue("OMS_HOST_IP")) {
+      both_ran = true;
+    }
+  }
   info.running = true;
   info.status = "running";
   info.started_at = base::FormatMicroTime(clock.Wall());
-  if (IsOms(info)) last_beat = clock.Wall();
+  if (IsOms(info)) BeatOf(info) = clock.Wall();
   const json argv = container.body.value("Cmd", json::array());
   if (argv.size() == 3 && argv.at(1) == "oms-upgrade-host-file-removal") {
     host_files.erase(info.mounts.at(0).source + "/" + argv.at(2).get<std::string>());
@@ -249,7 +295,7 @@ Status World::StartLocked(Container& container) {
 void World::StopLocked(Container& container, int exit_code) {
   ContainerInfo& info = container.info;
   if (!info.running) return;
-  if (IsOms(info)) last_beat = clock.Wall();
+  if (IsOms(info)) BeatOf(info) = clock.Wall();
   info.running = false;
   info.status = "exited";
   info.exit_code = exit_code;
@@ -416,16 +462,17 @@ class Door {
 
 class Engine final : public ContainerEngine, private Door {
  public:
-  using Door::Door;
+  Engine(World& world, Life& life, std::string endpoint)
+      : Door(world, life), endpoint_(std::move(endpoint)) {}
 
   Result<EngineInfo> Info(const Context&) override {
     return Seen<EngineInfo>([&]() -> Result<EngineInfo> {
-      return EngineInfo{"engine-1", "20.10", "1.41"};
+      return EngineInfo{endpoint_ == kFirstEngine ? "engine-1" : "engine-2", "20.10", "1.41"};
     });
   }
   Result<ContainerInfo> Inspect(const Context&, const std::string& id) override {
     return Seen<ContainerInfo>([&]() -> Result<ContainerInfo> {
-      auto* found = world_.Find(id);
+      auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
       return found->info;
     });
@@ -437,7 +484,8 @@ class Engine final : public ContainerEngine, private Door {
       List list;
       for (const auto& [id, container] : world_.containers) {
         const auto at = container.info.labels.find(label);
-        if (at != container.info.labels.end() && at->second == value)
+        if (container.engine == endpoint_ && at != container.info.labels.end() &&
+            at->second == value)
           list.push_back(container.info);
       }
       return list;
@@ -479,8 +527,11 @@ class Engine final : public ContainerEngine, private Door {
   }
   Result<std::string> Create(const Context&, const std::string& name,
                              const std::string& body) override {
-    return world_.Write<std::string>(life_, "Create " + name, name.starts_with("oms_"),
-                                     [&] { return world_.CreateLocked(name, json::parse(body)); });
+    return world_.Write<std::string>(
+        life_, "Create " + name, !name.starts_with("oms-upgrade-"), [&]() -> Result<std::string> {
+          OMS_TRY(Reached());
+          return world_.CreateLocked(name, json::parse(body), endpoint_);
+        });
   }
   Status Start(const Context&, const std::string& id) override {
     return OnContainer("Start", id, [&](World::Container& c) -> Status {
@@ -513,7 +564,7 @@ class Engine final : public ContainerEngine, private Door {
   }
   Result<int> Wait(const Context&, const std::string& id) override {
     return Seen<int>([&]() -> Result<int> {
-      auto* found = world_.Find(id);
+      auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
       return found->info.exit_code;
     });
@@ -524,7 +575,7 @@ class Engine final : public ContainerEngine, private Door {
   Result<std::vector<ProcessInfo>> Processes(const Context&, const std::string& id) override {
     using List = std::vector<ProcessInfo>;
     return Seen<List>([&]() -> Result<List> {
-      auto* found = world_.Find(id);
+      auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
       if (!found->info.running) return MakeError(Code::kConflict, "NotRunning", "not running");
       List list = {{"1", "supervisord"}};
@@ -540,7 +591,7 @@ class Engine final : public ContainerEngine, private Door {
   Result<FileContent> ReadFile(const Context&, const std::string& id,
                                const std::string& path) override {
     return Seen<FileContent>([&]() -> Result<FileContent> {
-      auto* found = world_.Find(id);
+      auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
       const FileContent* file = world_.FileLocked(*found, path);
       if (file == nullptr) return MakeError(Code::kNotFound, "NoSuchFile", "no such file: " + path);
@@ -561,9 +612,10 @@ class Engine final : public ContainerEngine, private Door {
         OMS_TRY(Runs(id));
         if (world_.supervisor_silent)
           return ExecResult{4, "unix:///tmp/supervisor.sock no such file\n"};
-        const bool old = !IsNew(world_.Find(id)->info);
+        const bool old = !IsNew(Here(id)->info);
         return ExecResult{0, "nginx   RUNNING   pid 7, uptime 0:00:10\noms_console   " +
-                                 (old ? "RUNNING" : world_.console) + "   pid 8\n"};
+                                 (old ? "RUNNING" : ConsoleOf(id)) + "   pid 8\n" +
+                                 "oms_drc_supervisor   RUNNING   pid 9\n"};
       });
     }
     if (argv.at(0) == "supervisorctl") {
@@ -571,17 +623,24 @@ class Engine final : public ContainerEngine, private Door {
           life_, "Console " + argv.at(1), true, [&]() -> Result<ExecResult> {
             OMS_TRY(Runs(id));
             const std::string wanted = argv.at(1) == "stop" ? "STOPPED" : "RUNNING";
-            if (world_.console == wanted)
+            if (ConsoleOf(id) == wanted)
               return ExecResult{1, "oms_console: ERROR (not running, or already started)\n"};
-            world_.console = wanted;
+            ConsoleOf(id) = wanted;
             return ExecResult{0, ""};
           });
+    }
+    if (argv.at(3) == "oms-upgrade-autostart") {
+      return world_.Write<ExecResult>(life_, "Autostart", true, [&]() -> Result<ExecResult> {
+        OMS_TRY(Runs(id));
+        world_.autostart_set.insert(Here(id)->info.name);
+        return ExecResult{0, ""};
+      });
     }
     const std::string &what = argv.at(3), marker = argv.at(4);
     if (what == "oms-upgrade-claim") {
       return world_.Write<ExecResult>(life_, "Claim", true, [&]() -> Result<ExecResult> {
         OMS_TRY(Runs(id));
-        auto [at, won] = world_.host_files.try_emplace(world_.HostPath(*world_.Find(id), marker),
+        auto [at, won] = world_.host_files.try_emplace(world_.HostPath(*Here(id), marker),
                                                        FileContent{"", 0, 0, 0644, true});
         return ExecResult{won || at->second.regular ? 0 : kMarkerTaken, ""};
       });
@@ -591,14 +650,17 @@ class Engine final : public ContainerEngine, private Door {
                world_.Write<ExecResult>(life_, "RunScript", true, [&]() -> Result<ExecResult> {
                  OMS_TRY(Runs(id));
                  const bool won = world_.host_files
-                                      .try_emplace(world_.HostPath(*world_.Find(id), marker),
+                                      .try_emplace(world_.HostPath(*Here(id), marker),
                                                    FileContent{"", 0, 0, 0755, false})
                                       .second;
                  if (!won) return ExecResult{kMarkerTaken, ""};
                  const std::string name = ScriptName(marker);
                  if (name == "correction-jar") {
                    ++world_.jar_runs;
-                   if (world_.console == "RUNNING") world_.jar_beside_console = true;
+                   if (world_.console == "RUNNING" ||
+                       std::any_of(world_.consoles.begin(), world_.consoles.end(),
+                                   [](const auto& each) { return each.second == "RUNNING"; }))
+                     world_.jar_beside_console = true;
                  } else if (name == "add-resource") {
                    ++world_.resource_runs;
                  } else {
@@ -606,7 +668,7 @@ class Engine final : public ContainerEngine, private Door {
                  }
                  const bool vanishes = world_.script_vanishes || world_.vanishes == name;
                  mine = world_.scripts.size();
-                 world_.scripts.push_back({world_.Find(id)->info.id, marker, !vanishes, 2});
+                 world_.scripts.push_back({Here(id)->info.id, marker, !vanishes, 2});
                  return ExecResult{0, ""};
                }));
     if (begun.exit_code != 0) return begun;
@@ -631,12 +693,24 @@ class Engine final : public ContainerEngine, private Door {
     });
   }
   Status Reached() const {
-    if (world_.engine_down)
+    if (world_.engine_down || world_.engines_down.contains(endpoint_))
       return MakeError(Code::kTransient, "EngineUnreachable", "the engine does not answer");
     return base::Ok();
   }
+  std::string& ConsoleOf(const std::string& id) const {
+    return world_.ConsoleOf(Here(id)->info.name);
+  }
+  // A container of this engine.
+  World::Container* Here(const std::string& id) const {
+    for (auto& [key, container] : world_.containers) {
+      if (container.engine == endpoint_ && (key == id || container.info.name == id))
+        return &container;
+    }
+    return nullptr;
+  }
   Status Runs(const std::string& id) const {
-    auto* found = world_.Find(id);
+    OMS_TRY(Reached());
+    auto* found = Here(id);
     if (found == nullptr) return NoContainer(id);
     if (!found->info.running)
       return MakeError(Code::kConflict, "NotRunning", "the container does not run");
@@ -648,29 +722,33 @@ class Engine final : public ContainerEngine, private Door {
     std::string name = id;
     {
       std::lock_guard lock(world_.mutex());
-      if (auto* found = world_.Find(id); found != nullptr) {
+      if (auto* found = Here(id); found != nullptr) {
         oms = IsOms(found->info);
         name = found->info.name;
       }
     }
     return Write(verb + " " + name, oms, [&]() -> Status {
       OMS_TRY(Reached());
-      auto* found = world_.Find(id);
+      auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
       return act(*found);
     });
   }
+
+  const std::string endpoint_;
 };
 
 class Engines final : public EngineProvider {
  public:
-  Engines(World& world, Life& life) : engine_(std::make_shared<Engine>(world, life)) {}
-  Result<std::shared_ptr<ContainerEngine>> Open(const EngineAddress&) override {
-    return std::shared_ptr<ContainerEngine>(engine_);
+  Engines(World& world, Life& life)
+      : first_(std::make_shared<Engine>(world, life, kFirstEngine)),
+        second_(std::make_shared<Engine>(world, life, kSecondEngine)) {}
+  Result<std::shared_ptr<ContainerEngine>> Open(const EngineAddress& address) override {
+    return std::shared_ptr<ContainerEngine>(address.endpoint == kSecondEngine ? second_ : first_);
   }
 
  private:
-  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Engine> first_, second_;
 };
 
 class Db final : public MetaDb, private Door {
@@ -710,17 +788,17 @@ class Db final : public MetaDb, private Door {
   Result<HeartbeatInfo> Heartbeat(const Context&, const std::string&,
                                   const std::string& ip) override {
     return Seen<HeartbeatInfo>([&]() -> Result<HeartbeatInfo> {
-      if (ip != "10.0.0.1") return HeartbeatInfo{};
-      if (world_.OmsRuns() && !world_.heart_stands_still) {
-        world_.last_beat = world_.clock.Wall();
+      if (ip != "10.0.0.1" && ip != "10.0.0.2") return HeartbeatInfo{};
+      base::WallTime& last = ip == "10.0.0.2" ? world_.second_beat : world_.last_beat;
+      if (world_.HostRuns(ip) && !world_.heart_stands_still) {
+        last = world_.clock.Wall();
         auto& base = world_.sequence.base;
         ++base.rows;
         ++base.max_id;
         ++base.auto_increment;
       }
-      const auto age =
-          std::chrono::duration_cast<base::Duration>(world_.clock.Wall() - world_.last_beat);
-      return HeartbeatInfo{true, age.count(), base::FormatMicroTime(world_.last_beat),
+      const auto age = std::chrono::duration_cast<base::Duration>(world_.clock.Wall() - last);
+      return HeartbeatInfo{true, age.count(), base::FormatMicroTime(last),
                            world_.sequence.base.max_id};
     });
   }
@@ -1256,7 +1334,7 @@ Process::Process(World& world, std::string name, std::string cluster)
   UpgradeReconciler::Options options;
   options.cluster = std::move(cluster);
   options.process = std::move(name);
-  options.limits = {{"unix:///var/run/docker.sock"}, {"/var/lib/oms-upgrade"}, {"/images"}};
+  options.limits = {{kFirstEngine, kSecondEngine}, {"/var/lib/oms-upgrade"}, {"/images"}};
   Ports ports{&doors_->api,   &doors_->engines, &doors_->dbs,  &doors_->row,
               &doors_->store, &doors_->dumper,  &doors_->probe};
   reconciler_ = std::make_unique<UpgradeReconciler>(

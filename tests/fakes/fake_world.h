@@ -47,6 +47,8 @@ inline constexpr char kOldConfig[] =
     "\"oms_meta_port\": \"2883\"\n"
     "\"oms_meta_user\": \"oms\"\n";
 inline constexpr char kHaText[] = R"({"enable": true,  "ownKey": [1, 2], "enableHost":true})";
+inline constexpr char kFirstEngine[] = "unix:///var/run/docker.sock";
+inline constexpr char kSecondEngine[] = "unix:///var/run/docker2.sock";
 inline constexpr char kArchive[] = "/images/oms_4.3.1.tar.gz";
 inline constexpr char kBackups[] = "/var/lib/oms-upgrade/backups";
 
@@ -82,11 +84,16 @@ class World {
   // Below 4.0.1 the databases take the upgrade script only after the jar and add_resource.
   explicit World(const std::string& from = "4.3.0");
 
+  // A second node, oms-2: OMS_HOST_IP 10.0.0.2, container omsb_<digits>, host folders below /data2,
+  // on an engine of its own or on the first one's.
+  void AddSecondNode(const std::string& from = "4.3.0", bool own_engine = true);
+
   // ------------------------------------------------------------------------------ what a test sets
   struct Container {
     upgrade::ContainerInfo info;
     std::map<std::string, upgrade::FileContent> files;  // Not below a mount.
     nlohmann::json body;
+    std::string engine = kFirstEngine;
   };
   struct Script {
     std::string container, marker;
@@ -102,6 +109,7 @@ class World {
 
   // --- the engine
   bool engine_down = false;
+  std::set<std::string> engines_down;                        // By endpoint.
   std::map<std::string, Container> containers;               // By id.
   std::map<std::string, upgrade::ImageInfo> images;          // By reference.
   std::map<std::string, std::set<std::string>> image_files;  // By image id.
@@ -111,7 +119,12 @@ class World {
   int script_exit_code = 0;
   std::map<std::string, int> exit_code_of;  // Of one script, by its marker folder's name.
   std::string vanishes;  // The script of this name begins, leaves no exit code, and runs no more.
-  std::string console = "RUNNING";  // In the new container.
+  std::string console = "RUNNING";              // In the new container.
+  std::map<std::string, std::string> consoles;  // Of another one, by its name.
+  std::set<std::string> autostart_set;          // Containers whose console starts by itself again.
+  std::string& ConsoleOf(const std::string& container) {
+    return consoles.contains(container) ? consoles[container] : console;
+  }
   upgrade::LegacyFindings legacy;
   bool script_vanishes = false;  // Begins, leaves no exit code, and runs no more.
   bool script_held = false;      // Does not end until it is set to false again (Wake()).
@@ -140,7 +153,7 @@ class World {
   std::map<std::string, std::string> databases;  // Name -> what it holds.
   std::vector<upgrade::HostRow> hosts = {{"10.0.0.1", "ONLINE"}};
   upgrade::SequenceTables sequence;
-  base::WallTime last_beat;
+  base::WallTime last_beat, second_beat;  // Of 10.0.0.1 and 10.0.0.2.
   std::vector<upgrade::DbConnection> foreign;
   std::optional<upgrade::OwnershipRow> row;
   std::set<uint64_t> killed;
@@ -174,6 +187,7 @@ class World {
   Container* Find(
       const std::string& name_or_id);  // Nullptr if there is none. Lock held or no one else.
   bool OmsRuns() const;
+  bool HostRuns(const std::string& ip) const;
   // Lets go what is held; none of it waits any more when this returns.
   void Release();
   bool Held() const;  // A task of a controller sits in a held script or dump.
@@ -252,8 +266,10 @@ class World {
   std::mutex& mutex() const { return mutex_; }
 
   std::string NewId();
-  base::Result<std::string> CreateLocked(const std::string& name, const nlohmann::json& body);
+  base::Result<std::string> CreateLocked(const std::string& name, const nlohmann::json& body,
+                                         const std::string& engine = kFirstEngine);
   base::Status StartLocked(Container& container);
+  base::WallTime& BeatOf(const upgrade::ContainerInfo& info);
   void StopLocked(Container& container, int exit_code);
   // Where a path of a container lies: in its own files, or on the host.
   upgrade::FileContent* FileLocked(Container& container, const std::string& path);

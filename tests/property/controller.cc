@@ -249,7 +249,7 @@ void Controller::Observe() {
   ObserveNode(facts_.nodes.emplace_back(), used(world_.faults.engine_flaky));
   ObserveMeta(used(world_.faults.meta_flaky));
   facts_.volume = upgrade::VolumeInfo{"volume-1", 1ULL << 40};
-  facts_.rehearsed_config = "new text";
+  facts_.nodes.front().rehearsed_config = "new text";
   facts_.accept = world_.resource.accept;
 }
 

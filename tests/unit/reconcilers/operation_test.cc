@@ -23,6 +23,7 @@ OperationRecord Full() {
   record.outcome_reason = "RolledBackByRequest";
   record.ended = At(900);
   record.nodes[0] = {"oms-1",
+                     crd::NodeRole::kAll,
                      "engine",
                      "10.0.0.1",
                      "old-id",
@@ -81,6 +82,7 @@ TEST(OperationRecord, ANewerFormatOrAnUnknownWordIsRefusedAndNotGuessedAt) {
        std::initializer_list<std::pair<const char*, json>>{{"/format", 2},
                                                            {"/outcome", "Paused"},
                                                            {"/direction", "Sideways"},
+                                                           {"/nodes/0/role", "Spare"},
                                                            {"/points/0/point", "NewPoint"},
                                                            {"/started", "yesterday"},
                                                            {"/epoch", "one"}}) {

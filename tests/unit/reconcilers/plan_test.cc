@@ -112,7 +112,7 @@ TEST(UpgradePlan, SaysThatAnImageWithoutAnIdIsNotChecked) {
 TEST(UpgradePlan, SaysWhatIsSkippedAndWhy) {
   World world;
   world.spec.backup.image = false;
-  world.facts.rehearsed_config.reset();
+  world.facts.nodes.front().rehearsed_config.reset();
   world.meta().ha_raw = kHaOff;
   EXPECT_EQ(world.Of(Step::kSaveOldImage), "skipped, spec.backup.image is false");
   EXPECT_EQ(world.Of(Step::kRewriteConfig), "skipped, no key of config.yaml has to change");
@@ -345,7 +345,7 @@ TEST(UpgradePlan, HasAnotherHashForEachThingThatIsWrittenOrDestroyed) {
       {"tool", [](World& w) { w.spec.backup.tool = crd::BackupTool::kMysqldump; }},
       {"compression", [](World& w) { w.spec.backup.compression = crd::Compression::kNone; }},
       {"saved image", [](World& w) { w.spec.backup.image = false; }},
-      {"rewrite", [](World& w) { w.facts.rehearsed_config.reset(); }},
+      {"rewrite", [](World& w) { w.facts.nodes.front().rehearsed_config.reset(); }},
       {"in place", [](World& w) { w.spec.deployment.config = crd::ConfigPlace::kInPlace; }},
       {"script", [](World& w) { w.path.upgrade_script = "/root/own.sh"; }},
       {"script's folder", [](World& w) { w.path.working_directory = "/tmp"; }},

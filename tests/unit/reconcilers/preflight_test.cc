@@ -127,9 +127,7 @@ TEST(CheckPreflight, AFieldThatCannotBeHonouredYetIsRefusedAndNotPassedOver) {
       [](crd::Spec& s) {
         s.meta_db = crd::MetaDb{{}, {}, crd::DatabaseConnect{}, {}};
       },
-      [](crd::Spec& s) { s.deployment.keep_tasks_running = true; },
-      [](crd::Spec& s) { s.nodes.push_back(s.nodes[0]); },
-      [](crd::Spec& s) { s.nodes[0].role = crd::NodeRole::kComponent; }};
+      [](crd::Spec& s) { s.deployment.keep_tasks_running = true; }};
   for (const auto& row : rows) {
     Upgrade upgrade;
     row(upgrade.spec);
@@ -182,6 +180,55 @@ TEST(ToldBefore, NamesWhatNothingWaitsForUntilItIsAcknowledged) {
   EXPECT_THAT(told(), testing::Contains(HasSubstr("See that no task reads by oblogproxy")));
   upgrade.spec.acknowledge = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
   EXPECT_THAT(told(), IsEmpty());
+}
+
+// A second node that is fit to be upgraded with the first.
+Upgrade OfTwo() {
+  Upgrade upgrade;
+  NodeFacts second = upgrade.node();
+  second.name = "oms-2";
+  second.engine->id = "engine-2";
+  second.old_container->env = {"OMS_HOST_IP=10.0.0.2"};
+  upgrade.node().running_version = second.running_version = "4.3.0";
+  upgrade.node().parsed_config.emplace();
+  second.parsed_config.emplace();
+  upgrade.facts.nodes.push_back(second);
+  upgrade.meta().hosts.push_back({"10.0.0.2", "ONLINE"});
+  return upgrade;
+}
+
+TEST(CheckPreflight, NodesMustBeThoseOfOneOms) {
+  EXPECT_THAT(Check(OfTwo()), IsEmpty());
+  struct Row {
+    const char* reason;
+    void (*spoil)(NodeFacts& first, NodeFacts& second);
+  };
+  const std::vector<Row> rows = {
+      {"SameContainer", [](NodeFacts&, NodeFacts& b) { b.engine->id = "engine"; }},
+      {"SameHostIP",
+       [](NodeFacts&, NodeFacts& b) {
+         b.old_container->id = "other";
+         b.old_container->env = {"OMS_HOST_IP=10.0.0.1"};
+       }},
+      {"NameTaken",
+       [](NodeFacts&, NodeFacts& b) {
+         b.engine->id = "engine";
+         b.old_container->id = "other";
+       }},
+      {"NodeVersionsDiffer", [](NodeFacts&, NodeFacts& b) { b.running_version = "4.2.5"; }},
+      {"NodeMetaDBsDiffer",
+       [](NodeFacts&, NodeFacts& b) { b.parsed_config->rm.host = "10.9.9.9"; }},
+      {"NodeMetaDBsDiffer",
+       [](NodeFacts&, NodeFacts& b) { b.parsed_config->drc_cm_heartbeat_db = "cm_hb_2"; }},
+      {"NoManagementNode",
+       [](NodeFacts& a, NodeFacts& b) { a.role = b.role = crd::NodeRole::kComponent; }}};
+  for (const auto& row : rows) {
+    Upgrade upgrade = OfTwo();
+    row.spoil(upgrade.facts.nodes[0], upgrade.facts.nodes[1]);
+    std::vector<std::string> reasons;
+    for (const auto& trouble : Check(upgrade)) reasons.push_back(trouble.reason);
+    EXPECT_THAT(reasons, testing::Contains(row.reason));
+  }
 }
 
 TEST(CheckPreflight, AMaintenanceWindowThatCannotBeReadIsTold) {

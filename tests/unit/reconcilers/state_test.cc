@@ -132,7 +132,7 @@ TEST(BackUpConfigState, AConfigThatWasEditedSinceIsCopiedAgain) {
 
 TEST(RewriteConfigState, IsSkippedWhereNoKeyHasToChange) {
   Upgrade upgrade = Upgrade().ImageThere();
-  upgrade.facts.rehearsed_config.reset();
+  upgrade.node().rehearsed_config.reset();
   EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kSkipped);
 }
 
@@ -144,9 +144,9 @@ TEST(RewriteConfigState, WhatTheNewContainerSeesMustBeWhatWasWritten) {
 
 TEST(RewriteConfigState, AConfigThatWasEditedSinceIsRewrittenAgain) {
   Upgrade upgrade = Upgrade().Prepared();
-  upgrade.facts.rehearsed_config = "new text with another password";
+  upgrade.node().rehearsed_config = "new text with another password";
   EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending);
-  upgrade.facts.rehearsed_config.reset();  // A person has made the change by hand.
+  upgrade.node().rehearsed_config.reset();  // A person has made the change by hand.
   upgrade.node().config->content = "new text";
   EXPECT_TRUE(upgrade.of(Step::kRewriteConfig).complete()) << "the file says the same";
   upgrade.node().config->content = "new text by hand";
@@ -457,7 +457,7 @@ TEST(LegacyState, AConsoleThatWasHeldForTheJarIsStartedOnceTheScriptHasRun) {
   upgrade.Seen(Step::kInitializeMetadata);
   upgrade.node().health->programs = {{"nginx", "RUNNING"}, {"oms_console", "STOPPED"}};
   EXPECT_EQ(upgrade.of(Step::kAwaitHealth).verdict, Verdict::kPending);
-  EXPECT_TRUE(ConsoleStillHeld(upgrade.path, upgrade.node()));
+  EXPECT_TRUE(ConsoleStillHeld(upgrade.path, upgrade.record, upgrade.node()));
   upgrade.node().health->programs.back().state = "FATAL";
   EXPECT_EQ(upgrade.of(Step::kAwaitHealth).verdict, Verdict::kRunning) << "it ended by itself";
   upgrade = Upgrade().Healthy();
@@ -573,6 +573,112 @@ TEST(ScriptTimeout, AScriptThatRunsTooLongIsToldAndStillTakenWhenItEnds) {
   EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).reason, "DeadlineExceeded");
   upgrade.node().script = ScriptState{ScriptState::Kind::kEnded, 0, "done\n"};
   EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kDone);
+}
+
+// ------------------------------------------------------------------------------- several nodes
+
+// The second node is where the first one is.
+Upgrade WithSecond(Upgrade upgrade) {
+  FrozenNode frozen = upgrade.record.nodes.front();
+  frozen.name = "oms-2";
+  frozen.engine_id = "engine-2";
+  NodeFacts second = upgrade.node();
+  second.name = "oms-2";
+  if (second.old_container) second.old_container->id = frozen.old_id = "old-id-2";
+  if (second.new_container) second.new_container->id = "new-id-2";
+  upgrade.record.nodes.push_back(frozen);
+  for (auto* files : {&upgrade.record.image_backups, &upgrade.record.config_backups,
+                      &upgrade.record.config_rewrites}) {
+    if (files->contains("oms-1")) (*files)["oms-2"] = (*files)["oms-1"];
+  }
+  if (upgrade.record.backup) upgrade.record.backup->other_runs["oms-2"] = RunOf(second);
+  if (upgrade.record.Passed(PointKind::kNewStarting))
+    upgrade.Pass(PointKind::kNewStarting, "oms-2", "", 1);
+  upgrade.facts.nodes.push_back(second);
+  return upgrade;
+}
+NodeFacts& Second(Upgrade& upgrade) { return upgrade.facts.nodes.at(1); }
+
+TEST(StateOfTwoNodes, TheStopIsDoneWhenAllStand) {
+  Upgrade upgrade = WithSecond(Upgrade().Stopped());
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).verdict, Verdict::kDone);
+  Second(upgrade).old_container->running = true;
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).verdict, Verdict::kPending);
+}
+
+TEST(StateOfTwoNodes, ABackupHoldsForTheRunsOfAllOldContainers) {
+  Upgrade upgrade = WithSecond(Upgrade().Dumped());
+  EXPECT_EQ(upgrade.of(Step::kBackUpDatabases).verdict, Verdict::kDone);
+  Second(upgrade).old_container->started_at = "2026-01-02T03:05:00.000000Z";
+  EXPECT_EQ(upgrade.of(Step::kBackUpDatabases).verdict, Verdict::kPending)
+      << "the second one ran since, and may have written";
+  EXPECT_EQ(upgrade.of(Step::kStopContainers).reason, crd::reason::kOldContainerStarted);
+}
+
+TEST(StateOfTwoNodes, ABackupOfFewerNodesIsNone) {
+  Upgrade upgrade = WithSecond(Upgrade().Dumped());
+  upgrade.record.backup->other_runs.clear();
+  EXPECT_EQ(upgrade.of(Step::kBackUpDatabases).verdict, Verdict::kPending);
+}
+
+TEST(StateOfTwoNodes, EachIsStartedOnce) {
+  Upgrade upgrade = WithSecond(Upgrade().Started());
+  EXPECT_EQ(upgrade.of(Step::kStartContainers).verdict, Verdict::kDone);
+  std::erase_if(upgrade.record.points, [](const Point& point) { return point.node == "oms-2"; });
+  Second(upgrade).new_container->running = false;
+  Second(upgrade).new_container->status = "created";
+  EXPECT_EQ(upgrade.of(Step::kStartContainers).verdict, Verdict::kPending);
+  EXPECT_EQ(upgrade.of(Step::kBackUpDatabases).verdict, Verdict::kDone)
+      << "from the first start on it is the way back";
+  Second(upgrade).new_container.reset();
+  EXPECT_EQ(upgrade.of(Step::kCreateContainers).verdict, Verdict::kPending)
+      << "it has never run: another one is as good";
+}
+
+TEST(StateOfTwoNodes, TheScriptRunsOnTheFirstThatIsNoComponent) {
+  Upgrade upgrade = WithSecond(Upgrade().Started());
+  upgrade.record.nodes[0].role = crd::NodeRole::kComponent;
+  EXPECT_EQ(upgrade.record.ScriptNode().name, "oms-2");
+  upgrade.node().health->supervisor_answers = true;
+  Second(upgrade).health->supervisor_answers = false;
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kRunning);
+  Second(upgrade).health->supervisor_answers = true;
+  EXPECT_EQ(upgrade.of(Step::kRunUpgradeScript).verdict, Verdict::kPending);
+}
+
+TEST(StateOfTwoNodes, AConsoleThatIsHeldBackOnTheOtherNodeIsStarted) {
+  Upgrade upgrade = WithSecond(Upgrade().Healthy());
+  Second(upgrade).health->programs = {{"nginx", "RUNNING"}, {"oms_console", "STOPPED"}};
+  EXPECT_EQ(upgrade.of(Step::kAwaitHealth).verdict, Verdict::kPending);
+  EXPECT_TRUE(ConsoleStillHeld(upgrade.path, upgrade.record, Second(upgrade)));
+  upgrade.node().health->programs = Second(upgrade).health->programs;
+  EXPECT_FALSE(ConsoleStillHeld(upgrade.path, upgrade.record, upgrade.node()))
+      << "there it is the script's to start";
+}
+
+TEST(StateOfTwoNodes, OneEngineLoadsTheImageOnce) {
+  Upgrade upgrade = WithSecond(Upgrade());
+  upgrade.record.nodes[1].engine_id = upgrade.record.nodes[0].engine_id;
+  EXPECT_EQ(LoaderOf(upgrade.record, upgrade.record.nodes[1]), "oms-1");
+  upgrade.record.nodes[1].engine_id = "another";
+  EXPECT_EQ(LoaderOf(upgrade.record, upgrade.record.nodes[1]), "oms-2");
+}
+
+TEST(StateOfTwoNodes, TheFilesAreRewrittenEachByItself) {
+  Upgrade upgrade = WithSecond(Upgrade().Prepared());
+  upgrade.record.config_rewrites.erase("oms-2");
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending);
+  Second(upgrade).rehearsed_config.reset();
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kDone);
+}
+
+TEST(OperationRecord, KeepsRolesAndTheRunsOfAllNodes) {
+  Upgrade upgrade = WithSecond(Upgrade().Dumped());
+  upgrade.record.nodes[0].role = crd::NodeRole::kManagement;
+  const auto read = OperationRecord::FromJson(upgrade.record.ToJson());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->nodes[0].role, crd::NodeRole::kManagement);
+  EXPECT_EQ(read->backup->other_runs, upgrade.record.backup->other_runs);
 }
 
 }  // namespace

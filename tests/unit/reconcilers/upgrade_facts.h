@@ -109,9 +109,9 @@ struct Upgrade {
     node.old_container = OldContainer();
     node.config = FileContent{"text", 0, 0, 0644, true};
     node.config_sha256 = "config-sum";
+    node.rehearsed_config = "new text";
     node.health = Well();
     facts.nodes = {node};
-    facts.rehearsed_config = "new text";
     facts.volume = VolumeInfo{"volume-1", 1ULL << 40};
     MetaFacts meta;
     meta.databases = {{"oms_rm", "utf8mb4", "c", 1000},
@@ -153,7 +153,7 @@ struct Upgrade {
     ImageThere();
     record.image_backups["oms-1"] = {"images/oms-1.tar", "sum", 0, 0, 0600};
     record.config_backups["oms-1"] = {"config/oms-1/config.yaml", "config-sum", 0, 0, 0644};
-    const std::string sum = base::Sha256Hex(*facts.rehearsed_config);
+    const std::string sum = base::Sha256Hex(*node().rehearsed_config);
     record.config_rewrites["oms-1"] = {"/data/conf/config-4.3.1.yaml", sum, 0, 0, 0644};
     ContainerInfo fresh = OldContainer();
     for (auto& mount : fresh.mounts) {
@@ -195,8 +195,8 @@ struct Upgrade {
   Upgrade& Dumped() {
     Compact();
     record.attempts["BackUpDatabases"] = 1;
-    record.backup =
-        BackupRef{"dump/1", "sum", 10, "old-id", OldContainer().started_at, 100'000, At(90), {}};
+    record.backup = BackupRef{"dump/1", "sum",   10,     "old-id", OldContainer().started_at,
+                              {},       100'000, At(90), {}};
     return *this;
   }
   Upgrade& Started() {
