@@ -5,6 +5,7 @@
 #include "reconcilers/ha_config.h"
 #include "reconcilers/labels.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/shown.h"
 
 namespace oms {
 namespace {
@@ -22,20 +23,6 @@ using upgrade::PointKind;
 
 const kube::ResourceType kSecrets{"", "v1", "secrets"};
 
-std::string Ready(const World& world) { return ConditionOf(world.Resource(), "Ready"); }
-std::string Stalled(const World& world) { return ConditionOf(world.Resource(), "Stalled"); }
-std::string Why(const World& world) {
-  return Stalled(world) + " " + world.Resource().status.message;
-}
-void Wants(World& world, const char* version) {
-  world.EditSpec([&](json& spec) { spec["version"] = version; });
-}
-bool RunBack(World& world, Process& process) {
-  return process.RunUntil([&] { return Ready(world) == "True/RolledBackByRequest"; });
-}
-bool RunUp(World& world, Process& process) {
-  return process.RunUntil([&] { return Ready(world) == "True/Succeeded"; });
-}
 void Wants432(World& world) {
   world.archives["/images/oms_4.3.2.tar.gz"] = "oms:4.3.2";
   world.files["/images/oms_4.3.2.tar.gz"] = "the archive of 4.3.2";

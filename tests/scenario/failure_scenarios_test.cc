@@ -5,6 +5,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
 
 namespace oms {
@@ -22,11 +23,6 @@ using testing::Not;
 using testing::StartsWith;
 using upgrade::PointKind;
 
-std::string Ready(const World& world) { return ConditionOf(world.Resource(), "Ready"); }
-std::string Stalled(const World& world) { return ConditionOf(world.Resource(), "Stalled"); }
-std::string Why(const World& world) {
-  return Stalled(world) + " " + world.Resource().status.message;
-}
 void Policy(World& world, const char* policy) {
   world.EditSpec([&](json& spec) { spec["strategy"]["onFailure"] = policy; });
 }

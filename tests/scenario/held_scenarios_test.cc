@@ -4,6 +4,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/shown.h"
 
 namespace oms {
 namespace {
@@ -17,11 +18,6 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 using upgrade::PointKind;
-
-std::string Ready(const World& world) { return ConditionOf(world.Resource(), "Ready"); }
-std::string Why(const World& world) {
-  return ConditionOf(world.Resource(), "Stalled") + " " + world.Resource().status.message;
-}
 
 // The world's clock begins on Friday 2026-01-02, 03:04:05.
 void WindowFromSix(json& spec) {

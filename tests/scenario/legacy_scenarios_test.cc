@@ -7,6 +7,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
 
 namespace oms {
@@ -20,8 +21,6 @@ using nlohmann::json;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
-
-std::string Stalled(const World& world) { return ConditionOf(world.Resource(), "Stalled"); }
 
 void ExpectUpgraded(World& world) {
   EXPECT_EQ(ConditionOf(world.Resource(), "Ready"), "True/Succeeded");
@@ -46,9 +45,8 @@ void ExpectAsBefore(World& world) {
 }
 
 bool RollBack(World& world, Process& process) {
-  world.EditSpec([](json& spec) { spec["version"] = "3.4.0"; });
-  return process.RunUntil(
-      [&] { return ConditionOf(world.Resource(), "Ready") == "True/RolledBackByRequest"; });
+  Wants(world, "3.4.0");
+  return RunBack(world, process);
 }
 
 // ------------------------------------------------------------------------------- the way there

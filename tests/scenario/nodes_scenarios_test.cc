@@ -6,6 +6,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/shown.h"
 
 namespace oms {
 namespace {
@@ -22,10 +23,6 @@ constexpr int kStride = 16 * kShards;
 #else
 constexpr int kStride = 2 * kShards;  // Each place takes every second write.
 #endif
-
-std::string Why(World& world) {
-  return ConditionOf(world.Resource(), "Stalled") + " " + world.Resource().status.message;
-}
 
 size_t FirstOf(const World& world, const std::string& name) {
   return std::find(world.log.begin(), world.log.end(), name) - world.log.begin();
@@ -86,9 +83,7 @@ void ExpectOldAgain(World& world) {
   EXPECT_FALSE(world.host_files.contains("/data2/conf/config-4.3.1.yaml"));
 }
 
-void GoBack(World& world) {
-  world.EditSpec([](nlohmann::json& spec) { spec["version"] = "4.3.0"; });
-}
+void GoBack(World& world) { Wants(world, "4.3.0"); }
 bool IsBack(World& world) {
   const auto resource = world.Resource();
   return resource.status.observed_generation == resource.meta.generation &&

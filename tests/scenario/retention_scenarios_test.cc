@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/shown.h"
 
 namespace oms {
 namespace {
@@ -19,19 +20,13 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
-std::string Ready(const World& world) { return ConditionOf(world.Resource(), "Ready"); }
-
-void Wants(World& world, const char* version) {
-  world.EditSpec([&](json& spec) { spec["version"] = version; });
-}
-
 bool Upgrade(World& world, Process& process) {
   Wants(world, "4.3.1");
-  return process.RunUntil([&] { return Ready(world) == "True/Succeeded"; });
+  return RunUp(world, process);
 }
 bool GoBack(World& world, Process& process) {
   Wants(world, "4.3.0");
-  return process.RunUntil([&] { return Ready(world) == "True/RolledBackByRequest"; });
+  return RunBack(world, process);
 }
 
 // Passes at which nothing is wanted; the clock moves on by an hour before each.

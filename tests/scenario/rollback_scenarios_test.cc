@@ -7,6 +7,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
 
 namespace oms {
@@ -22,20 +23,6 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 using upgrade::PointKind;
-
-std::string Ready(const World& world) { return ConditionOf(world.Resource(), "Ready"); }
-std::string Stalled(const World& world) { return ConditionOf(world.Resource(), "Stalled"); }
-std::string Why(const World& world) {
-  return Stalled(world) + " " + world.Resource().status.message;
-}
-
-void Wants(World& world, const char* version) {
-  world.EditSpec([&](json& spec) { spec["version"] = version; });
-}
-
-bool RunBack(World& world, Process& process) {
-  return process.RunUntil([&] { return Ready(world) == "True/RolledBackByRequest"; });
-}
 
 // OMS is what it was before the upgrade was asked for.
 void ExpectAsBefore(World& world, bool was_down = true) {

@@ -11,6 +11,7 @@
 #include "reconcilers/ha_config.h"
 #include "reconcilers/manifest.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/shown.h"
 
 namespace oms {
 namespace {
@@ -24,9 +25,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using upgrade::PointKind;
-
-std::string Ready(const World& world) { return ConditionOf(world.Resource(), "Ready"); }
-std::string Stalled(const World& world) { return ConditionOf(world.Resource(), "Stalled"); }
 
 // Everything about OMS is as it was before the controller came.
 void ExpectUntouched(World& world) {
