@@ -6,11 +6,13 @@
 # OMS_INSTANCE=NAME makes a second OMS beside the first (containers, databases,
 # ports and folders of its own). OMS_METADB=mariadb puts it on the MariaDB of
 # an environment that has both. OMS_HTTPS=1 mounts a certificate, OMS_OAT=1 is
-# an OMS as OAT deploys it. OMS_SAMPLE_ROWS, OMS_SAMPLE_SEQUENCE: how many
-# rows rm's bulk tables and heatbeat_sequence get.
+# an OMS as OAT deploys it, OMS_NODES=2 one of two nodes on this host.
+# OMS_SAMPLE_ROWS, OMS_SAMPLE_SEQUENCE: how many rows rm's bulk tables and
+# heatbeat_sequence get.
 
 OMS_STANDIN_DIR=$REPO_DIR/hack/oms-standin
 OMS_HOST_IP=${OMS_HOST_IP:-127.0.0.1}
+OMS_NODES=${OMS_NODES:-1}
 
 # By their content: a checkout with another stand-in has a folder of its own.
 oms_archives_dir() { printf '%s/oms-archives/%s\n' "$CACHE_DIR" "$(oms_images_key)"; }
@@ -97,12 +99,25 @@ oms_versions() {
 
 oms_prefix() {
   [[ -z ${OMS_INSTANCE:-} ]] && return 0
-  [[ $OMS_INSTANCE =~ ^[a-z][a-z0-9]{0,11}$ && $OMS_INSTANCE != tls ]] || die "OMS_INSTANCE must be 1 to 12 of a-z and 0-9, beginning with a letter, and not tls; it is '$OMS_INSTANCE'"
+  [[ $OMS_INSTANCE =~ ^[a-z][a-z0-9]{0,11}$ && $OMS_INSTANCE != tls && $OMS_INSTANCE != n2 ]] || die "OMS_INSTANCE must be 1 to 12 of a-z and 0-9, beginning with a letter, and neither tls nor n2; it is '$OMS_INSTANCE'"
   printf '%s_\n' "$OMS_INSTANCE"
 }
 
 oms_root() { printf '%s%s\n' "$DEVENV_DIR/oms" "${OMS_INSTANCE:+-$OMS_INSTANCE}"; }
-oms_container() { printf 'oms_%s%s\n' "$(oms_prefix)" "${1//./}"; }
+
+# Of a node, 1 or 2. The second one lies in the folder of the first, so that a
+# reset finds it as it finds all else there.
+oms_container() {
+  local node=
+  ((${2:-1} == 1)) || node=n2_
+  printf 'oms_%s%s%s\n' "$(oms_prefix)" "$node" "${1//./}"
+}
+oms_node_root() {
+  if (($1 == 1)); then oms_root; else printf '%s/node2\n' "$(oms_root)"; fi
+}
+oms_node_ip() {
+  if (($1 == 1)); then printf '%s\n' "$OMS_HOST_IP"; else printf '%s.%s\n' "${OMS_HOST_IP%.*}" "$((${OMS_HOST_IP##*.} + 1))"; fi
+}
 oms_database() { printf '%s%s_%s\n' "$(oms_prefix)" "$1" "${2//./}"; }
 oms_port() { free_port "oms-${OMS_INSTANCE:-main}-$1"; }
 
@@ -121,9 +136,11 @@ yaml_quoted() {
   printf '"%s"' "${text//\"/\\\"}"
 }
 
-# oms_write_config VERSION FILE: laid out as the guide's sample.
+# oms_write_config VERSION NODE FILE: laid out as the guide's sample. The nodes'
+# files differ in a comment, so that one in the other's place shows.
 oms_write_config() {
-  local version=$1 file=$2 part keys=''
+  local version=$1 node=$2 file=$3 of='' part keys=''
+  ((node == 1)) || of=" Node $node."
   case $(jq -r .metaKeys "$OMS_STANDIN_DIR/versions/$version/version.json") in
     shared) keys=meta ;;
     split) keys='cm_meta rm_meta' ;;
@@ -131,9 +148,10 @@ oms_write_config() {
   (
     umask 077
     {
-      printf '# OMS %s, configuration of this region. 管理员: ops@example.com\n' "$version"
+      printf '# OMS %s, configuration of this region.%s 管理员: ops@example.com\n' "$version" "$of"
       printf '"cm_location": "2"\n'
-      printf '"cm_nodes":\n- "%s"\n' "$OMS_HOST_IP"
+      printf '"cm_nodes":\n'
+      for ((node = 1; node <= OMS_NODES; node++)); do printf -- '- "%s"\n' "$(oms_node_ip "$node")"; done
       printf '"cm_region": "cn-hangzhou"\n"cm_region_cn": "杭州"\n'
       printf '"cm_url": "http://%s:%s"\n' "$OMS_HOST_IP" "$(oms_port cm)"
       printf '"drc_cm_db": "%s"\n' "$(oms_database cm "$version")"
@@ -257,13 +275,15 @@ oms_another_engine='Give this OMS another name (OMS_INSTANCE=abc), or the enviro
 # oms_refuse_strangers: names that this OMS, or an upgrade of it, would take and
 # that are somebody else's in this engine. Nothing has been touched yet.
 oms_refuse_strangers() {
-  local version name id ours
+  local version node name id ours
   ours=$(oms_containers "$(oms_root)") || die "the container engine does not answer at ${DOCKER_HOST:-its default address}"
   for version in $(oms_versions); do
-    name=$(oms_container "$version")
-    id=$(docker container inspect -f '{{.Id}}' "$name" 2>/dev/null) || id=
-    [[ -z $id || $ours == *"$id"* ]] ||
-      die "the engine at $DOCKER_HOST has a container $name that is not this environment's (image $(docker container inspect -f '{{.Config.Image}}' "$name")); it is left alone. $oms_another_engine"
+    for ((node = 1; node <= OMS_NODES; node++)); do
+      name=$(oms_container "$version" "$node")
+      id=$(docker container inspect -f '{{.Id}}' "$name" 2>/dev/null) || id=
+      [[ -z $id || $ours == *"$id"* ]] ||
+        die "the engine at $DOCKER_HOST has a container $name that is not this environment's (image $(docker container inspect -f '{{.Config.Image}}' "$name")); it is left alone. $oms_another_engine"
+    done
     # A load would take the tag away from it.
     if docker image inspect "oms:$version" >/dev/null 2>&1 &&
       [[ -z $(docker image inspect -f '{{index .Config.Labels "oms.standin.version"}}' "oms:$version") ]]; then
@@ -305,53 +325,32 @@ oms_reset() {
 oms_certificate() {
   local dir=$DEVENV_DIR/oms-tls
   tls_ca "$dir" oms-standin-ca
-  tls_cert "$dir" server- "/CN=oms" server "IP:$OMS_HOST_IP"
+  tls_cert "$dir" server- "/CN=oms" server "IP:$OMS_HOST_IP,IP:$(oms_node_ip 2)"
   cp "$dir/server-cert.pem" "$1/https_crt"
   cp "$dir/server-key.pem" "$1/https_key"
 }
 
-# oms_healthy [CONTAINER]: by /oms/health; a version that does not offer it (CONTAINER is given then)
+# oms_healthy IP [CONTAINER]: by /oms/health; a version that does not offer it (CONTAINER is given then)
 # by its programs and its port.
 oms_healthy() {
-  if [[ -n ${1:-} ]]; then
-    [[ $(curl -s -o /dev/null -w '%{http_code}' --max-time 4 "http://$OMS_HOST_IP:$(oms_port ghana)/health") == 200 ]] &&
-      ! docker exec "$1" supervisorctl status | grep -qv ' RUNNING '
+  if [[ -n ${2:-} ]]; then
+    [[ $(curl -s -o /dev/null -w '%{http_code}' --max-time 4 "http://$1:$(oms_port ghana)/health") == 200 ]] &&
+      ! docker exec "$2" supervisorctl status | grep -qv ' RUNNING '
     return
   fi
-  local url=http://$OMS_HOST_IP ca=()
-  if [[ -n ${OMS_HTTPS:-} ]]; then url=https://$OMS_HOST_IP ca=(--cacert "$DEVENV_DIR/oms-tls/ca.pem"); fi
+  local url=http://$1 ca=()
+  if [[ -n ${OMS_HTTPS:-} ]]; then url=https://$1 ca=(--cacert "$DEVENV_DIR/oms-tls/ca.pem"); fi
   [[ $(curl -fsS --max-time 4 "${ca[@]}" "$url:$(oms_port nginx)/oms/health" 2>/dev/null |
     jq -r .data.healthy) == true ]]
 }
 
-# oms_start VERSION: a fresh OMS of that version, HA on, healthy on return.
-oms_start() {
-  local version=$1 root container start=$EPOCHREALTIME pids=() by_programs=() pid failed=0 role own=()
-  [[ -f $OMS_STANDIN_DIR/versions/$version/version.json ]] ||
-    die "the OMS stand-in has no version '$version'; it has: $(oms_versions)"
-  OMS_DEFAULTS=$(oms_metadb DEFAULTS)
-  root=$(oms_root)
-  container=$(oms_container "$version")
-  oms_build_images
-  oms_refuse_strangers
-  oms_note_images
-  oms_reset
-  oms_choose_ports
-  oms_load_image "$version" & pids+=("$!")
-  for role in rm cm cm_hb; do oms_fill "$version" "$role" & pids+=("$!"); done
-  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
-  ((failed == 0)) || die "OMS $version could not be prepared; the lines above say what failed"
-  # The next version's image is loaded by the upgrade; others may need it where
-  # several instances run.
-  if [[ -z ${OMS_INSTANCE:-}${OMS_KEEP_IMAGES:-} ]]; then oms_remove_images "oms:$version" >/dev/null; fi
+# oms_run_node VERSION NODE: its folder, its config.yaml and its container.
+oms_run_node() {
+  local version=$1 node=$2 root container own=()
+  root=$(oms_node_root "$node")
+  container=$(oms_container "$version" "$node")
   mkdir -p "$root"/oms_{logs,store,run}
-  oms_write_config "$version" "$root/config.yaml"
-  {
-    printf 'OMS_CONTAINER=%q\nOMS_VERSION=%q\nOMS_HOST_IP=%q\n' "$container" "$version" "$OMS_HOST_IP"
-    for role in rm cm cm_hb; do printf 'OMS_%s_DB=%q\n' "${role^^}" "$(oms_database "$role" "$version")"; done
-    for role in nginx ghana cm supervisor sshd; do printf 'OMS_%s_PORT=%q\n' "${role^^}" "$(oms_port "$role")"; done
-    printf 'OMS_DATA=%q\n' "$root"
-  } >"$root/instance.env"
+  oms_write_config "$version" "$node" "$root/config.yaml"
   if [[ -n ${OMS_HTTPS:-} ]]; then
     oms_certificate "$root"
     own+=(-v "$root/https_crt:/etc/pki/nginx/oms_server.crt" -v "$root/https_key:/etc/pki/nginx/oms_server.key")
@@ -364,21 +363,78 @@ oms_start() {
     -v "$root/oms_store:/home/ds/store" \
     -v "$root/oms_run:/home/ds/run" \
     "${own[@]}" \
-    -e OMS_HOST_IP="$OMS_HOST_IP" \
+    -e OMS_HOST_IP="$(oms_node_ip "$node")" \
     --privileged=true \
     --pids-limit -1 \
     --ulimit nproc=65535:65535 \
     --name "$container" \
     "oms:$version" >/dev/null || die "docker run of $container failed"
+}
+
+# oms_await_node VERSION NODE
+oms_await_node() {
+  local version=$1 node=$2 ip container by_programs=()
+  ip=$(oms_node_ip "$node")
+  container=$(oms_container "$version" "$node")
   if [[ $(jq 'if has("health") then .health else true end' "$OMS_STANDIN_DIR/versions/$version/version.json") == false ]]; then
     by_programs=("$container")
   fi
-  if ! wait_until 60 "a healthy OMS at http://$OMS_HOST_IP:$(oms_port nginx)/oms/health" oms_healthy "${by_programs[@]}"; then
+  if ! wait_until 60 "a healthy OMS at http://$ip:$(oms_port nginx)/oms/health" oms_healthy "$ip" "${by_programs[@]}"; then
     docker logs --tail 20 "$container" >&2 || true
     docker exec "$container" supervisorctl status >&2 || true
-    die "OMS $version did not become healthy; logs: $root/oms_logs"
+    die "OMS $version did not become healthy; logs: $(oms_node_root "$node")/oms_logs"
   fi
-  say "OMS $version runs: container $container, data $root, health on port $(oms_port nginx) ($(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f s", b - a}'))"
+}
+
+# oms_hosts_known: each node is in cm and beats, as in an OMS that has run for a while. The sample has the first one.
+oms_hosts_known() {
+  local node ip count
+  for ((node = 1; node <= OMS_NODES; node++)); do
+    ip=$(oms_node_ip "$node")
+    count=$(oms_mysql -N -e "SELECT (SELECT COUNT(*) FROM $(oms_database cm "$1").host WHERE ip = '$ip') +
+      (SELECT COUNT(*) FROM $(oms_database cm_hb "$1").heart_beat WHERE task_name = 'supervisor' AND host_ip = '$ip')")
+    [[ $count == 2 ]] || return 1
+  done
+}
+
+# oms_start VERSION: a fresh OMS of that version, HA on, healthy on return.
+oms_start() {
+  local version=$1 root start=$EPOCHREALTIME pids=() pid failed=0 role node names=''
+  [[ -f $OMS_STANDIN_DIR/versions/$version/version.json ]] ||
+    die "the OMS stand-in has no version '$version'; it has: $(oms_versions)"
+  [[ $OMS_NODES == [12] ]] || die "OMS_NODES must be 1 or 2; it is '$OMS_NODES'"
+  OMS_DEFAULTS=$(oms_metadb DEFAULTS)
+  root=$(oms_root)
+  oms_build_images
+  oms_refuse_strangers
+  oms_note_images
+  oms_reset
+  oms_choose_ports
+  oms_load_image "$version" & pids+=("$!")
+  for role in rm cm cm_hb; do oms_fill "$version" "$role" & pids+=("$!"); done
+  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+  ((failed == 0)) || die "OMS $version could not be prepared; the lines above say what failed"
+  # The next version's image is loaded by the upgrade; others may need it where
+  # several instances run.
+  if [[ -z ${OMS_INSTANCE:-}${OMS_KEEP_IMAGES:-} ]]; then oms_remove_images "oms:$version" >/dev/null; fi
+  {
+    printf 'OMS_CONTAINER=%q\nOMS_VERSION=%q\nOMS_HOST_IP=%q\n' "$(oms_container "$version")" "$version" "$OMS_HOST_IP"
+    for role in rm cm cm_hb; do printf 'OMS_%s_DB=%q\n' "${role^^}" "$(oms_database "$role" "$version")"; done
+    for role in nginx ghana cm supervisor sshd; do printf 'OMS_%s_PORT=%q\n' "${role^^}" "$(oms_port "$role")"; done
+    printf 'OMS_DATA=%q\n' "$root"
+    if ((OMS_NODES == 2)); then
+      printf 'OMS_NODE2_CONTAINER=%q\nOMS_NODE2_HOST_IP=%q\nOMS_NODE2_DATA=%q\n' \
+        "$(oms_container "$version" 2)" "$(oms_node_ip 2)" "$(oms_node_root 2)"
+    fi
+  } >"$root/instance.env"
+  for ((node = 1; node <= OMS_NODES; node++)); do
+    oms_run_node "$version" "$node"
+    names+=" $(oms_container "$version" "$node")"
+  done
+  for ((node = 1; node <= OMS_NODES; node++)); do oms_await_node "$version" "$node"; done
+  wait_until 20 'each node in the tables host and heart_beat' oms_hosts_known "$version" ||
+    die "a node of OMS $version did not register itself; logs below $root"
+  say "OMS $version runs: container$names, data $root, health on port $(oms_port nginx) ($(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f s", b - a}'))"
 }
 
 # oms_down: takes out of an engine that outlives the environment what is of the

@@ -227,6 +227,35 @@ check 'add_resource' metadata
 check 'then the script runs' grep -q '^\[Completed\]' <(upgrade_script)
 check 'and 4.3.1 is healthy' soon healthy
 
+OMS_NODES=2 start_old
+old=oms_${OMS_INSTANCE}_430
+first=$OMS_DATA
+second=oms_${OMS_INSTANCE}_n2_431
+second_healthy() { [[ $(OMS_HOST_IP=$OMS_NODE2_HOST_IP && health) == true ]]; }
+check 'two nodes: the first is healthy' healthy
+check 'and the second' second_healthy
+check 'both are ONLINE' equals "$(sql "select count(*) from $OMS_CM_DB.host where host_status='ONLINE'")" 2
+check 'both beat' equals "$(sql "select count(*) from $OMS_CM_HB_DB.heart_beat where task_name='supervisor'")" 2
+check 'each file lists both' equals "$(cat "$OMS_DATA/config.yaml" "$OMS_NODE2_DATA/config.yaml" | grep -c '^- "127')" 4
+docker stop "$old" >/dev/null
+OMS_DATA=$OMS_NODE2_DATA OMS_HOST_IP=$OMS_NODE2_HOST_IP
+new_config
+new_container '' "$OMS_NODE2_CONTAINER" "$second"
+check 'the console of the second is held back' state "$second" oms_console STOPPED
+OMS_DATA=$first OMS_HOST_IP=127.0.0.1
+new_config
+new_container
+check 'the script on the first' grep -q '^\[Completed\]' <(upgrade_script)
+check 'leaves the second held back' state "$second" oms_console STOPPED
+docker restart "$second" >/dev/null
+soon docker exec "$second" supervisorctl pid
+check 'over a restart too' state "$second" oms_console STOPPED
+docker exec "$second" sed -i 's/autostart = false/autostart = true/g' /etc/supervisor/conf.d/oms_console.ini
+docker exec "$second" supervisorctl start oms_console >/dev/null
+check 'until it is let go by hand' soon second_healthy
+docker restart "$second" >/dev/null
+check 'which stays over a restart' soon second_healthy
+
 devenv oms reset
 check 'reset leaves no container' equals "$(docker ps -aq --filter "name=oms_${OMS_INSTANCE}_")" ''
 check 'reset leaves no database' equals "$(sql "show databases like '${OMS_INSTANCE}\\_%'")" ''

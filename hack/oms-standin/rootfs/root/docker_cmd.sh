@@ -1,6 +1,8 @@
 #!/bin/sh
 # Entry point of the image. With IS_UPGRADE=true the console is held back until the upgrade (or
-# init) script has run in this container.
+# init) script has run in this container, or somebody has set its autostart by hand, as the guide
+# says for the other nodes: so it is held once, at the container's first start, and what was set
+# stays over the next one.
 . /opt/oms-standin/lib.sh
 
 version=$(standin version)
@@ -17,6 +19,8 @@ if [ "$OMS_VERSION" != "$version" ]; then
     exit 1
 fi
 if [ "$IS_UPGRADE" = true ] && [ ! -s /root/init_flag.txt ] && ! standin fault-flag docker_cmd.sh noHold; then
-    sed -i 's/autostart = true/autostart = false/g' /etc/supervisor/conf.d/oms_console.ini
+    [ -e /root/console_held.txt ] ||
+        sed -i 's/autostart = true/autostart = false/g' /etc/supervisor/conf.d/oms_console.ini
+    : >/root/console_held.txt
 fi
 exec /usr/bin/supervisord -n -c /etc/supervisor/supervisord.conf
