@@ -315,9 +315,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
              : fmt::format("upgrade from {} to {} begins; everything about it is in {}",
                            record.from, record.to, record.folder));
   if (undo) return Next::kAgain;
+  // No warnings: nobody has seen anything amiss.
   for (const auto& told :
        ToldBefore(spec_, *site_.running, *crd::Version::Parse(record.to), *facts_))
-    Event(true, "SeeToItFirst", told);
+    Event(false, "SeeToItFirst", told);
   return Next::kAgain;
 }
 
