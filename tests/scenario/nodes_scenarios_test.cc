@@ -7,6 +7,7 @@
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
+#include "tests/scenario/stride.h"
 
 namespace oms {
 namespace {
@@ -18,11 +19,8 @@ using fakes::World;
 using upgrade::PointKind;
 
 constexpr int kShards = 6;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kStride = 16 * kShards;
-#else
-constexpr int kStride = 2 * kShards;  // Each place takes every second write.
-#endif
+// Each place takes every second write.
+constexpr int kStride = 2 * kShards * upgrade::kEvery;
 
 size_t FirstOf(const World& world, const std::string& name) {
   return std::find(world.log.begin(), world.log.end(), name) - world.log.begin();
