@@ -1,5 +1,4 @@
-// TcpHttpProbe: ports/http_probe.h over a socket, with TLS where that is asked for. HTTP/1.0, so
-// that the answer is never chunked and ends with the connection.
+// TcpHttpProbe: ports/http_probe.h over a socket.
 #pragma once
 
 #include "reconcilers/ports/http_probe.h"
