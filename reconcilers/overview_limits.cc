@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "reconcilers/task_limits.h"
 #include "reconcilers/version_path.h"
 
 namespace oms::upgrade {
@@ -111,6 +112,13 @@ bool Applies(const Row& row, const Version& from, const Version& to, const SeenO
   return row.where == Where::kAlways || seen.connector_unguarded;
 }
 
+// Told or waited for as the table says: it was written for those who cannot look. But no page
+// allows an upgrade with an oblogproxy task, and where one is seen there is nothing left to judge.
+Asks AsksOf(const Row& row, const LimitAnswer& answer) {
+  const bool seen = answer.says == LimitAnswer::Says::kBroken;
+  return seen && row.word == "NoOblogproxyTasks" ? Asks::kWait : row.asks;
+}
+
 bool Has(const std::vector<std::string>& words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
@@ -123,8 +131,14 @@ std::vector<OverviewLimit> LimitsNotAcknowledged(const Version& from, const Vers
                                                  Asks asks) {
   std::vector<OverviewLimit> missing;
   for (const Row& row : kRows) {
-    if (row.asks != asks || !Applies(row, from, to, seen) || Has(acknowledged, row.word)) continue;
-    missing.push_back({row.word, row.must});
+    if (!Applies(row, from, to, seen)) continue;
+    LimitAnswer answer;
+    if (seen.tasks != nullptr) answer = AskTasks(row.word, *seen.tasks);
+    const bool holds = answer.says == LimitAnswer::Says::kNothing
+                           ? Has(acknowledged, row.word)
+                           : answer.says == LimitAnswer::Says::kHolds;
+    if (holds || AsksOf(row, answer) != asks) continue;
+    missing.push_back({row.word, row.must, std::move(answer.tasks)});
   }
   return missing;
 }
@@ -155,6 +169,18 @@ std::string TextOf(const std::vector<OverviewLimit>& missing,
   }
   return fmt::format("write spec.acknowledge: [{}] once each of these holds. {}.",
                      fmt::join(write, ", "), fmt::join(sentences, ". "));
+}
+
+std::string TextOfBroken(const std::vector<OverviewLimit>& broken) {
+  std::vector<std::string> sentences;
+  for (const auto& limit : broken) {
+    sentences.push_back(
+        fmt::format("{}: {}. OMS shows otherwise: {}", limit.word, limit.must, limit.tasks));
+  }
+  return fmt::format(
+      "tasks are not as this upgrade needs them; bring them there, which is seen by "
+      "itself. {}",
+      fmt::join(sentences, ". "));
 }
 
 }  // namespace oms::upgrade

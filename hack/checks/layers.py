@@ -95,6 +95,7 @@ PURE = (
     "reconcilers/planner",
     "reconcilers/retention",
     "reconcilers/state",
+    "reconcilers/task_limits",
     "reconcilers/version_path",
 )
 IMPURE = (
