@@ -130,6 +130,12 @@ void Fields(V& v, Https& x) {
 }
 
 template <typename V>
+void Fields(V& v, TaskApi& x) {
+  v("secretRef", x.secret_ref, Need::kRequired);
+  v("endpoint", x.endpoint);
+}
+
+template <typename V>
 void Fields(V& v, Backup& x) {
   v("directory", x.directory);
   v("tool", x.tool);
@@ -210,6 +216,7 @@ void Fields(V& v, Spec& x) {
   v("nodes", x.nodes, Need::kRequired);
   v("metaDB", x.meta_db);
   v("https", x.https);
+  v("taskAPI", x.task_api);
   v("backup", x.backup);
   v("ha", x.ha);
   v("strategy", x.strategy);

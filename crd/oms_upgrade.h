@@ -127,6 +127,13 @@ struct Https {
   bool operator==(const Https&) const = default;
 };
 
+// How OMS's own task API is asked, before the stop.
+struct TaskApi {
+  SecretRef secret_ref;  // Keys username and password; ca.crt where the endpoint needs one.
+  std::string endpoint;  // http[s]://host[:port]; empty: the node's, as its health is asked.
+  bool operator==(const TaskApi&) const = default;
+};
+
 struct Backup {
   std::string directory = "/var/lib/oms-upgrade/backups";
   BackupTool tool = BackupTool::kMydumper;
@@ -210,6 +217,7 @@ struct Spec {
   std::vector<Node> nodes;
   std::optional<MetaDb> meta_db;
   std::optional<Https> https;
+  std::optional<TaskApi> task_api;
   Backup backup;
   Ha ha;
   Strategy strategy;

@@ -20,6 +20,7 @@
 #include "reconcilers/ports/meta_db.h"
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
+#include "reconcilers/ports/task_api.h"
 #include "reconcilers/steps.h"
 
 namespace oms::upgrade {
@@ -108,6 +109,8 @@ struct Facts {
   std::optional<MetaFacts> meta;
   std::optional<VolumeInfo> volume;
   std::optional<uint64_t> archive_bytes;
+  std::optional<std::vector<OmsTask>> oms_tasks;  // Looked at before the stop, by spec.taskAPI.
+  std::optional<Trouble> oms_tasks_trouble;       // Why they are absent, if they were asked for.
   std::map<std::string, TaskView>
       tasks;                      // Of this operation; by the name without the operation's id.
   std::vector<Trouble> troubles;  // In the order of looking.

@@ -14,6 +14,8 @@
 #include "reconcilers/preflight.h"
 #include "reconcilers/scripts.h"
 #include "reconcilers/steps.h"
+#include "reconcilers/task_limits.h"
+#include "reconcilers/task_look.h"
 
 namespace oms::upgrade {
 namespace {
@@ -21,6 +23,10 @@ namespace {
 constexpr base::Duration kHeartbeatPatience = std::chrono::seconds(60);
 constexpr base::Duration kMetaTimeout = std::chrono::seconds(10);  // Of each health question.
 constexpr int64_t kFreshHeartbeatMs = 60'000;
+// Less than the time between two looks at a trouble. A list that took long is kept longer, so that
+// asking takes at most a fifth of the time.
+constexpr base::Duration kFreshTasks = std::chrono::seconds(5);
+constexpr base::Duration kTasksTimeout = std::chrono::minutes(2);
 
 class Observation {
  public:
@@ -67,6 +73,9 @@ class Observation {
   void LookAtDatabases(MetaFacts& meta);
   void JoinHealth(const MetaFacts& meta);
   void LookAtVolume();
+  base::Result<HealthQuery> QueryOf(const SiteNode& site, const ContainerInfo& container);
+  base::Result<std::vector<OmsTask>> AskOmsTasks();
+  void LookAtOmsTasks();
   void Rehearse(NodeFacts& node);
   void Prove();
   void ForgetOthersProofs();
@@ -289,6 +298,17 @@ void Observation::LookAtCertificate(const SiteNode& site, NodeFacts& node) {
   node.https = std::move(https);
 }
 
+base::Result<HealthQuery> Observation::QueryOf(const SiteNode& site,
+                                               const ContainerInfo& container) {
+  HealthQuery query;
+  query.container = container.id;
+  query.host = container.EnvValue("OMS_HOST_IP");
+  if (query.host.empty()) query.host = "127.0.0.1";
+  if (look_.site.config) query.port = look_.site.config->ports.nginx;
+  OMS_ASSIGN(query.https, TrustIn(site, container));
+  return query;
+}
+
 void Observation::LookAtServices(const SiteNode& site, NodeFacts& node) {
   if (GoingBack()) {
     if (!record_->Passed(PointKind::kOldStarting, site.name)) return;
@@ -299,16 +319,10 @@ void Observation::LookAtServices(const SiteNode& site, NodeFacts& node) {
   if (record_ != nullptr && record_->Seen(std::string(NameOf(health)))) return;
   const auto& container = NewOne() ? node.new_container : node.old_container;
   if (!container || !container->running) return;
-  HealthQuery query;
-  query.container = container->id;
-  query.host = container->EnvValue("OMS_HOST_IP");
-  if (query.host.empty()) query.host = "127.0.0.1";
-  if (look_.site.config) query.port = look_.site.config->ports.nginx;
-  auto trust = TrustIn(site, *container);
-  if (!trust.ok()) return Trouble(trust.error().Wrap("node " + site.name), "CertificateUnreadable");
-  query.https = *std::move(trust);
-  query.needs = NeedsOf(node.role);
-  node.health = LookAtHealth(ctx_, *site.engine, *ports_.probe, query);
+  auto query = QueryOf(site, *container);
+  if (!query.ok()) return Trouble(query.error().Wrap("node " + site.name), "CertificateUnreadable");
+  query->needs = NeedsOf(node.role);
+  node.health = LookAtHealth(ctx_, *site.engine, *ports_.probe, *query);
 }
 
 crd::NodeRole Observation::RoleOf(const std::string& node) const {
@@ -523,6 +537,40 @@ void Observation::LookAtVolume() {
   }
 }
 
+// The console of the first node that has one answers for all.
+base::Result<std::vector<OmsTask>> Observation::AskOmsTasks() {
+  for (const auto& site : look_.site.nodes) {
+    const NodeFacts* node = facts_.Node(site.name);
+    if (node == nullptr || !NeedsOf(node->role).console) continue;
+    const auto& container = node->old_container;
+    if (!container || !container->running) continue;
+    OMS_ASSIGN(const HealthQuery query, QueryOf(site, *container));
+    return AskForTasks(ctx_.WithTimeout(kTasksTimeout), ports_, look_.site.ns, *look_.spec.task_api,
+                       {query.host, query.port, query.https});
+  }
+  return base::MakeError(base::Code::kTransient, "TaskAPIUnreachable",
+                         "no node that runs has a console that could be asked");
+}
+
+void Observation::LookAtOmsTasks() {
+  if (!look_.spec.task_api || !OffersTaskApi(look_.from)) return;
+  const auto now = [&] { return ctx_.clock().Now(); };
+  if (!memo_.oms_tasks || now() >= memo_.oms_tasks_until) {
+    memo_.oms_tasks.reset();
+    const base::SteadyTime begun = now();
+    auto tasks = AskOmsTasks();
+    if (!tasks.ok()) {
+      facts_.oms_tasks_trouble = TroubleOfTasks(tasks.error(), look_.site.ns, *look_.spec.task_api);
+      return;
+    }
+    const base::SteadyTime ended = now();
+    memo_.oms_tasks = *std::move(tasks);
+    memo_.oms_tasks_until =
+        ended + std::max<base::SteadyTime::duration>(kFreshTasks, 4 * (ended - begun));
+  }
+  facts_.oms_tasks = memo_.oms_tasks;
+}
+
 void Observation::Rehearse(NodeFacts& node) {
   if (!look_.path.config_rewrite || Passed(PointKind::kNewStarting)) return;
   auto rewritten = RewriteMetaKeys(node.config->content);
@@ -565,6 +613,7 @@ void Observation::ForgetOthersProofs() {
   memo_.of = std::move(of);
   memo_.beats.clear();
   memo_.fence_proved = memo_.rights_proved = false;
+  memo_.oms_tasks.reset();
 }
 
 Facts Observation::Run(const LongTasks& tasks) {
@@ -587,7 +636,10 @@ Facts Observation::Run(const LongTasks& tasks) {
   if (GoingBack()) return std::move(facts_);
   if (!Passed(PointKind::kStopping)) {
     LookAtVolume();
+    LookAtOmsTasks();
     Prove();
+  } else {
+    memo_.oms_tasks.reset();  // May be many, and nobody asks again.
   }
   return std::move(facts_);
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "controller/base/context.h"
 #include "crd/oms_upgrade.h"
@@ -29,6 +30,9 @@ struct Memo {
   std::map<std::string, Beat> beats;  // By node.
   bool fence_proved = false, rights_proved = false;
   std::map<std::string, bool> script_in_image;  // By image id and path.
+  // To ask takes several calls for each task, and a pass may follow the other at once.
+  std::optional<std::vector<OmsTask>> oms_tasks;
+  base::SteadyTime oms_tasks_until;
 };
 
 struct Look {

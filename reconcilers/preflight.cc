@@ -12,6 +12,7 @@
 #include "reconcilers/human.h"
 #include "reconcilers/maintenance_window.h"
 #include "reconcilers/overview_limits.h"
+#include "reconcilers/task_limits.h"
 #include "reconcilers/version_path.h"
 
 namespace oms::upgrade {
@@ -377,16 +378,24 @@ SeenOfOms SeenIn(const Facts& facts) {
     const auto ha = ReadHa(*facts.meta->ha_raw);
     seen.connector_unguarded = ha.ok() && ha->connector_unguarded;
   }
+  if (facts.oms_tasks) seen.tasks = &*facts.oms_tasks;
   return seen;
 }
 
 // One finding for all words, so that a person writes them at once.
 void CheckOverview(const crd::Spec& spec, const crd::Version& from, const crd::Version& to,
                    const Facts& facts, Troubles& found) {
-  const auto missing =
-      LimitsNotAcknowledged(from, to, SeenIn(facts), spec.acknowledge, Asks::kWait);
-  if (!missing.empty())
-    found.push_back({"AcknowledgementNeeded", TextOf(missing, spec.acknowledge)});
+  // Behind what else is wrong: an OMS that is not well answers nothing.
+  if (facts.oms_tasks_trouble) found.push_back(*facts.oms_tasks_trouble);
+  std::vector<OverviewLimit> broken, missing;
+  for (auto& limit : LimitsNotAcknowledged(from, to, SeenIn(facts), spec.acknowledge, Asks::kWait))
+    (limit.tasks.empty() ? missing : broken).push_back(std::move(limit));
+  if (!broken.empty()) found.push_back({"TasksNotReady", TextOfBroken(broken), true});
+  if (missing.empty()) return;
+  std::string text = TextOf(missing, spec.acknowledge);
+  if (spec.task_api && !OffersTaskApi(from))
+    text += fmt::format(" (spec.taskAPI is not asked: {} does not offer it)", from.ToString());
+  found.push_back({"AcknowledgementNeeded", std::move(text)});
 }
 
 // Fields of the schema that this controller cannot honour yet. To go on as if they were not there
@@ -504,8 +513,11 @@ std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& f
   std::vector<std::string> told;
   for (const auto& limit :
        LimitsNotAcknowledged(from, to, SeenIn(facts), spec.acknowledge, Asks::kTell)) {
-    told.push_back(fmt::format("See that {}; {} in spec.acknowledge says that you have", limit.must,
-                               limit.word));
+    told.push_back(
+        limit.tasks.empty()
+            ? fmt::format("See that {}; {} in spec.acknowledge says that you have", limit.must,
+                          limit.word)
+            : fmt::format("See that {}; OMS shows otherwise: {}", limit.must, limit.tasks));
   }
   return told;
 }

@@ -14,13 +14,11 @@
 #include <system_error>
 
 #include "controller/base/sha256.h"
-#include "reconcilers/base64.h"
 #include "reconcilers/labels.h"
+#include "reconcilers/secret_data.h"
 
 namespace oms::upgrade {
 namespace {
-
-const kube::ResourceType kSecrets{"", "v1", "secrets"};
 
 Trouble TroubleOf(const base::Error& error, const char* reason) {
   return {error.reason.empty() ? reason : error.reason, error.message, error.Retryable()};
@@ -60,7 +58,6 @@ class Reaching {
   base::Result<OperationRecord> ReadRecord(const std::string& folder, int* last_n);
   bool Parse();
   bool Version();
-  // The Secret's data, decoded. kNotFound names the Secret, never what it holds.
   base::Result<std::map<std::string, base::Secret>> SecretData(const std::string& name);
   base::Result<std::string> CaFile(const base::Secret& pem);
 
@@ -74,21 +71,7 @@ class Reaching {
 };
 
 base::Result<std::map<std::string, base::Secret>> Reaching::SecretData(const std::string& name) {
-  const auto secret = ports_.api->Get(ctx_, kSecrets, {resource_.meta.ns, name});
-  if (!secret.ok()) {
-    return base::MakeError(
-        secret.error().code, "SecretUnreadable",
-        fmt::format("Secret {}/{}: {}", resource_.meta.ns, name, secret.error().message));
-  }
-  std::map<std::string, base::Secret> data;
-  const auto found = secret->find("data");
-  if (found == secret->end() || !found->is_object()) return data;
-  for (const auto& [key, value] : found->items()) {
-    if (!value.is_string()) continue;
-    if (auto plain = DecodeBase64(value.get_ref<const std::string&>()))
-      data.emplace(key, base::Secret(*plain));
-  }
-  return data;
+  return ReadSecretData(ctx_, *ports_.api, resource_.meta.ns, name);
 }
 
 // Our containers of OMS on this node, newest first.
@@ -499,6 +482,7 @@ base::Result<crd::Version> RunningVersion(const crd::Spec& spec, const Container
 Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
                const crd::OperationStatus& shown) {
   Site site;
+  site.ns = resource.meta.ns;
   Reaching reaching(ctx, ports, resource, shown, site);
   (void)(reaching.Engines() && reaching.Config() && reaching.HttpsCa() && reaching.MetaDatabase() &&
          reaching.Row() && reaching.Record() && reaching.WayBack() && reaching.OtherOwners());

@@ -22,6 +22,7 @@
 #include "reconcilers/ports/meta_db.h"
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
+#include "reconcilers/ports/task_api.h"
 
 namespace oms::upgrade {
 
@@ -34,6 +35,7 @@ struct Ports {
   RecordStore* store = nullptr;
   BackupTool* backup_tool = nullptr;
   HttpProbe* probe = nullptr;
+  TaskApi* task_api = nullptr;
 };
 
 struct SiteNode {
@@ -49,6 +51,7 @@ struct SiteNode {
 };
 
 struct Site {
+  std::string ns;  // Of the resource, and of the Secrets that it names.
   std::vector<SiteNode> nodes;
   std::optional<FileContent> config_file;  // Of the current container of the first node.
   std::optional<OmsConfig> config;

@@ -23,6 +23,7 @@
 #include "reconcilers/drivers/docker_engine.h"
 #include "reconcilers/drivers/dump_tool.h"
 #include "reconcilers/drivers/file_record_store.h"
+#include "reconcilers/drivers/http_task_api.h"
 #include "reconcilers/drivers/mysql_metadb.h"
 #include "reconcilers/drivers/mysql_ownership.h"
 #include "reconcilers/drivers/mysql_session.h"
@@ -102,6 +103,7 @@ int Serve(const cmd::Options& options) {
   drivers::MysqlMetaDbProvider meta_dbs;
   drivers::MysqlOwnershipProvider ownerships;
   drivers::TcpHttpProbe probe;
+  drivers::HttpTaskApi task_api;
   upgrade::LongTasks tasks;
   upgrade::UpgradeMetrics upgrade_metrics(metrics);
   upgrade::UpgradeReconciler reconciler(
@@ -115,7 +117,8 @@ int Serve(const cmd::Options& options) {
        .ownerships = &ownerships,
        .store = store.get(),
        .backup_tool = backup_tool.get(),
-       .probe = &probe},
+       .probe = &probe,
+       .task_api = &task_api},
       [&](const kube::ObjectKey& key) { return informer.Get(key); }, events, *random, tasks,
       [&](const kube::ObjectKey& key) { queue.Add(key); });
 

@@ -254,6 +254,31 @@ void World::MountCertificate(std::chrono::hours valid) {
   speaks = HttpsTrust{certificate, ""};
 }
 
+void World::GiveTaskApi(const std::string& secret) {
+  const auto base64 = [](const std::string& text) {
+    std::string out;
+    for (size_t i = 0; i < text.size(); i += 3) {
+      unsigned bits = 0;
+      for (size_t k = i; k < i + 3; ++k)
+        bits = bits << 8U | (k < text.size() ? static_cast<unsigned char>(text[k]) : 0U);
+      for (size_t k = 0; k < 4; ++k) {
+        out += i + k > text.size()
+                   ? '='
+                   : "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+                         [bits >> (18 - 6 * k) & 63U];
+      }
+    }
+    return out;
+  };
+  api.Put({"", "v1", "secrets"},
+          {{"apiVersion", "v1"},
+           {"kind", "Secret"},
+           {"metadata", {{"namespace", kKey.ns}, {"name", "console-user"}}},
+           {"data", {{"username", base64("admin")}, {"password", base64(secret)}}}});
+  if (!Resource().spec.task_api)
+    EditSpec([](json& spec) { spec["taskAPI"] = {{"secretRef", {{"name", "console-user"}}}}; });
+}
+
 base::WallTime& World::BeatOf(const upgrade::ContainerInfo& info) {
   return info.EnvValue("OMS_HOST_IP") == "10.0.0.2" ? second_beat : last_beat;
 }
@@ -1265,6 +1290,22 @@ class Probe final : public HttpProbe, private Door {
   }
 };
 
+class TaskDoor final : public TaskApi, private Door {
+ public:
+  using Door::Door;
+  Result<std::vector<OmsTask>> Tasks(const Context&, const TaskApiAddress& address) override {
+    return world_.Look<std::vector<OmsTask>>(life_, [&]() -> Result<std::vector<OmsTask>> {
+      ++world_.task_questions;
+      if (!world_.OmsRuns() || address.host != "10.0.0.1" || address.https != world_.speaks)
+        return MakeError(Code::kTransient, "TaskAPIUnreachable", "nothing listens");
+      if (world_.tasks_error) return *world_.tasks_error;
+      if (address.user != "admin" || address.password.Reveal() != world_.api_password)
+        return MakeError(Code::kDenied, "TaskAPIDenied", "OMS does not let this user ask");
+      return world_.tasks;
+    });
+  }
+};
+
 class Api final : public kube::ApiClient, private Door {
  public:
   using Door::Door;
@@ -1317,6 +1358,7 @@ struct Process::Doors {
         store(world, life),
         dumper(world, life),
         probe(world, life),
+        tasks(world, life),
         api(world, life) {}
   Engines engines;
   Dbs dbs;
@@ -1324,6 +1366,7 @@ struct Process::Doors {
   Store store;
   Dumper dumper;
   Probe probe;
+  TaskDoor tasks;
   Api api;
 };
 
@@ -1335,8 +1378,8 @@ Process::Process(World& world, std::string name, std::string cluster)
   options.cluster = std::move(cluster);
   options.process = std::move(name);
   options.limits = {{kFirstEngine, kSecondEngine}, {"/var/lib/oms-upgrade"}, {"/images"}};
-  Ports ports{&doors_->api,   &doors_->engines, &doors_->dbs,  &doors_->row,
-              &doors_->store, &doors_->dumper,  &doors_->probe};
+  Ports ports{&doors_->api,   &doors_->engines, &doors_->dbs,   &doors_->row,
+              &doors_->store, &doors_->dumper,  &doors_->probe, &doors_->tasks};
   reconciler_ = std::make_unique<UpgradeReconciler>(
       std::move(options), ports,
       [this](const kube::ObjectKey& key) -> std::shared_ptr<const crd::OmsUpgrade> {

@@ -135,6 +135,13 @@ class World {
   base::Code refuses_with = base::Code::kTransient;
   bool supervisor_silent = false;
   std::optional<upgrade::HttpsTrust> speaks;  // What nginx asks of who asks it; nullopt: HTTP.
+  // --- OMS's task API: what it shows to "admin" with this password, or why it does not
+  std::vector<upgrade::OmsTask> tasks;
+  std::string api_password = "c0nsole-word";
+  std::optional<base::Error> tasks_error;
+  int task_questions = 0;
+  // Makes the Secret of spec.taskAPI, and names it there.
+  void GiveTaskApi(const std::string& password = "c0nsole-word");
   // OMS runs with the two certificate mounts, as long valid as is said.
   void MountCertificate(std::chrono::hours valid);
   // --- the MetaDB
