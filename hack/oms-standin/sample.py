@@ -111,7 +111,8 @@ def rm(out, arguments):
         status = ("RUNNING", "RUNNING", "SUSPEND", "FINISHED", "FAILED", "DELETED", "RELEASED",
                   "RUNNING_MODIFYING")[n % 8]
         reverse = n % 3 == 0
-        at = 8 if reverse and status == "RUNNING" else n % 8
+        # Where a reverse increment is included it is entered: as the guide wants it of a separate CM database.
+        at = 8 if reverse and status not in ("FINISHED", "DELETED", "RELEASED") else n % 8
         icon = bytes(dice.randrange(256) for _ in range(64)) if n % 5 == 0 else (None, b"", b"\0\1'\"\\")[n % 3]
         projects.append((
             "np_%s" % format(0x5A1B00 + n * 977, "012x"), "%s-%02d" % (NAMES[n % len(NAMES)], n),

@@ -103,6 +103,27 @@ faults '{"nginx": {"healthStatus": 404}}'
 check 'fault: no /oms/health' fails health
 faults '{"nginx": {"health": false, "versions": ["4.3.1"]}}'
 check 'a fault for another version does not count' healthy
+api() {
+  curl -fsS --max-time 4 -u "${2:-admin:Standin-api-1}" -H 'Content-Type: application/json' -d "${3:-null}" \
+    "http://$OMS_HOST_IP:$OMS_NGINX_PORT/api/v2?Action=$1"
+}
+first_task=np_0000005a1b00
+api_says() { equals "$(api "$1" '' "$2" | jq -r "$3")" "$4"; }
+check 'the task API lists all migrations' api_says ListProjects '{"type":"MIGRATION","pageSize":150}' \
+  '(.data | length), .totalCount' $'48\n48'
+check 'and pages of them' api_says ListProjects '{"type":"MIGRATION","pageSize":10,"pageNumber":5}' '.data | length' 8
+check 'and the steps of a task' api_says DescribeProjectSteps "{\"id\":\"$first_task\"}" '.data[-1] | .name, .status' \
+  $'REVERSE_INCR_TRANSFER\nRUNNING'
+check 'and its current step' api_says DescribeProjectProgress "{\"id\":\"$first_task\"}" .data.currentStep REVERSE_INCR_TRANSFER
+check 'and how its ends are connected' api_says DescribeProject "{\"id\":\"$first_task\"}" \
+  '.data[0].sinkConnectInfo.connExtraAttributes.useLogProxy' false
+check 'it knows no other user' fails api ListProjects admin:x
+faults '{"task_api": {"tasks": {"np_0000005a1b00": {"useLogProxy": true, "steps": {"REVERSE_INCR_TRANSFER": "INIT"}}}}}'
+check 'fault: a task reads by oblogproxy' api_says DescribeProject "{\"id\":\"$first_task\"}" \
+  '.data[0].sourceConnectInfo.connExtraAttributes.useLogProxy' true
+check 'fault: a step of a task' api_says DescribeProjectSteps "{\"id\":\"$first_task\"}" '.data[-1].status' INIT
+faults '{"task_api": {"status": 404}}'
+check 'fault: no task API' fails api ListProjects
 faults '{"oms_drc_cm": {"hostStatus": "OFFLINE"}}'
 offline() { equals "$(sql "select host_status from $OMS_CM_DB.host")" OFFLINE; }
 check 'fault: host OFFLINE' soon offline

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from . import config, db, faults, schema, version
+from . import config, db, faults, schema, task_api, version
 
 HOST_IP = os.environ.get("OMS_HOST_IP", "127.0.0.1")
 CERTIFICATE, KEY = "/etc/pki/nginx/oms_server.crt", "/etc/pki/nginx/oms_server.key"
@@ -26,10 +26,19 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 
 
-def handler(answer):
+def handler(answer, post=None):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            status, body = answer(self.path.split("?")[0])
+            self.reply(*answer(self.path.split("?")[0]))
+
+        def do_POST(self):
+            question = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if post is None:
+                self.reply(404, b"")
+            else:
+                self.reply(*post(self.path, self.headers.get("Authorization"), question))
+
+        def reply(self, status, body):
             data = json.dumps(body).encode() if not isinstance(body, bytes) else body
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -43,9 +52,9 @@ def handler(answer):
     return Handler
 
 
-def serve(port, answer, tls=None):
+def serve(port, answer, tls=None, post=None):
     """Listens on the host's own address only: the container shares the host's network."""
-    server = Server((HOST_IP, port), handler(answer))
+    server = Server((HOST_IP, port), handler(answer, post))
     if tls:
         # The handshake is the connection's own thread's: a silent client holds nobody up.
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -83,12 +92,22 @@ def nginx(conf):
             return 200, b"<html><title>OMS stand-in</title></html>"
         return 404, b""
 
+    def post(path, authorization, question):
+        """All of it is the console's to answer."""
+        try:
+            connection = http.client.HTTPConnection(HOST_IP, console, timeout=30)
+            connection.request("POST", path, question, {"Authorization": authorization or ""})
+            reply = connection.getresponse()
+            return reply.status, reply.read()
+        except (OSError, http.client.HTTPException):
+            return 502, b""
+
     # With the certificate mounted only HTTPS is offered (guide, step 5).
     tls = None
     if os.path.isfile(CERTIFICATE) and os.path.isfile(KEY):
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(CERTIFICATE, KEY)
-    serve(conf.port("nginx_server_port"), answer, tls)
+    serve(conf.port("nginx_server_port"), answer, tls, post)
 
 
 def oms_console(conf):
@@ -118,7 +137,8 @@ def oms_console(conf):
             value = False
         return 200, {"healthy": value, "version": version.own()}
 
-    serve(conf.port("ghana_server_port"), answer)
+    serve(conf.port("ghana_server_port"), answer,
+          post=lambda path, authorization, question: task_api.serve(conf, path, authorization, question))
 
 
 def beat(conf, role, once):
