@@ -398,17 +398,14 @@ Result<OmsConfig> ParseConfig(const std::string& text) {
   OMS_ASSIGN(config.drc_rm_db, DatabaseName(entries, "drc_rm_db"));
   OMS_ASSIGN(config.drc_cm_db, DatabaseName(entries, "drc_cm_db"));
   OMS_ASSIGN(config.drc_cm_heartbeat_db, DatabaseName(entries, "drc_cm_heartbeat_db"));
-  // cm and the heartbeat database lie on one server.
   if (config.drc_cm_db == config.drc_cm_heartbeat_db) {
     return Invalid("drc_cm_db and drc_cm_heartbeat_db name the same database");
   }
-  if (!config.SeparateCm()) {
-    if (config.drc_rm_db == config.drc_cm_db) {
-      return Invalid("drc_rm_db and drc_cm_db name the same database");
-    }
-    if (config.drc_rm_db == config.drc_cm_heartbeat_db) {
-      return Invalid("drc_rm_db and drc_cm_heartbeat_db name the same database");
-    }
+  if (config.drc_rm_db == config.drc_cm_db) {
+    return Invalid("drc_rm_db and drc_cm_db name the same database");
+  }
+  if (config.drc_rm_db == config.drc_cm_heartbeat_db) {
+    return Invalid("drc_rm_db and drc_cm_heartbeat_db name the same database");
   }
   OMS_ASSIGN(config.cm_url, Text(entries, "cm_url"));
   OMS_ASSIGN(config.cm_location, Text(entries, "cm_location"));

@@ -49,13 +49,14 @@ struct OmsConfig {
   // form. Equal maps mean equal documents.
   std::map<std::string, base::Secret> all;
 
-  bool SeparateCm() const { return rm.host != cm.host || rm.port != cm.port; }
+  // Another way to cm than to rm. (Tenants behind one address are told apart by the user.)
+  bool SeparateCm() const { return rm.host != cm.host || rm.port != cm.port || rm.user != cm.user; }
 };
 
 // Errors are kInvalid, reason "ConfigInvalid": not one map of plain keys, anchors or aliases,
 // duplicate keys, a needed key that is missing or empty, a port that is none, a database name that
-// is not [A-Za-z0-9_$-]{1,64}, old and new keys that differ (both are named), databases of one
-// server with the same name.
+// is not [A-Za-z0-9_$-]{1,64}, old and new keys that differ (both are named), databases with the
+// same name, also where they lie on two servers: backups and their marks are by name.
 base::Result<OmsConfig> ParseConfig(const std::string& text);
 
 // The text in which each oms_meta_* line has become an oms_rm_meta_* line and an oms_cm_meta_*

@@ -89,9 +89,10 @@ struct NodeFacts {
 };
 
 struct MetaFacts {
-  DbServerInfo server;
-  std::vector<DbInfo> databases;      // rm, cm, cm_hb
-  std::optional<std::string> ha_raw;  // nullopt: no such row.
+  DbServerInfo server;                    // Of rm, ...
+  std::optional<DbServerInfo> cm_server;  // ... and of cm and cm_hb, where that is another one.
+  std::vector<DbInfo> databases;          // rm, cm, cm_hb
+  std::optional<std::string> ha_raw;      // nullopt: no such row.
   std::vector<HostRow> hosts;
   std::map<std::string, HeartbeatInfo> heartbeats;  // By node.
   std::optional<bool> heartbeat_moves;              // nullopt: not known yet, still watching.
@@ -99,6 +100,11 @@ struct MetaFacts {
   std::vector<DbConnection> foreign;  // Looked at once OMS is stopped.
   bool fence_proved = false, rights_proved = false;
   std::optional<LegacyFindings> legacy;  // From below 4.0.1, before the stop.
+
+  // Of a database's role: rm, cm, cm_hb.
+  const DbServerInfo& ServerOf(std::string_view role) const {
+    return role != "rm" && cm_server ? *cm_server : server;
+  }
 };
 
 struct Facts {

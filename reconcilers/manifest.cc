@@ -190,6 +190,26 @@ std::string SumsText(const Manifest& manifest) {
   return text;
 }
 
+namespace {
+
+// Two servers have two users.
+std::string ClientFile(const Manifest& manifest, const ManifestDatabase& database) {
+  const bool first = database.server_identity == manifest.databases.front().server_identity;
+  return first ? "client.cnf" : "client-cm.cnf";
+}
+
+std::string SecondServerText(const Manifest& manifest) {
+  for (const auto& database : manifest.databases) {
+    const std::string file = ClientFile(manifest, database);
+    if (file == "client.cnf") continue;
+    return fmt::format("\nThat one is for the server {}; make `{}` in the same way for {}.\n",
+                       manifest.databases.front().server, file, database.server);
+  }
+  return {};
+}
+
+}  // namespace
+
 std::string RestoreText(const Manifest& manifest, const RestoreHints& hints) {
   const bool zstd = manifest.compression == Compression::kZstd;
   const std::string suffix = zstd ? ".sql.zst" : ".sql";
@@ -204,7 +224,7 @@ client{3}, and a file `client.cnf` (mode 0600) with how you reach the MetaDB:
     [client]
     user=...
     password="..."
-
+{6}
 Each of them must end without a word of an error; if one does not, begin again with the first
 command of its database.
 
@@ -219,7 +239,7 @@ command of its database.
         docker stop <new container>
 )",
       manifest.from, manifest.completed, ToString(manifest.tool), zstd ? ", zstd" : "", kSumsName,
-      hints.others.empty() ? "" : ", on every node before you go on");
+      hints.others.empty() ? "" : ", on every node before you go on", SecondServerText(manifest));
   int n = 3;
   for (const auto& database : manifest.databases) {
     const auto& name = database.name;
@@ -227,8 +247,8 @@ command of its database.
     const std::string host = database.server.substr(0, colon);
     const std::string port =
         colon == std::string::npos ? "<port>" : database.server.substr(colon + 1);
-    const std::string client =
-        fmt::format("mysql --defaults-file=client.cnf --protocol=tcp -h {} -P {}", host, port);
+    const std::string client = fmt::format("mysql --defaults-file={} --protocol=tcp -h {} -P {}",
+                                           ClientFile(manifest, database), host, port);
     // As the controller's own loading sets it.
     const std::string into = fmt::format(
         R"({} --binary-mode --comments --max-allowed-packet=1G --init-command="SET SESSION )"

@@ -11,6 +11,7 @@
 #include "reconcilers/host_file.h"
 #include "reconcilers/labels.h"
 #include "reconcilers/once_script.h"
+#include "reconcilers/open_operation.h"
 #include "reconcilers/preflight.h"
 #include "reconcilers/scripts.h"
 #include "reconcilers/steps.h"
@@ -70,6 +71,8 @@ class Observation {
   void LookAtMeta();
   void LookAtMetaGoingBack();
   void LookAtHeartbeats(MetaFacts& meta);
+  MetaFacts Servers() const;
+  base::Result<LegacyFindings> LookForLegacy(const OmsConfig& config);
   void LookAtDatabases(MetaFacts& meta);
   void JoinHealth(const MetaFacts& meta);
   void LookAtVolume();
@@ -354,8 +357,8 @@ void Observation::LookAtHeartbeats(MetaFacts& meta) {
     const auto& container = node.old_container ? node.old_container : node.new_container;
     if (!container) continue;
     const std::string ip = container->EnvValue("OMS_HOST_IP");
-    auto beat = look_.site.meta->Heartbeat(ctx_.WithTimeout(kMetaTimeout),
-                                           look_.site.config->drc_cm_heartbeat_db, ip);
+    auto beat = look_.site.meta.cm().Heartbeat(ctx_.WithTimeout(kMetaTimeout),
+                                               look_.site.config->drc_cm_heartbeat_db, ip);
     if (!beat.ok()) {
       Trouble(beat.error().Wrap("MetaDB"), "MetaDBUnreachable");
       all_moved = false;
@@ -384,10 +387,28 @@ void Observation::LookAtHeartbeats(MetaFacts& meta) {
   }
 }
 
+MetaFacts Observation::Servers() const {
+  MetaFacts meta;
+  meta.server = *look_.site.server;
+  if (look_.site.cm_server->identity != meta.server.identity) meta.cm_server = look_.site.cm_server;
+  return meta;
+}
+
+base::Result<LegacyFindings> Observation::LookForLegacy(const OmsConfig& config) {
+  const MetaDbs& servers = look_.site.meta;
+  const std::string &rm = config.drc_rm_db, &cm = config.drc_cm_db;
+  if (!servers.separate()) return servers.rm().LookForLegacy(ctx_, rm, cm, config.cm_location);
+  OMS_ASSIGN(auto found, servers.rm().LookForLegacy(ctx_, rm, "", config.cm_location));
+  OMS_ASSIGN(auto of_cm, servers.cm().LookForLegacy(ctx_, "", cm, config.cm_location));
+  found.black_regions = std::move(of_cm.black_regions);
+  return found;
+}
+
 void Observation::LookAtDatabases(MetaFacts& meta) {
   const OmsConfig& config = *look_.site.config;
-  for (const auto& name : {config.drc_rm_db, config.drc_cm_db, config.drc_cm_heartbeat_db}) {
-    auto database = look_.site.meta->Database(ctx_, name);
+  for (const auto& frozen : DatabasesOf(config, meta)) {
+    const std::string& name = frozen.name;
+    auto database = look_.site.meta.For(frozen.role)->Database(ctx_, name);
     if (!database.ok()) {
       Trouble(database.error().Wrap("MetaDB, database " + name),
               database.Is(base::Code::kNotFound) ? "DatabaseNotFound" : "MetaDBUnreachable");
@@ -401,9 +422,8 @@ void Observation::LookAtDatabases(MetaFacts& meta) {
 // could not be asked is a trouble.
 void Observation::LookAtMetaGoingBack() {
   const OmsConfig& config = *look_.site.config;
-  MetaDb& db = *look_.site.meta;
-  MetaFacts meta;
-  meta.server = *look_.site.server;
+  const MetaDbs& servers = look_.site.meta;
+  MetaFacts meta = Servers();
   bool whole = true;
   const auto keep = [&](auto result, auto& into) {
     if (result.ok()) {
@@ -413,16 +433,16 @@ void Observation::LookAtMetaGoingBack() {
       whole = false;
     }
   };
-  keep(db.ReadHaConfig(ctx_, record_->Database("rm")), meta.ha_raw);
+  keep(servers.rm().ReadHaConfig(ctx_, record_->Database("rm")), meta.ha_raw);
   const bool awaits = std::any_of(facts_.nodes.begin(), facts_.nodes.end(),
                                   [](const NodeFacts& node) { return node.health.has_value(); });
   if (awaits) {
     LookAtHeartbeats(meta);
-    keep(db.Hosts(ctx_.WithTimeout(kMetaTimeout), record_->Database("cm")), meta.hosts);
+    keep(servers.cm().Hosts(ctx_.WithTimeout(kMetaTimeout), record_->Database("cm")), meta.hosts);
   } else if (Passed(PointKind::kStopping)) {
-    keep(db.Sequence(ctx_, record_->Database("cm_hb")), meta.sequence);
-    keep(db.ForeignConnections(ctx_,
-                               {config.drc_rm_db, config.drc_cm_db, config.drc_cm_heartbeat_db}),
+    keep(servers.cm().Sequence(ctx_, record_->Database("cm_hb")), meta.sequence);
+    keep(servers.ForeignConnections(ctx_, config.drc_rm_db, config.drc_cm_db,
+                                    config.drc_cm_heartbeat_db),
          meta.foreign);
   }
   JoinHealth(meta);
@@ -433,8 +453,7 @@ void Observation::LookAtMeta() {
   if (GoingBack()) return LookAtMetaGoingBack();
   const Site& site = look_.site;
   const OmsConfig& config = *site.config;
-  MetaFacts meta;
-  meta.server = *site.server;
+  MetaFacts meta = Servers();
   const auto keep = [&](auto result, auto& into) {
     const bool seen = result.ok();
     if (seen) {
@@ -444,26 +463,26 @@ void Observation::LookAtMeta() {
     }
     return seen;
   };
-  bool whole = keep(site.meta->ReadHaConfig(ctx_, config.drc_rm_db), meta.ha_raw);
+  bool whole = keep(site.meta.rm().ReadHaConfig(ctx_, config.drc_rm_db), meta.ha_raw);
   if (!Passed(PointKind::kStopping)) {
     LookAtDatabases(meta);
     LookAtHeartbeats(meta);
     if (look_.path.legacy_steps) {
-      keep(site.meta->LookForLegacy(ctx_, config.drc_rm_db, config.drc_cm_db, config.cm_location),
-           meta.legacy);
+      keep(LookForLegacy(config), meta.legacy);
     }
   } else if (!Passed(PointKind::kNewStarting)) {
     LookAtHeartbeats(meta);
-    whole = keep(site.meta->Sequence(ctx_, config.drc_cm_heartbeat_db), meta.sequence) && whole;
-    whole = keep(site.meta->ForeignConnections(
-                     ctx_, {config.drc_rm_db, config.drc_cm_db, config.drc_cm_heartbeat_db}),
+    whole = keep(site.meta.cm().Sequence(ctx_, config.drc_cm_heartbeat_db), meta.sequence) && whole;
+    whole = keep(site.meta.ForeignConnections(ctx_, config.drc_rm_db, config.drc_cm_db,
+                                              config.drc_cm_heartbeat_db),
                  meta.foreign) &&
             whole;
   } else {
     LookAtHeartbeats(meta);
   }
   whole =
-      keep(site.meta->Hosts(ctx_.WithTimeout(kMetaTimeout), config.drc_cm_db), meta.hosts) && whole;
+      keep(site.meta.cm().Hosts(ctx_.WithTimeout(kMetaTimeout), config.drc_cm_db), meta.hosts) &&
+      whole;
   JoinHealth(meta);
   meta.fence_proved = memo_.fence_proved;
   meta.rights_proved = memo_.rights_proved;
@@ -584,17 +603,21 @@ void Observation::Prove() {
   if (look_.spec.mode == crd::Mode::kPlan || look_.spec.suspend) return;
   if (!facts_.meta || facts_.meta->heartbeat_moves != true) return;
   if (!CheckPreflight(look_.spec, look_.from, look_.to, facts_).empty()) return;
+  const MetaDbs& servers = look_.site.meta;
+  const auto name = [&](const MetaDb& server) {
+    return servers.separate() ? "MetaDB " + server.address().Name() : std::string("MetaDB");
+  };
   if (!memo_.fence_proved) {
-    if (const auto proof = look_.site.meta->ProveFence(ctx_); !proof.ok()) {
-      return Trouble(proof.error().Wrap("MetaDB"), crd::reason::kCannotFence);
+    for (MetaDb* server : servers.Each()) {
+      if (const auto proof = server->ProveFence(ctx_); !proof.ok())
+        return Trouble(proof.error().Wrap(name(*server)), crd::reason::kCannotFence);
     }
     memo_.fence_proved = true;
   }
   if (!memo_.rights_proved) {
-    if (const auto proof =
-            look_.site.meta->ProveRights(ctx_, base::Sha256Hex(look_.site.oms).substr(0, 12));
-        !proof.ok()) {
-      return Trouble(proof.error().Wrap("MetaDB"), "MetaDBDenied");
+    for (MetaDb* server : servers.Each()) {
+      const auto proof = server->ProveRights(ctx_, base::Sha256Hex(look_.site.oms).substr(0, 12));
+      if (!proof.ok()) return Trouble(proof.error().Wrap(name(*server)), "MetaDBDenied");
     }
     memo_.rights_proved = true;
   }
@@ -604,11 +627,15 @@ void Observation::Prove() {
 // Another server, database or way there, or the operation after this one: nothing is proved yet.
 void Observation::ForgetOthersProofs() {
   const Site& site = look_.site;
-  const DbServerAddress& address = site.meta->address();
   std::string after;
   if (site.record) after = record_ == nullptr ? site.record->id : record_->follows;
-  std::string of = fmt::format("{} {}:{} {} {}", site.server->identity, address.host, address.port,
-                               site.config->drc_cm_heartbeat_db, after);
+  std::string of =
+      fmt::format("{} {} {} {}", site.server->identity, site.meta.rm().address().Name(),
+                  site.config->drc_cm_heartbeat_db, after);
+  if (site.meta.separate()) {
+    const DbServerAddress& cm = site.meta.cm().address();
+    of += fmt::format(" {} {} {}", site.cm_server->identity, cm.Name(), cm.user);
+  }
   if (memo_.of == of) return;
   memo_.of = std::move(of);
   memo_.beats.clear();

@@ -76,9 +76,7 @@ base::Result<OperationRecord> FirstRecord(const base::Context& ctx, const crd::S
     frozen.config_source = config == nullptr ? std::string() : config->source;
     record.nodes.push_back(std::move(frozen));
   }
-  record.databases = {{"rm", facts.config->drc_rm_db, facts.meta->server.identity},
-                      {"cm", facts.config->drc_cm_db, facts.meta->server.identity},
-                      {"cm_hb", facts.config->drc_cm_heartbeat_db, facts.meta->server.identity}};
+  record.databases = DatabasesOf(*facts.config, *facts.meta);
   record.ha_raw = facts.meta->ha_raw;
   if (record.ha_raw) {
     OMS_ASSIGN(const HaState ha, ReadHa(*record.ha_raw));
@@ -116,12 +114,19 @@ OperationRecord UndoRecord(const base::Context& ctx, const OperationRecord& undo
   const std::string used(NameOf(Step::kAwaitHealth));
   std::erase_if(record.evidence, [&](const auto& seen) { return seen.first != used; });
   record.global_query_timeout.reset();
+  record.cm_global_query_timeout.reset();
   // Where they lie, seen from another folder.
   if (record.backup) record.backup->folder = (old_folder / record.backup->folder).string();
   for (auto* files : {&record.config_backups, &record.image_backups}) {
     for (auto& [node, file] : *files) file.path = (old_folder / file.path).string();
   }
   return record;
+}
+
+std::vector<FrozenDatabase> DatabasesOf(const OmsConfig& config, const MetaFacts& meta) {
+  return {{"rm", config.drc_rm_db, meta.ServerOf("rm").identity},
+          {"cm", config.drc_cm_db, meta.ServerOf("cm").identity},
+          {"cm_hb", config.drc_cm_heartbeat_db, meta.ServerOf("cm_hb").identity}};
 }
 
 std::optional<base::WallTime> DowntimeStart(const OperationRecord& record, const Facts& facts) {

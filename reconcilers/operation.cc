@@ -271,6 +271,9 @@ OperationRecord RecordFromJson(const json& value) {
   if (!value.at("globalQueryTimeout").is_null()) {
     record.global_query_timeout = value.at("globalQueryTimeout").get<uint64_t>();
   }
+  if (const auto found = value.find("cmGlobalQueryTimeout"); found != value.end()) {
+    record.cm_global_query_timeout = found->get<uint64_t>();
+  }
   for (const auto& point : value.at("points")) {
     record.points.push_back({FromName(kPointNames, point.at("point")), point.at("node"),
                              point.at("step"), point.at("attempt"), TimeFrom(point.at("at"))});
@@ -419,6 +422,7 @@ std::string OperationRecord::ToJson() const {
               {"configBackups", FilesToJson(config_backups)},
               {"configRewrites", FilesToJson(config_rewrites)},
               {"imageBackups", FilesToJson(image_backups)}};
+  if (cm_global_query_timeout) out["cmGlobalQueryTimeout"] = *cm_global_query_timeout;
   for (const auto& turn : turns) {
     out["turns"].push_back(
         {{"direction", ToString(turn.direction)}, {"why", turn.why}, {"at", Time(turn.at)}});

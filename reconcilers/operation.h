@@ -175,7 +175,8 @@ struct OperationRecord {
   std::vector<FrozenDatabase> databases;
   std::optional<std::string> ha_raw;  // As found; nullopt: there was no row.
   bool ha_was_on = false;
-  std::optional<uint64_t> global_query_timeout;  // Before we raised it; nullopt: not touched.
+  // Before we raised it; nullopt: not touched. Of rm's server, and of cm's where that is another.
+  std::optional<uint64_t> global_query_timeout, cm_global_query_timeout;
 
   std::vector<Point> points;
   std::map<std::string, int> attempts;             // By phase: how many were begun.

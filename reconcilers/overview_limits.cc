@@ -24,7 +24,7 @@ constexpr auto kCommunity = std::optional(Edition::kCommunity);
 constexpr std::optional<Edition> kBoth = std::nullopt;
 
 // Where it is not the versions alone that say whether a row applies.
-enum class Where { kAlways, kConnectorUnguarded };
+enum class Where { kAlways, kConnectorUnguarded, kSeparateCm };
 
 struct Row {
   std::string_view word;
@@ -92,6 +92,16 @@ constexpr std::array kRows = {
     Row{"NoSharePlex", kEnterprise, kAny, V(4, 0, 2), V(4, 0, 2), Where::kAlways, Asks::kTell,
         "no task writes in the SharePlex format, which 4.0.2 changes (overview of 4.0.2)"},
 
+    // "If you want to deploy the cluster manager (CM) database separately, make sure that all data
+    // migration and synchronization tasks have proceeded to the expected step", and then the cases
+    // below. Of the guide for 4.3.1 alone, the first version whose config.yaml can say so. Seen in
+    // config.yaml, so it is asked of nobody else.
+    Row{"TasksReadyForSeparateCM", kBoth, kAny, kNone, V(4, 3, 1), Where::kSeparateCm, Asks::kWait,
+        "CM has a database server of its own, so each task with reverse increment must be far "
+        "enough: one with Full-Import and Incr-Sync, or with Incr-Sync alone, in the reverse "
+        "increment step; one with Full-Import alone past the end of that step (guide, "
+        "prerequisites)"},
+
     // From 4.1.1 on enableConnector guards what enableJdbcWriter did. Seen in ha.config, so it is
     // asked of nobody else; forgotten, Incr-Sync stays down once it fails.
     Row{"ConnectorUnguarded", kBoth, kAny, V(4, 1, 1), V(4, 1, 1), Where::kConnectorUnguarded,
@@ -109,7 +119,12 @@ bool Below(const Version& a, const Version& b) {  // By number, whatever the edi
 bool Applies(const Row& row, const Version& from, const Version& to, const SeenOfOms& seen) {
   if (row.edition && *row.edition != from.edition) return false;
   if (Below(from, row.from) || !Below(from, row.below) || Below(to, row.to)) return false;
-  return row.where == Where::kAlways || seen.connector_unguarded;
+  switch (row.where) {
+    case Where::kConnectorUnguarded: return seen.connector_unguarded;
+    case Where::kSeparateCm: return seen.separate_cm;
+    case Where::kAlways: break;
+  }
+  return true;
 }
 
 // Told or waited for as the table says: it was written for those who cannot look. But no page

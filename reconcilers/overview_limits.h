@@ -21,6 +21,7 @@ enum class Asks { kWait, kTell };
 
 struct SeenOfOms {
   bool connector_unguarded = false;             // HaState::connector_unguarded.
+  bool separate_cm = false;                     // cm and cm_hb lie on another server than rm.
   const std::vector<OmsTask>* tasks = nullptr;  // Nullptr: not asked.
 };
 

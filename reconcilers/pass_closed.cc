@@ -190,7 +190,8 @@ UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) {
     bool all = true;
     for (const auto& frozen : undone.databases) {
       const auto database =
-          site_.meta->Database(ctx.WithTimeout(spec_.strategy.timeouts.preflight), frozen.name);
+          site_.meta.For(frozen.role)
+              ->Database(ctx.WithTimeout(spec_.strategy.timeouts.preflight), frozen.name);
       all = all && database.ok();
       if (database.ok()) bytes += database->bytes;
     }
@@ -205,8 +206,8 @@ UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) {
 void UpgradeReconciler::Pass::TellHa(const base::Context& ctx) {
   const bool left_on = site_.record && !site_.record->open() && site_.record->ha_was_on &&
                        site_.record->outcome != OperationOutcome::kAbandoned;
-  if (!left_on || !site_.meta) return;
-  const auto raw = site_.meta->ReadHaConfig(ctx, site_.record->Database("rm"));
+  if (!left_on || !site_.meta.known()) return;
+  const auto raw = site_.meta.rm().ReadHaConfig(ctx, site_.record->Database("rm"));
   const auto ha = raw.ok() && *raw
                       ? ReadHa(**raw)
                       : base::Result<HaState>(base::MakeError(base::Code::kNotFound, ""));

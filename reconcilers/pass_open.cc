@@ -40,11 +40,16 @@ std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckSameP
                              node.name, node.info.id, frozen->engine_id));
   }
   for (const auto& database : record.databases) {
-    if (!site_.server || database.server == site_.server->identity) continue;
+    const auto& reached = database.role == "rm" ? site_.server : site_.cm_server;
+    if (!reached || database.server == reached->identity) continue;
     return Stall("WrongMetaDB",
-                 fmt::format("the MetaDB that is reached ({}) is not the one that the open "
-                             "operation began on ({}); correct spec.metaDB.connect",
-                             site_.server->identity, database.server));
+                 fmt::format("the MetaDB that is reached{} ({}) is not the one that the open "
+                             "operation began on ({}); correct spec.metaDB{}.connect",
+                             site_.meta.separate() ? " for " + database.name : "",
+                             reached->identity, database.server,
+                             !site_.meta.separate()  ? ""
+                             : database.role == "rm" ? ".rm"
+                                                     : ".cm"));
   }
   return std::nullopt;
 }

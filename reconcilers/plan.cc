@@ -10,6 +10,7 @@
 #include "controller/base/sha256.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/human.h"
+#include "reconcilers/open_operation.h"
 #include "reconcilers/scripts.h"
 #include "reconcilers/steps.h"
 
@@ -132,10 +133,7 @@ base::Result<Subject> SubjectOf(const UpgradePlanInput& in) {
     subject.nodes.push_back(std::move(frozen));
   }
   if (subject.nodes.empty()) return Incomplete("a node");
-  const std::string& server = in.facts.meta->server.identity;
-  subject.databases = {{"rm", in.facts.config->drc_rm_db, server},
-                       {"cm", in.facts.config->drc_cm_db, server},
-                       {"cm_hb", in.facts.config->drc_cm_heartbeat_db, server}};
+  subject.databases = DatabasesOf(*in.facts.config, *in.facts.meta);
   if (in.facts.meta->ha_raw) {
     OMS_ASSIGN(const HaState ha, ReadHa(*in.facts.meta->ha_raw));
     subject.ha_on = ha.enabled;

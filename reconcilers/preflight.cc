@@ -373,6 +373,7 @@ void CheckWords(const crd::Spec& spec, Troubles& found) {
 
 SeenOfOms SeenIn(const Facts& facts) {
   SeenOfOms seen;
+  seen.separate_cm = facts.meta && facts.meta->cm_server;
   if (facts.meta && facts.meta->ha_raw) {
     // One that cannot be read is told as that, and the limit is asked for once it can.
     const auto ha = ReadHa(*facts.meta->ha_raw);
@@ -408,10 +409,9 @@ void CheckSupported(const crd::Spec& spec, Troubles& found) {
          fmt::format("{} is not supported by this controller yet; {}", field, instead)});
   };
   refuse(spec.deployment.keep_tasks_running, "spec.deployment.keepTasksRunning", "set it to false");
-  const bool per_database =
-      spec.meta_db && (spec.meta_db->rm || spec.meta_db->cm || spec.meta_db->cm_heartbeat);
-  refuse(per_database, "a way of its own to one of the databases (spec.metaDB.rm, cm, cmHeartbeat)",
-         "reach all three by spec.metaDB.connect");
+  refuse(spec.meta_db && spec.meta_db->cm_heartbeat, "spec.metaDB.cmHeartbeat",
+         "config.yaml has the heartbeat database on the server of CM: say by spec.metaDB.cm how "
+         "both are reached");
 }
 
 }  // namespace

@@ -55,7 +55,8 @@ Result<Manifest> VerifyForRestore(RecordStore& store, const std::filesystem::pat
 
 Result<std::map<std::string, std::string>> CompareWithBackup(const Context& outer,
                                                              const std::filesystem::path& folder,
-                                                             MetaDb& meta_db, RecordStore& store) {
+                                                             const MetaDbs& meta_dbs,
+                                                             RecordStore& store) {
   OMS_ASSIGN(const Manifest manifest, ReadManifest(store, folder));
   std::map<std::string, std::string> differences;
   std::mutex mutex;
@@ -65,7 +66,7 @@ Result<std::map<std::string, std::string>> CompareWithBackup(const Context& oute
                                                           [&group] { group.RequestStop(); });
   for (const auto& database : manifest.databases) {
     group.Start("compare", [&, ctx = outer.WithStop(group.token())](std::stop_token) {
-      auto difference = Difference(ctx, database, meta_db);
+      auto difference = Difference(ctx, database, *meta_dbs.For(database.role));
       // A half-changed schema may hold what no server can read. Whatever it is, it is not what was
       // backed up, and to restore it is the cure.
       if (difference.Is(Code::kTerminal) || difference.Is(Code::kInvalid))
@@ -86,7 +87,7 @@ Result<std::map<std::string, std::string>> CompareWithBackup(const Context& oute
 }
 
 Result<std::string> RestoreDatabase(const Context& ctx, const RestoreRequest& request,
-                                    MetaDb& meta_db, BackupTool& tool, Fence& fence,
+                                    const MetaDbs& meta_dbs, BackupTool& tool, Fence& fence,
                                     RecordStore& store, ByteProgress& progress) {
   OMS_ASSIGN(const Manifest manifest,
              VerifyForRestore(store, request.folder, request.manifest_sha256, request.database));
@@ -95,6 +96,7 @@ Result<std::string> RestoreDatabase(const Context& ctx, const RestoreRequest& re
     return Corrupt(fmt::format("{}/{} does not hold database {}", request.folder.string(),
                                kManifestName, request.database));
   }
+  MetaDb& meta_db = *meta_dbs.For(database->role);
   OMS_TRY(ctx.Check());
   OMS_TRY(meta_db.DropDatabase(ctx, fence, database->name));
   OMS_TRY(meta_db.CreateDatabase(ctx, fence, database->name, database->digest.charset,

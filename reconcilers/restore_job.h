@@ -1,5 +1,6 @@
 // The databases against their backup, and back to it (design section 5). Both are long tasks; both
-// look databases up by what the manifest says, never by what is there.
+// look databases up by what the manifest says, never by what is there; each on the server of its
+// role.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +11,7 @@
 #include "controller/base/result.h"
 #include "reconcilers/manifest.h"
 #include "reconcilers/ports/backup_tool.h"
-#include "reconcilers/ports/meta_db.h"
+#include "reconcilers/ports/meta_dbs.h"
 #include "reconcilers/ports/record_store.h"
 
 namespace oms::upgrade {
@@ -18,7 +19,7 @@ namespace oms::upgrade {
 // By database of the manifest: what differs, in words; empty: rows, sums and schema equal it. A
 // database that is gone differs. Reads every row, side by side. Nobody may write meanwhile.
 base::Result<std::map<std::string, std::string>> CompareWithBackup(
-    const base::Context& ctx, const std::filesystem::path& folder, MetaDb& meta_db,
+    const base::Context& ctx, const std::filesystem::path& folder, const MetaDbs& meta_dbs,
     RecordStore& store);
 
 struct RestoreRequest {
@@ -32,7 +33,7 @@ struct RestoreRequest {
 // front after any error. kTerminal "BackupCorrupt": a file is not as it was written, and nothing
 // was dropped.
 base::Result<std::string> RestoreDatabase(const base::Context& ctx, const RestoreRequest& request,
-                                          MetaDb& meta_db, BackupTool& tool, Fence& fence,
+                                          const MetaDbs& meta_dbs, BackupTool& tool, Fence& fence,
                                           RecordStore& store, ByteProgress& progress);
 
 // VerifyManifest in the words of a rollback: kTerminal "BackupCorrupt", and what a person can do.

@@ -46,10 +46,15 @@ std::vector<std::string> SecretsOf(const crd::Spec& spec) {
   for (const auto& node : spec.nodes) {
     if (node.engine.tls) add(node.engine.tls->secret_ref.name);
   }
-  if (spec.meta_db && spec.meta_db->connect) {
-    const crd::Connect& connect = *spec.meta_db->connect;
+  const auto add_of = [&](const crd::Connect& connect) {
     if (connect.password_secret_ref) add(connect.password_secret_ref->name);
     if (connect.tls) add(connect.tls->secret_ref.name);
+  };
+  if (spec.meta_db) {
+    if (spec.meta_db->connect) add_of(*spec.meta_db->connect);
+    for (const auto* database : {&spec.meta_db->rm, &spec.meta_db->cm}) {
+      if (*database) add_of((*database)->connect);
+    }
   }
   if (spec.https) add(spec.https->secret_ref.name);
   return names;

@@ -59,7 +59,11 @@ class Reaching {
   bool Parse();
   bool Version();
   base::Result<std::map<std::string, base::Secret>> SecretData(const std::string& name);
-  base::Result<std::string> CaFile(const base::Secret& pem);
+  base::Result<std::string> CaFile(const base::Secret& pem, const std::string& field);
+  std::optional<DbServerAddress> WayTo(const MetaAddress& config, const crd::Connect* connect,
+                                       const std::string& field);
+  bool OneWayForTwo(const crd::MetaDb& spec);
+  bool Server(MetaDb& meta_db, const char* of, std::optional<DbServerInfo>& info);
 
   const base::Context& ctx_;
   const Ports& ports_;
@@ -221,11 +225,12 @@ base::Result<std::filesystem::path> FolderOfThisProcess() {
 // The MySQL client library takes a path. A CA's certificate is no secret, but whoever could put a
 // file in its place could pass for the MetaDB; so it lies in a folder of this process alone. The
 // file is named by its sum and written once.
-base::Result<std::string> Reaching::CaFile(const base::Secret& pem) {
+base::Result<std::string> Reaching::CaFile(const base::Secret& pem, const std::string& field) {
   if (pem.empty()) {
     return base::MakeError(base::Code::kInvalid, "SecretUnreadable",
-                           "the Secret of spec.metaDB.connect.tls has no key 'ca.crt'; add the "
-                           "certificate of the CA that signed the MetaDB's");
+                           fmt::format("the Secret of {}.tls has no key 'ca.crt'; add the "
+                                       "certificate of the CA that signed the MetaDB's",
+                                       field));
   }
   OMS_ASSIGN(const auto folder, FolderOfThisProcess());
   const auto file = folder / (base::Sha256Hex(pem.Reveal()) + ".pem");
@@ -248,54 +253,97 @@ bool Reaching::HttpsCa() {
                            resource_.meta.ns, spec_.https->secret_ref.name)});
 }
 
+// config.yaml's way to a database, and over it what the spec says of the way from here. Nullopt:
+// trouble was set.
+std::optional<DbServerAddress> Reaching::WayTo(const MetaAddress& config,
+                                               const crd::Connect* connect,
+                                               const std::string& field) {
+  DbServerAddress address{config.host, config.port, config.user, config.password, "", true};
+  if (connect == nullptr) return address;
+  const auto fail = [&](Trouble trouble) {
+    Fail(std::move(trouble));
+    return std::nullopt;
+  };
+  if (!connect->host.empty()) address.host = connect->host;
+  if (connect->port != 0) address.port = connect->port;
+  if (!connect->user.empty()) address.user = connect->user;
+  if (connect->password_secret_ref) {
+    auto data = SecretData(connect->password_secret_ref->name);
+    // The way back of a resource that is being deleted does not end with its Secret: config.yaml
+    // has a password too, maybe that of another user, and the server will say so.
+    const bool gone = data.Is(base::Code::kNotFound) && resource_.meta.deletion_timestamp;
+    if (!data.ok() && !gone) return fail(TroubleOf(data.error(), "SecretUnreadable"));
+    std::map<std::string, base::Secret> none;
+    if (gone) none[connect->password_secret_ref->key] = config.password;
+    const auto& texts = gone ? none : *data;
+    const auto found = texts.find(connect->password_secret_ref->key);
+    if (found == texts.end()) {
+      return fail({"SecretUnreadable",
+                   fmt::format("Secret {}/{} has no key '{}'; add it, or name the right one in "
+                               "{}.passwordSecretRef.key",
+                               resource_.meta.ns, connect->password_secret_ref->name,
+                               connect->password_secret_ref->key, field)});
+    }
+    address.password = found->second;
+  }
+  if (connect->tls) {
+    auto data = SecretData(connect->tls->secret_ref.name);
+    if (!data.ok()) return fail(TroubleOf(data.error(), "SecretUnreadable"));
+    auto ca = CaFile((*data)["ca.crt"], field);
+    if (!ca.ok()) return fail(TroubleOf(ca.error(), "SecretUnreadable"));
+    address.tls_ca = *std::move(ca);
+  }
+  return address;
+}
+
+bool Reaching::Server(MetaDb& meta_db, const char* of, std::optional<DbServerInfo>& info) {
+  auto server = meta_db.Server(ctx_);
+  if (!server.ok()) return Fail(TroubleOf(server.error().Wrap(of), "MetaDBUnreachable"));
+  info = *std::move(server);
+  return true;
+}
+
+// One way for all would lead to one server, where what config.yaml has on the other one may be left
+// from the day before cm was moved.
+bool Reaching::OneWayForTwo(const crd::MetaDb& spec) {
+  const OmsConfig& config = *site_.config;
+  const bool two = config.rm.host != config.cm.host || config.rm.port != config.cm.port;
+  if (!two || !spec.connect || (spec.rm && spec.cm)) return false;
+  if (spec.connect->host.empty() && spec.connect->port == 0) return false;
+  Fail({"InvalidSpec",
+        "config.yaml has the CM database on another server than RM's, and spec.metaDB.connect says "
+        "one way for both; write spec.metaDB.rm.connect and spec.metaDB.cm.connect instead"});
+  return true;
+}
+
 bool Reaching::MetaDatabase() {
-  DbServerAddress address{site_.config->rm.host,
-                          site_.config->rm.port,
-                          site_.config->rm.user,
-                          site_.config->rm.password,
-                          "",
-                          true};
-  if (spec_.meta_db && spec_.meta_db->connect) {
-    const crd::Connect& connect = *spec_.meta_db->connect;
-    if (!connect.host.empty()) address.host = connect.host;
-    if (connect.port != 0) address.port = connect.port;
-    if (!connect.user.empty()) address.user = connect.user;
-    if (connect.password_secret_ref) {
-      auto data = SecretData(connect.password_secret_ref->name);
-      // The way back of a resource that is being deleted does not end with its Secret: config.yaml
-      // has a password too, maybe that of another user, and the server will say so.
-      const bool gone = data.Is(base::Code::kNotFound) && resource_.meta.deletion_timestamp;
-      if (!data.ok() && !gone) return Fail(TroubleOf(data.error(), "SecretUnreadable"));
-      std::map<std::string, base::Secret> none;
-      if (gone) none[connect.password_secret_ref->key] = site_.config->rm.password;
-      const auto& texts = gone ? none : *data;
-      const auto found = texts.find(connect.password_secret_ref->key);
-      if (found == texts.end()) {
-        return Fail({"SecretUnreadable",
-                     fmt::format("Secret {}/{} has no key '{}'; add it, or name the right one in "
-                                 "spec.metaDB.connect.passwordSecretRef.key",
-                                 resource_.meta.ns, connect.password_secret_ref->name,
-                                 connect.password_secret_ref->key)});
-      }
-      address.password = found->second;
-    }
-    if (connect.tls) {
-      auto data = SecretData(connect.tls->secret_ref.name);
-      if (!data.ok()) return Fail(TroubleOf(data.error(), "SecretUnreadable"));
-      auto ca = CaFile((*data)["ca.crt"]);
-      if (!ca.ok()) return Fail(TroubleOf(ca.error(), "SecretUnreadable"));
-      address.tls_ca = *std::move(ca);
-    }
+  const crd::MetaDb spec = spec_.meta_db.value_or(crd::MetaDb());
+  const OmsConfig& config = *site_.config;
+  if (OneWayForTwo(spec)) return false;
+  const crd::Connect* all = spec.connect ? &*spec.connect : nullptr;
+  const auto rm = WayTo(config.rm, spec.rm ? &spec.rm->connect : all,
+                        spec.rm ? "spec.metaDB.rm.connect" : "spec.metaDB.connect");
+  if (!rm) return false;
+  if (!config.SeparateCm() && !spec.rm && !spec.cm) {
+    site_.meta = MetaDbs(ports_.meta_dbs->Open(*rm));
+    if (!Server(site_.meta.rm(), "MetaDB", site_.server)) return false;
+    site_.cm_server = site_.server;
+    return true;
   }
-  if (site_.config->SeparateCm()) {
-    return Fail({"SeparateCMUnsupported",
-                 "config.yaml has the CM database on another server than RM's; this controller "
-                 "cannot upgrade such an OMS yet"});
+  const auto cm = WayTo(config.cm, spec.cm ? &spec.cm->connect : all,
+                        spec.cm ? "spec.metaDB.cm.connect" : "spec.metaDB.connect");
+  if (!cm) return false;
+  site_.meta = MetaDbs(ports_.meta_dbs->Open(*rm), ports_.meta_dbs->Open(*cm));
+  if (!Server(site_.meta.rm(), "MetaDB of RM", site_.server) ||
+      !Server(site_.meta.cm(), "MetaDB of CM", site_.cm_server)) {
+    return false;
   }
-  site_.meta = ports_.meta_dbs->Open(address);
-  auto server = site_.meta->Server(ctx_);
-  if (!server.ok()) return Fail(TroubleOf(server.error().Wrap("MetaDB"), "MetaDBUnreachable"));
-  site_.server = *std::move(server);
+  if (!config.SeparateCm() && site_.server->identity != site_.cm_server->identity) {
+    return Fail({"NotThisOMS",
+                 fmt::format("config.yaml has RM and CM on one server, but spec.metaDB leads to "
+                             "two ({} and {}); correct spec.metaDB.rm and spec.metaDB.cm",
+                             site_.server->identity, site_.cm_server->identity)});
+  }
   return true;
 }
 

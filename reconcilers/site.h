@@ -19,7 +19,7 @@
 #include "reconcilers/ports/backup_tool.h"
 #include "reconcilers/ports/container_engine.h"
 #include "reconcilers/ports/http_probe.h"
-#include "reconcilers/ports/meta_db.h"
+#include "reconcilers/ports/meta_dbs.h"
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
 #include "reconcilers/ports/task_api.h"
@@ -56,8 +56,8 @@ struct Site {
   std::optional<FileContent> config_file;  // Of the current container of the first node.
   std::optional<OmsConfig> config;
   std::string https_ca;  // PEM, of spec.https; empty: none is given.
-  std::shared_ptr<MetaDb> meta;
-  std::optional<DbServerInfo> server;
+  MetaDbs meta;
+  std::optional<DbServerInfo> server, cm_server;  // Of rm; of cm and cm_hb: mostly the same one.
   std::shared_ptr<Ownership> ownership;
   std::string oms;  // The key of the row: the rm database's name.
   std::optional<OwnershipRow> row;

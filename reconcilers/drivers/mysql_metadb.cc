@@ -232,11 +232,12 @@ class MysqlMetaDb final : public upgrade::MetaDb {
   Result<upgrade::LegacyFindings> LookForLegacy(const Context& ctx, const std::string& rm,
                                                 const std::string& cm,
                                                 const std::string& location) override {
-    OMS_TRY(CheckIdentifier(rm));
-    OMS_TRY(CheckIdentifier(cm));
+    if (!rm.empty()) OMS_TRY(CheckIdentifier(rm));
+    if (!cm.empty()) OMS_TRY(CheckIdentifier(cm));
     OMS_ASSIGN(auto session, Open(ctx));
     upgrade::LegacyFindings found;
     for (const char* table : {"oms_project", "oms_sync_project"}) {
+      if (rm.empty()) break;
       OMS_ASSIGN(
           auto rows,
           session->Query(
@@ -248,6 +249,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                        Quote(rm), table)));
       for (const auto& row : rows) found.duplicates.push_back(DuplicateOf(table, row));
     }
+    if (cm.empty()) return found;
     // As the guide compares it: a number with the text of the column.
     OMS_ASSIGN(auto rows,
                session->Query(ctx,

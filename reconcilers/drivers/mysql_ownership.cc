@@ -26,7 +26,7 @@ using base::Status;
 using upgrade::DbConnection;
 using upgrade::DbServerAddress;
 using upgrade::Fence;
-using upgrade::MetaDb;
+using upgrade::MetaDbs;
 using upgrade::Owner;
 using upgrade::Ownership;
 using upgrade::OwnershipRow;
@@ -211,17 +211,17 @@ class RowFence final : public Fence {
 
 class MysqlOwnership final : public Ownership {
  public:
-  explicit MysqlOwnership(std::shared_ptr<MetaDb> meta_db) : meta_db_(std::move(meta_db)) {}
+  explicit MysqlOwnership(MetaDbs meta_dbs) : meta_dbs_(std::move(meta_dbs)) {}
 
   Result<std::optional<OwnershipRow>> Read(const Context& ctx, const std::string& oms) override {
-    OMS_ASSIGN(auto session, Open(ctx, meta_db_->address()));
+    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     return ReadRow(ctx, *session, oms);
   }
 
   Result<OwnershipRow> Claim(const Context& ctx, const std::string& oms,
                              const std::optional<OwnershipRow>& seen, const Owner& owner,
                              const std::string& process, uint64_t first_epoch) override {
-    OMS_ASSIGN(auto session, Open(ctx, meta_db_->address()));
+    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     const auto lost = [&] {
       return MakeError(Code::kConflict, "OwnershipChanged",
                        fmt::format("somebody else took {} in the same moment", oms));
@@ -254,15 +254,14 @@ class MysqlOwnership final : public Ownership {
     if (!row || row->epoch != ours || row->process != process) return lost();
     if (row->connections.empty()) return std::move(*row);
 
-    // All are looked for here, whatever name their server was dialled by: id, user and the client's
-    // address tell them. What was dialled by another name may also be on another server, so its
-    // entry stays for the caller to end there.
-    OMS_TRY(meta_db_->EndConnections(ctx, row->connections));
-    const std::string here = ServerName(meta_db_->address());
+    // All are looked for, whatever name their server was dialled by: id, user and the client's
+    // address tell them. What was dialled by a name that is none of ours may also be on yet another
+    // server, so its entry stays.
+    OMS_TRY(meta_dbs_.EndConnections(ctx, row->connections));
     std::vector<DbConnection> elsewhere;
     std::string rest;
     for (const auto& connection : row->connections) {
-      if (connection.server == here) continue;
+      if (meta_dbs_.Knows(connection.server)) continue;
       elsewhere.push_back(connection);
       rest += ConnectionLine(connection);
     }
@@ -279,7 +278,7 @@ class MysqlOwnership final : public Ownership {
   Status SetOperation(const Context& ctx, const std::string& oms, uint64_t epoch,
                       const std::string& operation_id, const std::string& folder,
                       const std::string& folder_identity) override {
-    OMS_ASSIGN(auto session, Open(ctx, meta_db_->address()));
+    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     OMS_TRY(ctx.Check());
     const auto found =
         session->Execute(ctx,
@@ -293,7 +292,7 @@ class MysqlOwnership final : public Ownership {
   }
 
   Status Release(const Context& ctx, const std::string& oms, uint64_t epoch) override {
-    OMS_ASSIGN(auto session, Open(ctx, meta_db_->address()));
+    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     OMS_TRY(ctx.Check());
     const auto found = session->Execute(
         ctx,
@@ -310,7 +309,7 @@ class MysqlOwnership final : public Ownership {
   }
 
   std::shared_ptr<Fence> FenceFor(const std::string& oms, uint64_t epoch) override {
-    return std::make_shared<RowFence>(meta_db_->address(), oms, epoch);
+    return std::make_shared<RowFence>(meta_dbs_.rm().address(), oms, epoch);
   }
 
  private:
@@ -360,7 +359,7 @@ class MysqlOwnership final : public Ownership {
     return std::optional<OwnershipRow>(std::move(row));
   }
 
-  const std::shared_ptr<MetaDb> meta_db_;
+  const MetaDbs meta_dbs_;
 };
 
 }  // namespace
@@ -397,8 +396,8 @@ std::vector<DbConnection> ParseConnections(const std::string& text) {
   return connections;
 }
 
-std::shared_ptr<Ownership> MysqlOwnershipProvider::Open(std::shared_ptr<MetaDb> meta_db) {
-  return std::make_shared<MysqlOwnership>(std::move(meta_db));
+std::shared_ptr<Ownership> MysqlOwnershipProvider::Open(MetaDbs meta_dbs) {
+  return std::make_shared<MysqlOwnership>(std::move(meta_dbs));
 }
 
 }  // namespace oms::drivers

@@ -17,7 +17,7 @@ namespace oms::drivers {
 
 class MysqlOwnershipProvider final : public upgrade::OwnershipProvider {
  public:
-  std::shared_ptr<upgrade::Ownership> Open(std::shared_ptr<upgrade::MetaDb> meta_db) override;
+  std::shared_ptr<upgrade::Ownership> Open(upgrade::MetaDbs meta_dbs) override;
 };
 
 // The line of a connection (with its newline), and the connections of a text. Lines that are not

@@ -177,9 +177,7 @@ std::string Quote(std::string_view name) {
   return quoted + "`";
 }
 
-std::string ServerName(const upgrade::DbServerAddress& address) {
-  return fmt::format("{}:{}", address.host, address.port);
-}
+std::string ServerName(const upgrade::DbServerAddress& address) { return address.Name(); }
 
 std::string WithoutSecret(std::string text, const std::string& secret) {
   constexpr std::string_view kInstead = "***";

@@ -39,10 +39,7 @@ base::Status Adopt(const base::Context& ctx, OperationSession& op, const std::st
     backup.databases.push_back({database.name, database.Bytes(), base::Sha256Hex(sums)});
   }
   // An attempt that died had raised it, and this one may be of another tool.
-  if (op.record().global_query_timeout) {
-    OMS_TRY(op.world()->meta->SetGlobalQueryTimeout(ctx, *op.world()->fence,
-                                                    *op.record().global_query_timeout));
-  }
+  OMS_TRY(PutBack(ctx, *op.world(), RememberedTimeouts(op.record())));
   OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.backup = backup; }));
   op.Event("DatabasesBackedUp", fmt::format("the databases are backed up in {}", path.string()));
   return base::Ok();

@@ -22,7 +22,7 @@ base::Status EndForeignConnections(const base::Context& ctx, OperationSession& o
                          other.address, other.id, other.database);
   }
   OMS_TRY(ctx.Check());
-  OMS_TRY(op.world()->meta->EndConnections(ctx, foreign));
+  OMS_TRY(op.world()->meta.EndConnections(ctx, foreign));
   op.Warn("ForeignConnectionsEnded",
           "connections to OMS's databases were ended for the dump: " + names);
   return base::Ok();
@@ -39,8 +39,8 @@ base::Status CompactHeartbeat(const base::Context& ctx, OperationSession& op) {
     const CompactionAct act = NextCompactionAct(tables);
     if (act == CompactionAct::kNone) return base::Ok();
     OMS_TRY(ctx.Check());
-    OMS_TRY(op.world()->meta->Compact(ctx, *op.world()->fence, database, act));
-    OMS_ASSIGN(tables, op.world()->meta->Sequence(ctx, database));
+    OMS_TRY(op.world()->meta.cm().Compact(ctx, *op.world()->fence, database, act));
+    OMS_ASSIGN(tables, op.world()->meta.cm().Sequence(ctx, database));
   }
   return base::MakeError(base::Code::kInternal,
                          "the compaction of heatbeat_sequence does not come to an end");

@@ -15,17 +15,48 @@ namespace {
 constexpr uint64_t kRaisedQueryTimeout = 24ULL * 3600 * 1'000'000;  // Microseconds.
 constexpr base::Duration kPutBackWithin = std::chrono::seconds(10);
 
-base::Result<std::optional<uint64_t>> RememberQueryTimeout(const base::Context& ctx,
-                                                           OperationSession& op) {
-  if (op.spec().backup.tool != crd::BackupTool::kMysqldump) return std::optional<uint64_t>();
-  if (op.record().global_query_timeout) return op.record().global_query_timeout;
-  OMS_ASSIGN(const auto now, op.world()->meta->GlobalQueryTimeout(ctx));
-  if (!now || *now >= kRaisedQueryTimeout) return std::optional<uint64_t>();
-  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.global_query_timeout = *now; }));
+base::Status Remember(const base::Context& ctx, MetaDb& server, std::optional<uint64_t>& known) {
+  if (known) return base::Ok();
+  OMS_ASSIGN(known, server.GlobalQueryTimeout(ctx));
+  if (known && *known >= kRaisedQueryTimeout) known.reset();
+  return base::Ok();
+}
+
+base::Result<QueryTimeouts> RememberQueryTimeouts(const base::Context& ctx, OperationSession& op) {
+  if (op.spec().backup.tool != crd::BackupTool::kMysqldump) return QueryTimeouts{};
+  const QueryTimeouts before = RememberedTimeouts(op.record());
+  QueryTimeouts now = before;
+  OMS_TRY(Remember(ctx, op.world()->meta.rm(), now.rm));
+  // Two ways to one server are one setting.
+  if (op.facts().meta->cm_server) OMS_TRY(Remember(ctx, op.world()->meta.cm(), now.cm));
+  if (now.rm == before.rm && now.cm == before.cm) return now;
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
+    record.global_query_timeout = now.rm;
+    record.cm_global_query_timeout = now.cm;
+  }));
   return now;
 }
 
+base::Status Raise(const base::Context& ctx, const World& world, const QueryTimeouts& before) {
+  if (before.rm)
+    OMS_TRY(world.meta.rm().SetGlobalQueryTimeout(ctx, *world.fence, kRaisedQueryTimeout));
+  if (before.cm)
+    OMS_TRY(world.meta.cm().SetGlobalQueryTimeout(ctx, *world.fence, kRaisedQueryTimeout));
+  return base::Ok();
+}
+
 }  // namespace
+
+QueryTimeouts RememberedTimeouts(const OperationRecord& record) {
+  return {record.global_query_timeout, record.cm_global_query_timeout};
+}
+
+base::Status PutBack(const base::Context& ctx, const World& world, const QueryTimeouts& timeouts) {
+  base::Status rm, cm;
+  if (timeouts.rm) rm = world.meta.rm().SetGlobalQueryTimeout(ctx, *world.fence, *timeouts.rm);
+  if (timeouts.cm) cm = world.meta.cm().SetGlobalQueryTimeout(ctx, *world.fence, *timeouts.cm);
+  return rm.ok() ? cm : rm;
+}
 
 BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
                     const std::vector<std::string>& databases) {
@@ -36,7 +67,10 @@ BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
   for (const auto& db : op.record().databases) {
     const bool wanted = databases.empty() ||
                         std::find(databases.begin(), databases.end(), db.name) != databases.end();
-    if (wanted) plan.databases.push_back({db.role, db.name});
+    if (!wanted) continue;
+    const MetaDbs& servers = op.world()->meta;
+    plan.databases.push_back(
+        {db.role, db.name, servers.separate() ? servers.For(db.role) : nullptr});
   }
   plan.tool = op.spec().backup.tool == crd::BackupTool::kMysqldump ? DumpTool::kMysqldump
                                                                    : DumpTool::kMydumper;
@@ -48,29 +82,28 @@ BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
 
 base::Status StartDump(const base::Context& ctx, OperationSession& op, Step step, int attempt,
                        BackupPlan plan) {
-  OMS_ASSIGN(const std::optional<uint64_t> put_back, RememberQueryTimeout(ctx, op));
+  OMS_ASSIGN(const QueryTimeouts before, RememberQueryTimeouts(ctx, op));
   const std::string key(NameOf(step));
   OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.attempts[key] = attempt; }));
-  op.Start(
-      ctx, TaskName(step, ""), op.spec().strategy.timeouts.backup,
-      [world = op.world(), plan = std::move(plan), put_back](
-          const base::Context& task_ctx, ByteProgress& progress) -> base::Result<std::string> {
-        if (put_back) {
-          OMS_TRY(world->meta->SetGlobalQueryTimeout(task_ctx, *world->fence, kRaisedQueryTimeout));
-        }
-        const auto written = RunBackup(task_ctx, plan, *world->meta, *world->backup_tool,
-                                       *world->fence, *world->store, progress);
-        base::Status back;
-        // Also where the dump was stopped or ran out of its time: it is the whole server's setting.
-        if (put_back) {
-          back = world->meta->SetGlobalQueryTimeout(
-              task_ctx.WithStop({}).WithNewDeadline(kPutBackWithin), *world->fence, *put_back);
-        }
-        if (!written.ok()) return written.error();
-        if (!back.ok()) return back.error();
-        OMS_TRY(VerifyManifest(*world->store, plan.folder));
-        return std::string();
-      });
+  op.Start(ctx, TaskName(step, ""), op.spec().strategy.timeouts.backup,
+           [world = op.world(), plan = std::move(plan), before](
+               const base::Context& task_ctx, ByteProgress& progress) -> base::Result<std::string> {
+             base::Status written = Raise(task_ctx, *world, before);
+             if (written.ok()) {
+               const auto manifest =
+                   RunBackup(task_ctx, plan, world->meta.rm(), *world->backup_tool, *world->fence,
+                             *world->store, progress);
+               if (!manifest.ok()) written = manifest.error();
+             }
+             // Also where the dump was stopped or ran out of its time: it is the whole server's
+             // setting.
+             const base::Status back =
+                 PutBack(task_ctx.WithStop({}).WithNewDeadline(kPutBackWithin), *world, before);
+             if (!written.ok()) return written.error();
+             if (!back.ok()) return back.error();
+             OMS_TRY(VerifyManifest(*world->store, plan.folder));
+             return std::string();
+           });
   return base::Ok();
 }
 

@@ -2,6 +2,7 @@
 // starts, and of the upgraded state before it is dropped.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,15 @@ namespace oms::upgrade {
 // Of these databases, by name, into `folder` below the operation's; as spec.backup says.
 BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
                     const std::vector<std::string>& databases);
+
+// The global ob_query_timeout of each server as it was before the dump raised it; nullopt: it was
+// not touched, or there is no such server.
+struct QueryTimeouts {
+  std::optional<uint64_t> rm, cm;
+};
+QueryTimeouts RememberedTimeouts(const OperationRecord& record);
+// Both are tried, whatever the first comes to.
+base::Status PutBack(const base::Context& ctx, const World& world, const QueryTimeouts& timeouts);
 
 // Counts the attempt in the record first. Foreign connections have been ended by the caller.
 base::Status StartDump(const base::Context& ctx, OperationSession& op, Step step, int attempt,

@@ -17,7 +17,7 @@
 #include "reconcilers/operation.h"
 #include "reconcilers/ports/backup_tool.h"
 #include "reconcilers/ports/container_engine.h"
-#include "reconcilers/ports/meta_db.h"
+#include "reconcilers/ports/meta_dbs.h"
 #include "reconcilers/ports/record_store.h"
 #include "reconcilers/steps.h"
 #include "reconcilers/version_path.h"
@@ -27,7 +27,7 @@ namespace oms::upgrade {
 // The world as this operation reaches it. Shared with long tasks, so it outlives a pass.
 struct World {
   std::map<std::string, std::shared_ptr<ContainerEngine>> engines;  // By node.
-  std::shared_ptr<MetaDb> meta;
+  MetaDbs meta;
   std::shared_ptr<Fence> fence;
   RecordStore* store = nullptr;
   BackupTool* backup_tool = nullptr;

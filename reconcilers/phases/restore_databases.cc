@@ -87,7 +87,7 @@ base::Status BeginRestore(const base::Context& ctx, OperationSession& op,
             request = RestoreRequest{fs::path(op.record().folder) / op.record().backup->folder,
                                      database, op.record().backup->manifest_sha256}](
                const base::Context& task_ctx, ByteProgress& progress) {
-             return RestoreDatabase(task_ctx, request, *world->meta, *world->backup_tool,
+             return RestoreDatabase(task_ctx, request, world->meta, *world->backup_tool,
                                     *world->fence, *world->store, progress);
            });
   return base::Ok();
@@ -165,10 +165,7 @@ base::Status RestoreDatabases(const base::Context& ctx, OperationSession& op) {
 }
 
 base::Status SettleDatabases(const base::Context& ctx, OperationSession& op) {
-  if (op.record().global_query_timeout) {
-    OMS_TRY(op.world()->meta->SetGlobalQueryTimeout(ctx, *op.world()->fence,
-                                                    *op.record().global_query_timeout));
-  }
+  OMS_TRY(PutBack(ctx, *op.world(), RememberedTimeouts(op.record())));
   if (!op.record().Passed(PointKind::kNewStarting)) {
     const SequenceTables& tables = op.facts().meta->sequence;
     // A table that nothing was begun on is left as it is.

@@ -47,7 +47,7 @@ base::Status CompareDatabases(const base::Context& ctx, OperationSession& op) {
            [world = op.world(), folder = BackupFolder(op.record())](
                const base::Context& task_ctx, ByteProgress&) -> base::Result<std::string> {
              OMS_ASSIGN(const auto differences,
-                        CompareWithBackup(task_ctx, folder, *world->meta, *world->store));
+                        CompareWithBackup(task_ctx, folder, world->meta, *world->store));
              return nlohmann::json(differences).dump();
            });
   return base::Ok();

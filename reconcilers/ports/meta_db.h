@@ -33,6 +33,8 @@ struct DbServerAddress {
   bool SamePlace(const DbServerAddress& other) const {
     return host == other.host && port == other.port;
   }
+  // As DbConnection::server has it.
+  std::string Name() const { return host + ":" + std::to_string(port); }
 };
 
 struct DbServerInfo {
@@ -173,7 +175,8 @@ class MetaDb {
                                                 const std::string& host_ip) = 0;
   virtual base::Result<SequenceTables> Sequence(const base::Context& ctx,
                                                 const std::string& heartbeat_db) = 0;
-  // The guide's three queries. `location` is cm_location of config.yaml.
+  // The guide's three queries: two in rm, one in cm. `location` is cm_location of config.yaml. What
+  // has no name is not looked at (it lies on another server).
   virtual base::Result<LegacyFindings> LookForLegacy(const base::Context& ctx,
                                                      const std::string& rm, const std::string& cm,
                                                      const std::string& location) = 0;

@@ -1,5 +1,6 @@
 // Ownership: the row of design section 3. One row per OMS, in a database of our own
-// (`oms_upgrade_controller`) beside OMS's own databases.
+// (`oms_upgrade_controller`) beside OMS's own databases; where they lie on two servers, on that of
+// rm. There is one row then too: connections to either server are registered in it.
 //
 // The row outlives processes, folders and `.status`: it says who owns this OMS, which operation is
 // open, where its record lies, and which connections may write. `epoch` only ever grows; every
@@ -15,6 +16,7 @@
 #include "controller/base/context.h"
 #include "controller/base/result.h"
 #include "reconcilers/ports/meta_db.h"
+#include "reconcilers/ports/meta_dbs.h"
 
 namespace oms::upgrade {
 
@@ -45,7 +47,8 @@ class Ownership {
 
   // Takes the row: INSERT where `seen` is nullopt (epoch `first_epoch`), else UPDATE ... WHERE
   // epoch = seen->epoch to epoch + 1, owner and process ours; operation, folder and identity stay.
-  // Then ends every connection that was registered (MetaDb::EndConnections) and empties the list.
+  // Then ends every connection that was registered, on each server (MetaDbs::EndConnections), and
+  // empties the list.
   // Makes database and tables where they are missing. kConflict: somebody was faster; read again.
   // Any error from the ending of connections on (kTransient "ConnectionsEnding"): the row is ours,
   // with its list as it was; nothing may be done before a Claim has succeeded.
@@ -73,7 +76,7 @@ class Ownership {
 class OwnershipProvider {
  public:
   virtual ~OwnershipProvider() = default;
-  virtual std::shared_ptr<Ownership> Open(std::shared_ptr<MetaDb> meta_db) = 0;
+  virtual std::shared_ptr<Ownership> Open(MetaDbs meta_dbs) = 0;
 };
 
 }  // namespace oms::upgrade

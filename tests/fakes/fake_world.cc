@@ -166,6 +166,22 @@ void World::AddSecondNode(const std::string& from, bool own_engine) {
   log.clear();
 }
 
+void World::SeparateCm() {
+  separate_cm = true;
+  std::string& config = host_files["/data/conf/config.yaml"].content;
+  config.resize(config.find("\"oms_meta_host\""));
+  config +=
+      "\"oms_cm_meta_host\": \"10.0.0.4\"\n"
+      "\"oms_cm_meta_password\": \"0ther-word\"\n"
+      "\"oms_cm_meta_port\": \"2881\"\n"
+      "\"oms_cm_meta_user\": \"oms_cm\"\n"
+      "\"oms_rm_meta_host\": \"10.0.0.3\"  # the tenant\n"
+      "\"oms_rm_meta_password\": \"s3cret-word\"\n"
+      "\"oms_rm_meta_port\": \"2883\"\n"
+      "\"oms_rm_meta_user\": \"oms\"\n";
+  EditSpec([](json& spec) { spec["acknowledge"].push_back("TasksReadyForSeparateCM"); });
+}
+
 void World::Release() {
   std::unique_lock lock(mutex_);
   load_held = dump_held = script_held = restore_held = false;
@@ -779,40 +795,51 @@ class Engines final : public EngineProvider {
 class Db final : public MetaDb, private Door {
  public:
   Db(World& world, Life& life, DbServerAddress address)
-      : Door(world, life), address_(std::move(address)) {}
+      : Door(world, life), address_(std::move(address)), cm_(world.IsCm(address_)) {}
 
   const DbServerAddress& address() const override { return address_; }
 
   Result<DbServerInfo> Server(const Context&) override {
     return Seen<DbServerInfo>([&]() -> Result<DbServerInfo> {
-      return DbServerInfo{"8.0", true, world_.server_identity};
+      return DbServerInfo{"8.0", true, cm_ ? world_.cm_identity : world_.server_identity};
     });
   }
   Result<DbInfo> Database(const Context&, const std::string& name) override {
     return Seen<DbInfo>([&]() -> Result<DbInfo> {
-      if (!world_.databases.contains(name))
+      if (!world_.HoldsLocked(cm_, name) || !world_.databases.contains(name))
         return MakeError(Code::kNotFound, "no database " + name);
       return DbInfo{name, "utf8mb4", "utf8mb4_general_ci", 1 << 20};
     });
   }
-  Result<std::optional<std::string>> ReadHaConfig(const Context&, const std::string&) override {
+  Result<std::optional<std::string>> ReadHaConfig(const Context&, const std::string& rm) override {
     using Row = std::optional<std::string>;
     return Seen<Row>([&]() -> Result<Row> {
-      if (!world_.databases.contains("oms_rm")) return MakeError(Code::kNotFound, "no such table");
+      if (!world_.HoldsLocked(cm_, rm) || !world_.databases.contains("oms_rm"))
+        return MakeError(Code::kNotFound, "no such table");
       return world_.ha;
     });
   }
-  Result<std::vector<HostRow>> Hosts(const Context&, const std::string&) override {
+  Result<std::vector<HostRow>> Hosts(const Context&, const std::string& cm) override {
     using List = std::vector<HostRow>;
-    return Seen<List>([&]() -> Result<List> { return world_.hosts; });
+    return Seen<List>([&]() -> Result<List> {
+      if (!world_.HoldsLocked(cm_, cm)) return MakeError(Code::kNotFound, "no such table");
+      return world_.hosts;
+    });
   }
-  Result<LegacyFindings> LookForLegacy(const Context&, const std::string&, const std::string&,
+  Result<LegacyFindings> LookForLegacy(const Context&, const std::string& rm, const std::string& cm,
                                        const std::string&) override {
-    return Seen<LegacyFindings>([&]() -> Result<LegacyFindings> { return world_.legacy; });
+    return Seen<LegacyFindings>([&]() -> Result<LegacyFindings> {
+      LegacyFindings found;
+      if (!rm.empty() && world_.HoldsLocked(cm_, rm)) found.duplicates = world_.legacy.duplicates;
+      if (!cm.empty() && world_.HoldsLocked(cm_, cm))
+        found.black_regions = world_.legacy.black_regions;
+      return found;
+    });
   }
-  Result<HeartbeatInfo> Heartbeat(const Context&, const std::string&,
+  Result<HeartbeatInfo> Heartbeat(const Context&, const std::string& heartbeat_db,
                                   const std::string& ip) override {
     return Seen<HeartbeatInfo>([&]() -> Result<HeartbeatInfo> {
+      if (!world_.HoldsLocked(cm_, heartbeat_db)) return MakeError(Code::kNotFound, "no table");
       if (ip != "10.0.0.1" && ip != "10.0.0.2") return HeartbeatInfo{};
       base::WallTime& last = ip == "10.0.0.2" ? world_.second_beat : world_.last_beat;
       if (world_.HostRuns(ip) && !world_.heart_stands_still) {
@@ -827,17 +854,30 @@ class Db final : public MetaDb, private Door {
                            world_.sequence.base.max_id};
     });
   }
-  Result<SequenceTables> Sequence(const Context&, const std::string&) override {
-    return Seen<SequenceTables>([&]() -> Result<SequenceTables> { return world_.sequence; });
+  Result<SequenceTables> Sequence(const Context&, const std::string& heartbeat_db) override {
+    return Seen<SequenceTables>([&]() -> Result<SequenceTables> {
+      if (!world_.HoldsLocked(cm_, heartbeat_db)) return MakeError(Code::kNotFound, "no table");
+      return world_.sequence;
+    });
   }
-  Result<std::vector<DbConnection>> ForeignConnections(const Context&,
-                                                       const std::vector<std::string>&) override {
+  Result<std::vector<DbConnection>> ForeignConnections(
+      const Context&, const std::vector<std::string>& databases) override {
     using List = std::vector<DbConnection>;
-    return Seen<List>([&]() -> Result<List> { return world_.foreign; });
+    return Seen<List>([&]() -> Result<List> {
+      for (const auto& database : databases) (void)world_.HoldsLocked(cm_, database);
+      if (!world_.separate_cm) return world_.foreign;
+      List here;
+      std::copy_if(world_.foreign.begin(), world_.foreign.end(), std::back_inserter(here),
+                   [&](const auto& other) {
+                     return other.server == Name() && std::find(databases.begin(), databases.end(),
+                                                                other.database) != databases.end();
+                   });
+      return here;
+    });
   }
   Result<DatabaseDigest> Digest(const Context&, const std::string& name) override {
     return Seen<DatabaseDigest>([&]() -> Result<DatabaseDigest> {
-      if (!world_.databases.contains(name))
+      if (!world_.HoldsLocked(cm_, name) || !world_.databases.contains(name))
         return MakeError(Code::kNotFound, "no database " + name);
       if (world_.unreadable.contains(name))
         return MakeError(Code::kTerminal, "DigestFailed", "view v refers to what is not there");
@@ -847,31 +887,35 @@ class Db final : public MetaDb, private Door {
     });
   }
   Status ProveFence(const Context&) override {
-    return Write("ProveFence", false, [&]() -> Status {
-      if (world_.cannot_fence)
+    return Write(cm_ ? "ProveFence of CM" : "ProveFence", false, [&]() -> Status {
+      if (cm_ ? world_.cm_cannot_fence : world_.cannot_fence)
         return MakeError(Code::kTerminal, "CannotFence",
                          "the victim lives; connect to an observer");
       return base::Ok();
     });
   }
   Status ProveRights(const Context&, const std::string&) override {
-    return Write("ProveRights", false, [&]() -> Status {
-      if (world_.no_rights) return MakeError(Code::kDenied, "MetaDBDenied", "CREATE is denied");
+    return Write(cm_ ? "ProveRights of CM" : "ProveRights", false, [&]() -> Status {
+      if (cm_ ? world_.cm_no_rights : world_.no_rights)
+        return MakeError(Code::kDenied, "MetaDBDenied", "CREATE is denied");
       return base::Ok();
     });
   }
-  Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string&,
+  Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string& rm,
                       const std::string& expected, const std::string& desired) override {
     return Guarded(ctx, fence, "SwapHaConfig", [&]() -> Status {
+      if (!world_.HoldsLocked(cm_, rm)) return MakeError(Code::kNotFound, "no such table");
       if (world_.before_ha_swap) world_.before_ha_swap();
       if (world_.ha != expected) return MakeError(Code::kConflict, "ha.config is another by now");
       world_.ha = desired;
       return base::Ok();
     });
   }
-  Status Compact(const Context& ctx, Fence& fence, const std::string&, CompactionAct act) override {
+  Status Compact(const Context& ctx, Fence& fence, const std::string& heartbeat_db,
+                 CompactionAct act) override {
     if (act == CompactionAct::kNone) return base::Ok();
     return Guarded(ctx, fence, "Compact", [&]() -> Status {
+      if (!world_.HoldsLocked(cm_, heartbeat_db)) return MakeError(Code::kNotFound, "no table");
       auto& [base, bak, bak2] = world_.sequence;
       switch (act) {
         case CompactionAct::kNone: break;
@@ -904,6 +948,7 @@ class Db final : public MetaDb, private Door {
   Status DropDatabase(const Context& ctx, Fence& fence, const std::string& name) override {
     return Guarded(ctx, fence, "DropDatabase " + name, [&]() -> Status {
       if (world_.OmsRuns()) world_.dropped_while_running = true;
+      if (!world_.HoldsLocked(cm_, name)) return base::Ok();  // Gone already, for this server.
       ++world_.drops;
       world_.databases.erase(name);
       world_.unreadable.erase(name);
@@ -913,6 +958,7 @@ class Db final : public MetaDb, private Door {
   Status CreateDatabase(const Context& ctx, Fence& fence, const std::string& name,
                         const std::string&, const std::string&) override {
     return Guarded(ctx, fence, "CreateDatabase " + name, [&]() -> Status {
+      if (!world_.HoldsLocked(cm_, name)) return base::Ok();
       if (!world_.databases.emplace(name, "").second)
         return MakeError(Code::kAlreadyExists, "database exists");
       return base::Ok();
@@ -920,8 +966,13 @@ class Db final : public MetaDb, private Door {
   }
   Status EndConnections(const Context&, const std::vector<DbConnection>& victims) override {
     return Write("EndConnections", false, [&]() -> Status {
+      if (cm_ ? world_.cm_down : world_.meta_down)
+        return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
       for (const auto& victim : victims) {
-        world_.killed.insert(victim.id);
+        const bool here = !world_.separate_cm || victim.server == Name();
+        world_.wrong_server = world_.wrong_server || !here;
+        if (!here) continue;
+        (cm_ ? world_.cm_killed : world_.killed).insert(victim.id);
         std::erase(world_.foreign, victim);
       }
       return base::Ok();
@@ -929,12 +980,12 @@ class Db final : public MetaDb, private Door {
   }
   Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context&) override {
     return Seen<std::optional<uint64_t>>(
-        [&]() -> Result<std::optional<uint64_t>> { return world_.query_timeout; });
+        [&]() -> Result<std::optional<uint64_t>> { return QueryTimeout(); });
   }
   Status SetGlobalQueryTimeout(const Context& ctx, Fence& fence, uint64_t micros) override {
     OMS_TRY(ctx.Check());
     return Guarded(ctx, fence, "SetGlobalQueryTimeout", [&]() -> Status {
-      world_.query_timeout = micros;
+      QueryTimeout() = micros;
       return base::Ok();
     });
   }
@@ -943,8 +994,9 @@ class Db final : public MetaDb, private Door {
   template <typename T>
   Result<T> Seen(const std::function<Result<T>()>& look) {
     return world_.Look<T>(life_, [&]() -> Result<T> {
-      if (world_.meta_down) return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
-      if (address_.password != base::Secret(world_.password))
+      if (cm_ ? world_.cm_down : world_.meta_down)
+        return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
+      if (address_.password != base::Secret(cm_ ? world_.cm_password : world_.password))
         return MakeError(Code::kDenied, "MetaDBDenied",
                          "access denied for user 'oms'; correct the password");
       return look();
@@ -952,15 +1004,10 @@ class Db final : public MetaDb, private Door {
   }
   Status Guarded(const Context& ctx, Fence& fence, const std::string& name,
                  const std::function<Status()>& act) {
-    DbConnection connection;
-    connection.server = "10.0.0.3:2883";
-    {
-      std::lock_guard lock(world_.mutex());
-      connection.id = world_.next_connection_++;
-    }
+    const DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm_); });
     OMS_TRY(fence.Register(ctx, connection));
     const Status done = Write(name, true, [&]() -> Status {
-      if (world_.killed.contains(connection.id))
+      if (world_.IsKilledLocked(connection))
         return MakeError(Code::kTransient, "MetaDBUnreachable", "2006");
       return act();
     });
@@ -968,7 +1015,13 @@ class Db final : public MetaDb, private Door {
     return done;
   }
 
+  std::string Name() const { return cm_ ? kCmServer : kRmServer; }
+  std::optional<uint64_t>& QueryTimeout() {
+    return cm_ ? world_.cm_query_timeout : world_.query_timeout;
+  }
+
   const DbServerAddress address_;
+  const bool cm_;
 };
 
 class Dbs final : public MetaDbProvider {
@@ -1004,16 +1057,37 @@ class RowFence final : public Fence, private Door {
 class Row final : public Ownership, public OwnershipProvider, private Door {
  public:
   using Door::Door;
-  std::shared_ptr<Ownership> Open(std::shared_ptr<MetaDb>) override {
+  std::shared_ptr<Ownership> Open(MetaDbs meta_dbs) override {
+    const std::lock_guard lock(mutex_);
+    meta_dbs_ = std::move(meta_dbs);
     return std::shared_ptr<Ownership>(this, [](Ownership*) {});
   }
   Result<std::optional<OwnershipRow>> Read(const Context&, const std::string&) override {
     using Answer = std::optional<OwnershipRow>;
     return world_.Look<Answer>(life_, [&]() -> Result<Answer> { return world_.row; });
   }
-  Result<OwnershipRow> Claim(const Context&, const std::string&,
+  // On two servers as the driver does it: the row first, then what is registered is ended on each.
+  Result<OwnershipRow> Claim(const Context& ctx, const std::string&,
                              const std::optional<OwnershipRow>& seen, const Owner& owner,
                              const std::string& process, uint64_t first_epoch) override {
+    OMS_ASSIGN(OwnershipRow row, Raise(seen, owner, process, first_epoch));
+    if (row.connections.empty()) return row;
+    MetaDbs meta_dbs;
+    {
+      const std::lock_guard lock(mutex_);
+      meta_dbs = meta_dbs_;
+    }
+    OMS_TRY(meta_dbs.EndConnections(ctx, row.connections));
+    row.connections.clear();
+    OMS_TRY(Write("Empty row", false, [&]() -> Status {
+      if (world_.row->epoch != row.epoch) return MakeError(Code::kConflict, "somebody was faster");
+      world_.row->connections.clear();
+      return base::Ok();
+    }));
+    return row;
+  }
+  Result<OwnershipRow> Raise(const std::optional<OwnershipRow>& seen, const Owner& owner,
+                             const std::string& process, uint64_t first_epoch) {
     return world_.Write<OwnershipRow>(life_, "Claim row", false, [&]() -> Result<OwnershipRow> {
       if (seen.has_value() != world_.row.has_value() || (seen && seen->epoch != world_.row->epoch))
         return MakeError(Code::kConflict, "somebody was faster");
@@ -1025,6 +1099,7 @@ class Row final : public Ownership, public OwnershipProvider, private Door {
       }
       world_.row->owner = owner;
       world_.row->process = process;
+      if (world_.separate_cm) return *world_.row;
       for (const auto& connection : world_.row->connections) world_.killed.insert(connection.id);
       world_.row->connections.clear();
       return *world_.row;
@@ -1054,6 +1129,10 @@ class Row final : public Ownership, public OwnershipProvider, private Door {
   std::shared_ptr<Fence> FenceFor(const std::string&, uint64_t epoch) override {
     return std::make_shared<RowFence>(world_, life_, epoch);
   }
+
+ private:
+  std::mutex mutex_;
+  MetaDbs meta_dbs_;  // Guarded by mutex_.
 };
 
 class Store final : public RecordStore, private Door {
@@ -1171,17 +1250,16 @@ class Dumper final : public BackupTool, private Door {
   using Door::Door;
   Result<DumpOutcome> Dump(const Context& ctx, Fence& fence, const DumpRequest& request,
                            ByteProgress& progress) override {
-    DbConnection connection;
-    {
-      std::lock_guard lock(world_.mutex());
-      connection.id = world_.next_connection_++;
-    }
+    const bool cm = world_.IsCm(request.server);
+    const DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm); });
     OMS_TRY(fence.Register(ctx, connection));
     const std::string name = request.folder.string() + "/data.sql";
     std::string content;
     OMS_TRY(Write("Dump begins", false, [&]() -> Status {
-      if (world_.killed.contains(connection.id))
+      if (world_.IsKilledLocked(connection))
         return MakeError(Code::kTransient, "DumpFailed", "lost connection");
+      if (!world_.HoldsLocked(cm, request.database))
+        return MakeError(Code::kTransient, "DumpFailed", "unknown database");
       if (world_.files.contains(name))
         return MakeError(Code::kAlreadyExists, "the folder is there");
       if (world_.OmsRuns()) world_.dumped_while_running = true;
@@ -1191,7 +1269,7 @@ class Dumper final : public BackupTool, private Door {
     }));
     {
       std::unique_lock lock(world_.mutex());
-      const auto gone = [&] { return world_.killed.contains(connection.id); };
+      const auto gone = [&] { return world_.IsKilledLocked(connection); };
       if (world_.dump_held &&
           !world_.WaitLocked(lock, ctx, life_, [&] { return !world_.dump_held || gone(); }))
         return MakeError(Code::kCancelled, "stopping");
@@ -1203,7 +1281,7 @@ class Dumper final : public BackupTool, private Door {
     }
     OMS_TRY(ctx.Check());
     OMS_TRY(Write("Dump ends", false, [&]() -> Status {
-      if (world_.killed.contains(connection.id))
+      if (world_.IsKilledLocked(connection))
         return MakeError(Code::kTransient, "DumpFailed", "lost connection");
       world_.files[name] = content;
       return base::Ok();
@@ -1215,19 +1293,17 @@ class Dumper final : public BackupTool, private Door {
 
   Status Load(const Context& ctx, Fence& fence, const LoadRequest& request,
               ByteProgress& progress) override {
-    DbConnection connection;
-    {
-      std::lock_guard lock(world_.mutex());
-      connection.id = world_.next_connection_++;
-    }
+    const bool cm = world_.IsCm(request.server);
+    const DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm); });
     OMS_TRY(fence.Register(ctx, connection));
-    const auto gone = [&] { return world_.killed.contains(connection.id); };
+    const auto gone = [&] { return world_.IsKilledLocked(connection); };
     const auto failed = [](const char* why) {
       return MakeError(Code::kTransient, "LoadFailed", why);
     };
     std::string content;
     OMS_TRY(Write("Load begins " + request.database, false, [&]() -> Status {
       if (gone()) return failed("lost connection");
+      if (!world_.HoldsLocked(cm, request.database)) return failed("unknown database");
       const auto database = world_.databases.find(request.database);
       if (database == world_.databases.end()) return failed("unknown database");
       if (!database->second.empty()) return failed("table already exists");

@@ -50,6 +50,8 @@ inline constexpr char kHaText[] = R"({"enable": true,  "ownKey": [1, 2], "enable
 inline constexpr char kFirstEngine[] = "unix:///var/run/docker.sock";
 inline constexpr char kSecondEngine[] = "unix:///var/run/docker2.sock";
 inline constexpr char kArchive[] = "/images/oms_4.3.1.tar.gz";
+inline constexpr char kRmServer[] = "10.0.0.3:2883";
+inline constexpr char kCmServer[] = "10.0.0.4:2881";  // After World::SeparateCm().
 inline constexpr char kBackups[] = "/var/lib/oms-upgrade/backups";
 
 // One incarnation's right to act.
@@ -87,6 +89,10 @@ class World {
   // A second node, oms-2: OMS_HOST_IP 10.0.0.2, container omsb_<digits>, host folders below /data2,
   // on an engine of its own or on the first one's.
   void AddSecondNode(const std::string& from = "4.3.0", bool own_engine = true);
+
+  // cm and cm_hb lie on a server of their own, with a user, a password and connection ids of its
+  // own; config.yaml says so, and the word that is asked for is given.
+  void SeparateCm();
 
   // ------------------------------------------------------------------------------ what a test sets
   struct Container {
@@ -164,6 +170,12 @@ class World {
   std::vector<upgrade::DbConnection> foreign;
   std::optional<upgrade::OwnershipRow> row;
   std::set<uint64_t> killed;
+  // Of the second server, after SeparateCm().
+  bool separate_cm = false;
+  bool cm_down = false, cm_cannot_fence = false, cm_no_rights = false;
+  std::string cm_password = "0ther-word", cm_identity = "tenant-2";
+  std::optional<uint64_t> cm_query_timeout = 20'000'000;
+  std::set<uint64_t> cm_killed;
   // --- the backup volume
   std::optional<std::string> volume_identity;
   uint64_t free_bytes = 1ULL << 40;
@@ -180,6 +192,7 @@ class World {
   bool jar_beside_console = false;
   bool both_ran = false;  // Old and new OMS at the same time.
   bool dumped_while_running = false;
+  bool wrong_server = false;  // A database, or a connection, was looked for where it is not.
   int drops = 0;
   bool dropped_while_running = false;
   int oms_writes = 0;  // Outward writes that touch OMS: containers, ha.config, its tables.
@@ -288,8 +301,28 @@ class World {
   void FillLocked(const std::string& database, const std::string& content);
   base::Status RegisterLocked(uint64_t epoch, const upgrade::DbConnection& connection);
 
+  // --- two servers
+  bool IsCm(const upgrade::DbServerAddress& address) const {
+    return separate_cm && address.Name() == kCmServer;
+  }
+  bool HoldsLocked(bool cm, const std::string& database) {
+    const bool here = !separate_cm || (database == "oms_rm") != cm;
+    wrong_server = wrong_server || !here;
+    return here;
+  }
+  // What its server's process list has of it. Ids of two servers are the same numbers.
+  upgrade::DbConnection ConnectLocked(bool cm) {
+    upgrade::DbConnection connection;
+    connection.server = cm ? kCmServer : kRmServer;
+    connection.id = cm ? next_cm_connection_++ : next_connection_++;
+    return connection;
+  }
+  bool IsKilledLocked(const upgrade::DbConnection& connection) const {
+    return (connection.server == kCmServer ? cm_killed : killed).contains(connection.id);
+  }
+
   int held_ = 0;  // How many calls wait in a held script or dump.
-  uint64_t next_connection_ = 10;
+  uint64_t next_connection_ = 10, next_cm_connection_ = 10;
 
  private:
   static base::Error Dead() {

@@ -16,7 +16,7 @@ class MysqlOwnershipTest : public OnServer {
  protected:
   void SetUp() override {
     OnServer::SetUp();
-    ownership_ = MysqlOwnershipProvider().Open(meta_db_);
+    ownership_ = MysqlOwnershipProvider().Open(upgrade::MetaDbs(meta_db_));
     oms_ = "it_" + base::RandomId().substr(0, 10);
   }
   void TearDown() override {
@@ -142,6 +142,47 @@ TEST_P(MysqlOwnershipTest, AnEntryOfAnotherServerStaysForTheCaller) {
   EXPECT_TRUE(Read().connections.empty());
 }
 
+// cm on a server of its own: its writers are registered in the one row, beside those of rm.
+TEST_P(MysqlOwnershipTest, ATakeoverEndsWhatIsOpenOnEitherOfTwoServers) {
+  const auto cm = MysqlMetaDbProvider().Open(OtherAddress());
+  const upgrade::MetaDbs both(meta_db_, cm);
+  const auto ownership = MysqlOwnershipProvider().Open(both);
+  const auto first = Claim(std::nullopt, "p1");
+  auto fence = ownership->FenceFor(oms_, first.epoch);
+  auto on_rm = Session();
+  auto on_cm = MysqlSession::Open(ctx_, OtherAddress(), {}).value();
+  auto bystander = MysqlSession::Open(ctx_, OtherAddress(), {}).value();
+  ASSERT_TRUE(fence->Register(ctx_, on_rm->Describe(ctx_).value()).ok());
+  ASSERT_TRUE(fence->Register(ctx_, on_cm->Describe(ctx_).value()).ok());
+  // By its server's name, one whose number is in use on the other server.
+  auto dead = bystander->Describe(ctx_).value();
+  dead.server = address_.Name();
+  ASSERT_TRUE(fence->Register(ctx_, dead).ok());
+  upgrade::DbConnection far{"10.0.0.9:2883", 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
+  ASSERT_TRUE(fence->Register(ctx_, far).ok());
+
+  const auto second = ownership->Claim(ctx_, oms_, Read(), first.owner, "p2", 1);
+  ASSERT_TRUE(second.ok()) << second.error().message;
+  EXPECT_EQ(second->connections, std::vector{far});
+  EXPECT_FALSE(on_rm->Query(ctx_, "SELECT 1").ok());
+  EXPECT_FALSE(on_cm->Query(ctx_, "SELECT 1").ok());
+  EXPECT_TRUE(bystander->Query(ctx_, "SELECT 1").ok()) << "it was not killed";
+}
+
+TEST_P(MysqlOwnershipTest, ATakeoverIsNoneWhileTheSecondServerDoesNotAnswer) {
+  upgrade::DbServerAddress away = OtherAddress();
+  away.port = 1;
+  const upgrade::MetaDbs both(meta_db_, MysqlMetaDbProvider().Open(away));
+  const auto ownership = MysqlOwnershipProvider().Open(both);
+  const auto first = Claim(std::nullopt, "p1");
+  upgrade::DbConnection there{away.Name(), 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
+  ASSERT_TRUE(ownership->FenceFor(oms_, first.epoch)->Register(ctx_, there).ok());
+  const auto second = ownership->Claim(ctx_, oms_, Read(), first.owner, "p2", 1);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().reason, "MetaDBUnreachable");
+  EXPECT_EQ(Read().connections, std::vector{there}) << "somebody has to end it yet";
+}
+
 TEST_P(MysqlOwnershipTest, ReleaseGivesTheRowFreeAndKeepsWhatItNames) {
   const auto first = Claim(std::nullopt, "p1");
   EXPECT_TRUE(ownership_->SetOperation(ctx_, oms_, first.epoch, "", "/backups/a", "volume").ok());
@@ -193,8 +234,9 @@ TEST_P(MysqlOwnershipTest, AFenceThatLosesItsSessionRegistersByANewOne) {
   address.user = user;
   address.password = base::Secret("a-password");
   Claim(std::nullopt, "p1");
-  auto fence =
-      MysqlOwnershipProvider().Open(MysqlMetaDbProvider().Open(address))->FenceFor(oms_, 1);
+  auto fence = MysqlOwnershipProvider()
+                   .Open(upgrade::MetaDbs(MysqlMetaDbProvider().Open(address)))
+                   ->FenceFor(oms_, 1);
   upgrade::DbConnection connection;
   connection.server = "127.0.0.1:1";
   connection.id = 1;

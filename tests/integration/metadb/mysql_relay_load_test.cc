@@ -19,7 +19,7 @@ class MysqlRelayLoadTest : public OnServer {
  protected:
   void SetUp() override {
     OnServer::SetUp();
-    ownership_ = MysqlOwnershipProvider().Open(meta_db_);
+    ownership_ = MysqlOwnershipProvider().Open(upgrade::MetaDbs(meta_db_));
     oms_ = "it_" + base::RandomId().substr(0, 10);
     const auto row =
         ownership_->Claim(ctx_, oms_, std::nullopt, {"cluster", "ns/name"}, "p1", kEpoch);

@@ -18,15 +18,22 @@ std::string Env(const std::string& name) {
 
 }  // namespace
 
+upgrade::DbServerAddress OnServer::AddressOf(ServerKind kind) {
+  const std::string prefix = kind == ServerKind::kOceanBase ? "METADB" : "METADB_MARIADB";
+  EXPECT_NE(Env(prefix + "_PORT"), "")
+      << prefix << "_* is not set: hack/devenv.sh up --metadb both; eval \"$(hack/devenv.sh env)\"";
+  upgrade::DbServerAddress address;
+  address.host = Env(prefix + "_HOST");
+  address.port = std::atoi(Env(prefix + "_PORT").c_str());
+  address.user = Env(prefix + "_USER");
+  address.password = base::Secret(Env(prefix + "_PASSWORD"));
+  return address;
+}
+
 void OnServer::SetUp() {
   InitMysql();
-  const std::string prefix = IsOceanBase() ? "METADB" : "METADB_MARIADB";
-  ASSERT_NE(Env(prefix + "_PORT"), "")
-      << prefix << "_* is not set: hack/devenv.sh up --metadb both; eval \"$(hack/devenv.sh env)\"";
-  address_.host = Env(prefix + "_HOST");
-  address_.port = std::atoi(Env(prefix + "_PORT").c_str());
-  address_.user = Env(prefix + "_USER");
-  address_.password = base::Secret(Env(prefix + "_PASSWORD"));
+  address_ = AddressOf(GetParam());
+  ASSERT_NE(address_.port, 0);
   if (GetParam() == ServerKind::kMariaDbTls) {
     address_.tls_ca = Env("METADB_MARIADB_CA");
     ASSERT_NE(address_.tls_ca, "") << "METADB_MARIADB_CA is not set";

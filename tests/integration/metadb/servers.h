@@ -37,6 +37,11 @@ class OnServer : public ::testing::TestWithParam<ServerKind> {
   void RootSql(const std::string& statement);
   std::string One(const std::string& query);
   std::unique_ptr<MysqlSession> Session(const std::string& database = "");
+  // A server of the other kind, for what lies on two.
+  static upgrade::DbServerAddress AddressOf(ServerKind kind);
+  upgrade::DbServerAddress OtherAddress() const {
+    return AddressOf(IsOceanBase() ? ServerKind::kMariaDb : ServerKind::kOceanBase);
+  }
 
   base::SystemClock clock_;
   base::Context ctx_{clock_, base::Logger()};

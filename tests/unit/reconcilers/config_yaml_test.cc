@@ -102,6 +102,17 @@ TEST(ParseConfig, ReadsTheNewKeysAndASeparateCmDatabase) {
   EXPECT_TRUE(config->new_keys);
 }
 
+TEST(ParseConfig, TenantsBehindOneAddressAreTwoServers) {
+  const auto config =
+      ParseConfig(std::string(kRest) +
+                  "oms_rm_meta_host: a\noms_rm_meta_port: 1\noms_rm_meta_user: u@rm\n"
+                  "oms_rm_meta_password: p\noms_cm_meta_host: a\n"
+                  "oms_cm_meta_port: 1\noms_cm_meta_user: u@cm\n"
+                  "oms_cm_meta_password: p\n");
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_TRUE(config->SeparateCm());
+}
+
 TEST(ParseConfig, OldAndNewKeysWithTheSameValueAreFine) {
   const auto config = ParseConfig(std::string(kRest) + kOld +
                                   "oms_rm_meta_port: \"2883\"\noms_cm_meta_host: 10.0.0.3\n");
@@ -161,6 +172,16 @@ TEST(ParseConfig, TwoDatabasesOfOneServerMustNotShareAName) {
   ExpectRefused(with("a", "b", "b"), "drc_cm_db and drc_cm_heartbeat_db name the same");
   ExpectRefused(with("a", "a", "b"), "drc_rm_db and drc_cm_db name the same");
   ExpectRefused(with("a", "b", "a"), "drc_rm_db and drc_cm_heartbeat_db name the same");
+}
+
+TEST(ParseConfig, TwoDatabasesOfTwoServersMustNotShareANameEither) {
+  std::string text = std::string(kOld) + "drc_rm_db: a\ndrc_cm_db: a\ndrc_cm_heartbeat_db: b\n";
+  for (size_t at = text.find("oms_meta_"); at != std::string::npos; at = text.find("oms_meta_", at))
+    text.replace(at, 9, "oms_rm_meta_");
+  ExpectRefused(text +
+                    "oms_cm_meta_host: z\noms_cm_meta_port: 1\noms_cm_meta_user: v\n"
+                    "oms_cm_meta_password: p\n",
+                "drc_rm_db and drc_cm_db name the same");
 }
 
 TEST(ParseConfig, WhatIsNotPlainIsRefused) {

@@ -39,6 +39,7 @@ OperationRecord Full() {
                      "/data/conf/config.yaml"};
   record.ha_raw = kHaOn;
   record.global_query_timeout = 10'000'000;
+  record.cm_global_query_timeout = 20'000'000;
   record.t1 = At(1) + std::chrono::microseconds(123456);
   record.t2 = At(2);
   record.t3 = At(3);
@@ -58,6 +59,7 @@ TEST(OperationRecord, ComesBackFromItsTextAsItWas) {
   EXPECT_TRUE(back->points[0].SameAs(record.points[0]));
   EXPECT_EQ(back->turns[0].why, "VersionReverted");
   EXPECT_EQ(back->global_query_timeout, 10'000'000u);
+  EXPECT_EQ(back->cm_global_query_timeout, 20'000'000u);
   EXPECT_EQ(back->config_rewrites.at("oms-1").mode, 0644u);
 }
 

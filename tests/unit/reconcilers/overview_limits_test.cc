@@ -14,7 +14,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using Words = std::vector<std::string>;
 
-constexpr SeenOfOms kUnguarded{true};
+constexpr SeenOfOms kUnguarded{true}, kSeparateCm{false, true};
 
 std::vector<OverviewLimit> Limits(const char* from, const char* to, Asks asks,
                                   const SeenOfOms& seen = {}, const Words& acknowledged = {}) {
@@ -67,6 +67,9 @@ TEST(OverviewLimits, AreAskedForWhereTheyApplyAndNowhereElse) {
       {"4.1.0", "4.3.1", {"ConnectorUnguarded"}, plain, kUnguarded},
       {"4.2.0", "4.3.1", {}, plain, kUnguarded},
       {"4.0.1", "4.1.0", {}, {"TasksSettled", "NoFullImportRunning", "NoSharePlex"}, kUnguarded},
+      // Seen in config.yaml, and of the guide for 4.3.1.
+      {"4.3.1", "4.3.2", {"TasksReadyForSeparateCM"}, plain, kSeparateCm},
+      {"4.2.5", "4.3.0", {}, {"TasksSettled", "NoFullImportRunning"}, kSeparateCm},
       // The community edition has pages of its own.
       {"4.2.4-CE", "4.2.6-CE", {}, {"TasksSettled", "NoFullImportRunning"}},
       {"4.2.4-CE", "4.3.1-CE", {}, {"TasksSettled", "NoFullImportRunning"}},

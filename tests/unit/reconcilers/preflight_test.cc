@@ -125,7 +125,7 @@ TEST(CheckPreflight, AHostThatIsOfflineMayBeUnlisted) {
 TEST(CheckPreflight, AFieldThatCannotBeHonouredYetIsRefusedAndNotPassedOver) {
   const std::vector<void (*)(crd::Spec&)> rows = {
       [](crd::Spec& s) {
-        s.meta_db = crd::MetaDb{{}, {}, crd::DatabaseConnect{}, {}};
+        s.meta_db = crd::MetaDb{{}, {}, {}, crd::DatabaseConnect{}};
       },
       [](crd::Spec& s) { s.deployment.keep_tasks_running = true; }};
   for (const auto& row : rows) {
@@ -134,6 +134,19 @@ TEST(CheckPreflight, AFieldThatCannotBeHonouredYetIsRefusedAndNotPassedOver) {
     const auto troubles = Check(upgrade);
     ASSERT_EQ(troubles.size(), 1u);
     EXPECT_EQ(troubles[0].reason, "NotSupportedYet");
+  }
+}
+
+TEST(CheckPreflight, ACmServerOfItsOwnAsksForTheTasksFrom431On) {
+  for (const auto& [to, asked] : {std::pair{"4.3.1", true}, {"4.3.0", false}}) {
+    Upgrade upgrade;
+    upgrade.facts.meta->cm_server = DbServerInfo{"10.11", false, "another"};
+    const auto troubles = CheckPreflight(upgrade.spec, *crd::Version::Parse("4.2.3"),
+                                         *crd::Version::Parse(to), upgrade.facts);
+    ASSERT_EQ(troubles.size(), asked ? 1U : 0U) << to;
+    if (!asked) continue;
+    EXPECT_EQ(troubles[0].reason, "AcknowledgementNeeded");
+    EXPECT_THAT(troubles[0].message, HasSubstr("TasksReadyForSeparateCM"));
   }
 }
 

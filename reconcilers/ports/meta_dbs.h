@@ -1,0 +1,79 @@
+// MetaDbs: the servers of one OMS. rm lies on one; cm and the heartbeat database lie on another
+// where config.yaml's oms_cm_meta_* keys say so, and else on the same.
+//
+// In the usual case both are the very same object, and whatever is asked of "each" is asked once.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "controller/base/context.h"
+#include "controller/base/result.h"
+#include "reconcilers/ports/meta_db.h"
+
+namespace oms::upgrade {
+
+class MetaDbs {
+ public:
+  MetaDbs() = default;
+  explicit MetaDbs(std::shared_ptr<MetaDb> all) : rm_(all), cm_(std::move(all)) {}
+  MetaDbs(std::shared_ptr<MetaDb> rm, std::shared_ptr<MetaDb> cm)
+      : rm_(std::move(rm)), cm_(std::move(cm)) {}
+
+  bool known() const { return rm_ != nullptr; }
+  // They are reached in two ways. Whether that leads to two servers, DbServerInfo::identity tells.
+  bool separate() const { return rm_ != cm_; }
+  // Where the row of owner lies, too.
+  MetaDb& rm() const { return *rm_; }
+  MetaDb& cm() const { return *cm_; }
+  // Of a database's role: rm, cm, cm_hb.
+  const std::shared_ptr<MetaDb>& For(std::string_view role) const {
+    return role == "rm" ? rm_ : cm_;
+  }
+  std::vector<MetaDb*> Each() const {
+    return separate() ? std::vector{rm_.get(), cm_.get()} : std::vector{rm_.get()};
+  }
+
+  base::Result<std::vector<DbConnection>> ForeignConnections(
+      const base::Context& ctx, const std::string& rm, const std::string& cm,
+      const std::string& heartbeat_db) const {
+    if (!separate()) return rm_->ForeignConnections(ctx, {rm, cm, heartbeat_db});
+    OMS_ASSIGN(auto foreign, rm_->ForeignConnections(ctx, {rm}));
+    OMS_ASSIGN(auto more, cm_->ForeignConnections(ctx, {cm, heartbeat_db}));
+    for (auto& connection : more) foreign.push_back(std::move(connection));
+    return foreign;
+  }
+
+  // Each on the server that it was seen on or registered for. One that was dialled by a name that
+  // is none of ours may be on either, so it is looked for on both. A server that does not answer
+  // does not keep the other from being asked.
+  base::Status EndConnections(const base::Context& ctx,
+                              const std::vector<DbConnection>& victims) const {
+    if (!separate()) return rm_->EndConnections(ctx, victims);
+    base::Status ended;
+    for (MetaDb* server : Each()) {
+      std::vector<DbConnection> here;
+      for (const auto& victim : victims) {
+        if (victim.server == server->address().Name() || !Knows(victim.server))
+          here.push_back(victim);
+      }
+      if (here.empty()) continue;
+      const base::Status status = server->EndConnections(ctx, here);
+      if (ended.ok()) ended = status;
+    }
+    return ended;
+  }
+
+  // A server that is dialled by this name.
+  bool Knows(const std::string& server) const {
+    return server == rm_->address().Name() || server == cm_->address().Name();
+  }
+
+ private:
+  std::shared_ptr<MetaDb> rm_, cm_;
+};
+
+}  // namespace oms::upgrade
