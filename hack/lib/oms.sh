@@ -7,6 +7,7 @@
 # ports and folders of its own). OMS_METADB=mariadb puts it on the MariaDB of
 # an environment that has both. OMS_HTTPS=1 mounts a certificate, OMS_OAT=1 is
 # an OMS as OAT deploys it, OMS_NODES=2 one of two nodes on this host.
+# OMS_SEPARATE_CM=1 puts cm and cm_hb alone on the MariaDB.
 # OMS_SAMPLE_ROWS, OMS_SAMPLE_SEQUENCE: how many rows rm's bulk tables and
 # heatbeat_sequence get.
 
@@ -121,15 +122,21 @@ oms_node_ip() {
 oms_database() { printf '%s%s_%s\n' "$(oms_prefix)" "$1" "${2//./}"; }
 oms_port() { free_port "oms-${OMS_INSTANCE:-main}-$1"; }
 
-# oms_metadb NAME: the value of METADB_NAME of the MetaDB that is asked for.
+# oms_metadb NAME [ROLE]: the value of METADB_NAME of the MetaDB that is asked for, for that database.
 oms_metadb() {
-  local variable=METADB_$1
-  if [[ ${OMS_METADB:-} == mariadb && ${METADB_KIND:-} != mariadb ]]; then variable=METADB_MARIADB_$1; fi
+  local variable=METADB_$1 other=${OMS_METADB:-}
+  if [[ -n ${OMS_SEPARATE_CM:-} && ${2:-rm} != rm ]]; then other=mariadb; fi
+  if [[ $other == mariadb && ${METADB_KIND:-} != mariadb ]]; then variable=METADB_MARIADB_$1; fi
   [[ -n ${!variable:-} ]] || die "$variable is not set: is the MetaDB up? (hack/devenv.sh up)"
   printf '%s\n' "${!variable}"
 }
 
-oms_mysql() { mariadb --defaults-file="$OMS_DEFAULTS" "$@"; }
+# oms_mysql ROLE ARGUMENT...: the client, on that database's server.
+oms_mysql() {
+  local defaults
+  defaults=$(oms_metadb DEFAULTS "$1")
+  mariadb --defaults-file="$defaults" "${@:2}"
+}
 
 yaml_quoted() {
   local text=${1//\\/\\\\}
@@ -139,7 +146,7 @@ yaml_quoted() {
 # oms_write_config VERSION NODE FILE: laid out as the guide's sample. The nodes'
 # files differ in a comment, so that one in the other's place shows.
 oms_write_config() {
-  local version=$1 node=$2 file=$3 of='' part keys=''
+  local version=$1 node=$2 file=$3 of='' part role keys=''
   ((node == 1)) || of=" Node $node."
   case $(jq -r .metaKeys "$OMS_STANDIN_DIR/versions/$version/version.json") in
     shared) keys=meta ;;
@@ -159,10 +166,12 @@ oms_write_config() {
       printf '"drc_rm_db": "%s"\n' "$(oms_database rm "$version")"
       printf '\n# MetaDB. Ask the DBA team before you change these.\n'
       for part in $keys; do
-        printf '"oms_%s_host": "%s"\n' "$part" "$(oms_metadb HOST)"
-        printf '"oms_%s_password": %s\n' "$part" "$(yaml_quoted "$(oms_metadb PASSWORD)")"
-        printf '"oms_%s_port": "%s"  # not the default\n' "$part" "$(oms_metadb PORT)"
-        printf '"oms_%s_user": %s\n' "$part" "$(yaml_quoted "$(oms_metadb USER)")"
+        role=${part%meta}
+        role=${role%_}
+        printf '"oms_%s_host": "%s"\n' "$part" "$(oms_metadb HOST "${role:-rm}")"
+        printf '"oms_%s_password": %s\n' "$part" "$(yaml_quoted "$(oms_metadb PASSWORD "${role:-rm}")")"
+        printf '"oms_%s_port": "%s"  # not the default\n' "$part" "$(oms_metadb PORT "${role:-rm}")"
+        printf '"oms_%s_user": %s\n' "$part" "$(yaml_quoted "$(oms_metadb USER "${role:-rm}")")"
       done
       printf '\n# Ports: this host runs other things beside OMS.\n'
       printf 'nginx_server_port: %s\n' "$(oms_port nginx)"
@@ -218,9 +227,9 @@ oms_fill() {
   # conflict finds the first one's. Then the database is made again.
   for attempt in 1 2 3; do
     printf 'DROP DATABASE IF EXISTS `%s`;\nCREATE DATABASE `%s` DEFAULT CHARACTER SET %s;\n' "$name" "$name" "$(oms_charset "$role")" |
-      oms_mysql || return 1
+      oms_mysql "$role" || return 1
     # One commit for all rows: they are many statements.
-    if errors=$({ printf 'SET autocommit=0;\n'; cat "$file"; printf 'COMMIT;\n'; } | oms_mysql -D "$name" 2>&1); then
+    if errors=$({ printf 'SET autocommit=0;\n'; cat "$file"; printf 'COMMIT;\n'; } | oms_mysql "$role" -D "$name" 2>&1); then
       return 0
     fi
     [[ $errors == *'ERROR 5734'* && $attempt != 3 ]] || break
@@ -391,7 +400,7 @@ oms_hosts_known() {
   local node ip count
   for ((node = 1; node <= OMS_NODES; node++)); do
     ip=$(oms_node_ip "$node")
-    count=$(oms_mysql -N -e "SELECT (SELECT COUNT(*) FROM $(oms_database cm "$1").host WHERE ip = '$ip') +
+    count=$(oms_mysql cm -N -e "SELECT (SELECT COUNT(*) FROM $(oms_database cm "$1").host WHERE ip = '$ip') +
       (SELECT COUNT(*) FROM $(oms_database cm_hb "$1").heart_beat WHERE task_name = 'supervisor' AND host_ip = '$ip')")
     [[ $count == 2 ]] || return 1
   done
@@ -403,7 +412,13 @@ oms_start() {
   [[ -f $OMS_STANDIN_DIR/versions/$version/version.json ]] ||
     die "the OMS stand-in has no version '$version'; it has: $(oms_versions)"
   [[ $OMS_NODES == [12] ]] || die "OMS_NODES must be 1 or 2; it is '$OMS_NODES'"
-  OMS_DEFAULTS=$(oms_metadb DEFAULTS)
+  oms_metadb DEFAULTS >/dev/null
+  if [[ -n ${OMS_SEPARATE_CM:-} ]]; then
+    [[ $(jq -r .metaKeys "$OMS_STANDIN_DIR/versions/$version/version.json") == split ]] ||
+      die "OMS $version knows one server for all databases; OMS_SEPARATE_CM is for 4.3.1 and later"
+    [[ ${METADB_KIND:-} != mariadb && -n ${METADB_MARIADB_HOST:-} ]] ||
+      die "OMS_SEPARATE_CM needs two servers: hack/devenv.sh up --metadb both"
+  fi
   root=$(oms_root)
   oms_build_images
   oms_refuse_strangers
