@@ -65,18 +65,22 @@ def until(what, probe, seconds=SOON, pause=0.2):
 class MetaDb:
     """Which MetaDB the OMS at hand lies on: the environment's own (OceanBase), or the MariaDB beside it."""
     prefix = "METADB"
+    separate_cm = False  # cm and cm_hb alone lie on the MariaDB.
 
     @classmethod
-    def choose(cls, kind):
+    def choose(cls, kind, separate_cm=False):
         """None for the environment's own."""
+        cls.separate_cm = separate_cm
         cls.prefix = "METADB_MARIADB" if kind == "mariadb" and os.environ.get("METADB_KIND") != "mariadb" else "METADB"
         if f"{cls.prefix}_DEFAULTS" not in os.environ:
             raise AssertionError('no MariaDB beside OceanBase: hack/devenv.sh up --metadb both; '
                                  'eval "$(hack/devenv.sh env)"')
 
     @classmethod
-    def get(cls, what):
-        return os.environ[f"{cls.prefix}_{what}"]
+    def get(cls, what, of=""):
+        """`of`: a database, or a statement that names it."""
+        cm = cls.separate_cm and re.search(r"\bcm(_hb)?_\d+\b", of)
+        return os.environ[f"{'METADB_MARIADB' if cm else cls.prefix}_{what}"]
 
 
 def devenv(*args, env=None):
@@ -93,7 +97,7 @@ def docker(*args, check=True):
 
 def sql(statement, database=None):
     """Rows of text fields. Escapes of the batch format are undone."""
-    command = ["mysql", f"--defaults-file={MetaDb.get('DEFAULTS')}", "-N", "--raw"]
+    command = ["mysql", f"--defaults-file={MetaDb.get('DEFAULTS', database or statement)}", "-N", "--raw"]
     if database:
         command += ["-D", database]
     out = run(*command, "-e", statement).stdout
@@ -539,15 +543,16 @@ class World(unittest.TestCase):
         self.assertEqual([], [p for p in backups.rglob("*") if p.name == "manifest.json" or ".sql" in p.name])
 
     def assert_no_secret(self, resource, *controllers):
-        secret = MetaDb.get("PASSWORD")
+        secrets = {MetaDb.get("PASSWORD"), MetaDb.get("PASSWORD", self.oms.cm)}
         texts = {"status": json.dumps(resource.get()), "events": json.dumps(resource.events())}
         for controller in controllers:
             texts[f"log of {controller.name}"] = controller.log.read_text(errors="replace")
             texts[f"metrics of {controller.name}"] = run("curl", "-sS", f"{controller.address()}/metrics", check=False).stdout
-        for where, text in texts.items():
-            self.assertFalse(secret in text, f"the MetaDB's password is in the {where}")
-        for path in Path(os.environ["OMS_BACKUPS"]).rglob("SHA256SUMS"):
-            self.assertNotIn(secret, path.read_text())
+        for secret in secrets:
+            for where, text in texts.items():
+                self.assertFalse(secret in text, f"the MetaDB's password is in the {where}")
+            for path in Path(os.environ["OMS_BACKUPS"]).rglob("SHA256SUMS"):
+                self.assertNotIn(secret, path.read_text())
 
 
 def main():

@@ -32,7 +32,7 @@ def _quoted(name):
 def _results(database, statements):
     """A list of rows (dicts) per statement; texts come whole, with their line breaks."""
     script = "".join(f"{s};\n" for s in statements)
-    out = run("mysql", f"--defaults-file={MetaDb.get('DEFAULTS')}", "--xml", "-D", database, text=script).stdout
+    out = run("mysql", f"--defaults-file={MetaDb.get('DEFAULTS', database)}", "--xml", "-D", database, text=script).stdout
     # One document per statement.
     documents = re.split(r'(?=<\?xml version)', out)
     found = []
