@@ -196,6 +196,18 @@ void RestoreFromJson(const json& value, OperationRecord& record) {
   value.at("differs").get_to(record.restore_differs);
 }
 
+// A number where there is one server, as in records of before there could be two.
+json TimeoutsToJson(const OperationRecord& record) {
+  if (!record.cm_global_query_timeout) return Optional(record.global_query_timeout);
+  return {{"rm", Optional(record.global_query_timeout)}, {"cm", *record.cm_global_query_timeout}};
+}
+
+void TimeoutsFromJson(const json& value, OperationRecord& record) {
+  const json& rm = value.is_object() ? value.at("rm") : value;
+  if (!rm.is_null()) record.global_query_timeout = rm.get<uint64_t>();
+  if (value.is_object()) record.cm_global_query_timeout = value.at("cm").get<uint64_t>();
+}
+
 json RefToJson(const std::optional<OperationRef>& ref) {
   return ref ? json{{"id", ref->id}, {"folder", ref->folder}} : json();
 }
@@ -268,12 +280,7 @@ OperationRecord RecordFromJson(const json& value) {
   const json& ha = value.at("ha");
   if (!ha.at("raw").is_null()) record.ha_raw = ha.at("raw").get<std::string>();
   ha.at("wasOn").get_to(record.ha_was_on);
-  if (!value.at("globalQueryTimeout").is_null()) {
-    record.global_query_timeout = value.at("globalQueryTimeout").get<uint64_t>();
-  }
-  if (const auto found = value.find("cmGlobalQueryTimeout"); found != value.end()) {
-    record.cm_global_query_timeout = found->get<uint64_t>();
-  }
+  TimeoutsFromJson(value.at("globalQueryTimeout"), record);
   for (const auto& point : value.at("points")) {
     record.points.push_back({FromName(kPointNames, point.at("point")), point.at("node"),
                              point.at("step"), point.at("attempt"), TimeFrom(point.at("at"))});
@@ -407,7 +414,7 @@ std::string OperationRecord::ToJson() const {
               {"nodes", json::array()},
               {"databases", json::array()},
               {"ha", {{"raw", Optional(ha_raw)}, {"wasOn", ha_was_on}}},
-              {"globalQueryTimeout", Optional(global_query_timeout)},
+              {"globalQueryTimeout", TimeoutsToJson(*this)},
               {"points", json::array()},
               {"attempts", attempts},
               {"evidence", TimesToJson(evidence)},
@@ -422,7 +429,6 @@ std::string OperationRecord::ToJson() const {
               {"configBackups", FilesToJson(config_backups)},
               {"configRewrites", FilesToJson(config_rewrites)},
               {"imageBackups", FilesToJson(image_backups)}};
-  if (cm_global_query_timeout) out["cmGlobalQueryTimeout"] = *cm_global_query_timeout;
   for (const auto& turn : turns) {
     out["turns"].push_back(
         {{"direction", ToString(turn.direction)}, {"why", turn.why}, {"at", Time(turn.at)}});

@@ -150,6 +150,16 @@ TEST_P(MysqlMetaDbTest, FindsWhatStandsInTheWayOfAnUpgradeFromBelowFourZeroOne) 
   for (size_t i = 0; i < large.ids.size(); ++i) EXPECT_EQ(large.ids[i], std::to_string(i + 4));
   EXPECT_EQ(found->black_regions, std::vector<std::string>{"7"});
   EXPECT_TRUE(meta_db_->LookForLegacy(ctx_, "it_none_such", cm, "2").Is(Code::kNotFound));
+
+  // What lies on another server has no name here.
+  const auto of_rm = meta_db_->LookForLegacy(ctx_, rm, "", "2");
+  ASSERT_TRUE(of_rm.ok()) << of_rm.error().message;
+  EXPECT_EQ(of_rm->duplicates.size(), 2u);
+  EXPECT_TRUE(of_rm->black_regions.empty());
+  const auto of_cm = meta_db_->LookForLegacy(ctx_, "", cm, "2");
+  ASSERT_TRUE(of_cm.ok()) << of_cm.error().message;
+  EXPECT_TRUE(of_cm->duplicates.empty());
+  EXPECT_EQ(of_cm->black_regions, found->black_regions);
 }
 
 TEST_P(MysqlMetaDbTest, TellsTheAgeOfAHeartbeatByTheServersClock) {

@@ -181,7 +181,8 @@ TEST(CheckPreflight, AWordThatNothingAsksForIsRefusedWithThoseThatThereAre) {
   ASSERT_EQ(troubles.size(), 1u);
   EXPECT_EQ(troubles[0].reason, "InvalidSpec");
   EXPECT_THAT(troubles[0].message, HasSubstr("spec.acknowledge has TasksSetled"));
-  EXPECT_THAT(troubles[0].message, HasSubstr("NoOblogproxyTasks, NoSharePlex, TasksSettled"));
+  EXPECT_THAT(troubles[0].message,
+              HasSubstr("NoOblogproxyTasks, NoSharePlex, TasksReadyForSeparateCM, TasksSettled"));
 }
 
 TEST(ToldBefore, NamesWhatNothingWaitsForUntilItIsAcknowledged) {
