@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import snapshot
-from harness import (LATE, MetaDb, Oms, Resource, containers, devenv, docker, inspect, main, say, sql, until,
+from harness import (LATER, MetaDb, Oms, Resource, containers, devenv, docker, inspect, kubectl, main, say, sql, until,
                      until_acting)
 from rollback_test import Before, GoingBack, any_sql
 
 WORD = "TasksReadyForSeparateCM"
+API = {"taskAPI": {"secretRef": {"name": "console-user"}}}
 
 
 class SeparateCmTest(GoingBack):
@@ -68,17 +69,36 @@ class SeparateCmTest(GoingBack):
 
     # --- tests
 
-    def test_waits_for_the_word_then_is_upgraded_and_goes_back_after_success(self):
-        resource = self.ask("separate", [])
-        stalled = resource.wait("Stalled")
-        self.assertEqual(stalled["reason"], "AcknowledgementNeeded", stalled)
-        self.assertIn(f"spec.acknowledge: [{WORD}]", stalled["message"])
+    def assert_waits(self, reason, *words):
+        stalled = until(f"Stalled with {reason}",
+                        lambda: (s := self.resource.condition("Stalled")).get("reason") == reason and s, LATER)
+        for word in words:
+            self.assertIn(word, stalled["message"])
         self.assertEqual(list(containers().values()), [("oms_431", "running")], "nothing is touched")
         self.assertEqual(inspect("oms_431")["State"]["StartedAt"], self.before.old["State"]["StartedAt"])
         self.assertEqual(self.oms.ha_raw(), self.before.ha_raw)
         self.assertFalse(any_sql())
 
-        resource.patch({"spec": {"acknowledge": [WORD]}})
+    def test_waits_for_its_tasks_then_is_upgraded_and_goes_back_after_success(self):
+        resource = self.ask("separate", [])
+        self.assert_waits("AcknowledgementNeeded", f"spec.acknowledge: [{WORD}]", "reverse increment step")
+
+        # OMS itself is asked, and one task has not come far enough: no word helps.
+        self.addCleanup(kubectl, "delete", "secret", "console-user", "--ignore-not-found")
+        kubectl("apply", "-f", "-", text=json.dumps({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "console-user", "namespace": "default"},
+            "stringData": {"username": "admin", "password": "Standin-api-1"}}))
+        task = sql("select project_id from oms_project where enable_reverse_incr_transfer=1 and enable_incr_transfer=1 "
+                   "and project_status='RUNNING' order by id limit 1", self.oms.rm)[0][0]
+        self.oms.faults({"task_api": {"tasks": {task: {"currentStep": "INCR_TRANSFER",
+                                                       "steps": {"REVERSE_INCR_TRANSFER": "INIT"}}}}})
+        resource.patch({"spec": {"acknowledge": [WORD], **API}})
+        self.assert_waits("TasksNotReady", task, "has not entered the reverse increment step")
+
+        # Once it has, nobody has to say so.
+        resource.patch({"spec": {"acknowledge": []}})
+        self.assert_waits("TasksNotReady", task)
+        self.oms.faults({})
         self.assertEqual(resource.wait_ready()["reason"], "Succeeded")
         say(f"        downtime {resource.status()['downtime']}")
         self.assert_on_both_servers(resource)
@@ -89,7 +109,7 @@ class SeparateCmTest(GoingBack):
         self.assert_upgraded_state_kept("oms_operation_log")
         self.assert_no_secret(resource, self.main)
 
-    def test_killed_in_the_dump_and_in_the_restore_goes_on_on_both(self):
+    def test_with_the_word_and_killed_in_the_dump_and_in_the_restore_goes_on_on_both(self):
         resource = self.ask("separate-killed", [WORD])
         until_acting(self.main, "BackUpDatabases", any_sql)
         self.main.kill()

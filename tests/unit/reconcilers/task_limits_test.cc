@@ -229,6 +229,27 @@ TEST(TaskLimits, TheApiIsOfferedFromOneVersionOfEachEditionOn) {
 
 // ------------------------------------------------------------------------- in the table of limits
 
+TEST(TaskLimits, ASeparateCmDatabaseWaitsForItsTasksWhateverThePersonSays) {
+  std::vector<OmsTask> tasks = {
+      Task("a", kYes, kYes, kYes, {"FINISHED", "MONITORING", "FINISHED", "INIT"})};
+  SeenOfOms seen;
+  seen.separate_cm = true;
+  seen.tasks = &tasks;
+  const auto waits = [&](const std::vector<std::string>& acknowledged) {
+    return LimitsNotAcknowledged(*crd::Version::Parse("4.3.1"), *crd::Version::Parse("4.3.2"), seen,
+                                 acknowledged, Asks::kWait);
+  };
+  const auto broken = waits({"TasksReadyForSeparateCM"});
+  ASSERT_EQ(broken.size(), 1u);
+  EXPECT_EQ(broken[0].word, "TasksReadyForSeparateCM");
+  EXPECT_EQ(broken[0].tasks, "a 'task of a' has not entered the reverse increment step");
+  tasks[0].steps.back().status = "RUNNING";
+  EXPECT_TRUE(waits({}).empty()) << "no word is needed where the tasks answer";
+  seen.tasks = nullptr;
+  EXPECT_EQ(waits({}).size(), 1u);
+  EXPECT_TRUE(waits({"TasksReadyForSeparateCM"}).empty());
+}
+
 std::vector<OverviewLimit> Limits(Asks asks, const std::vector<OmsTask>& tasks,
                                   const std::vector<std::string>& acknowledged = {}) {
   SeenOfOms seen;
