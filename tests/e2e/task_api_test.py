@@ -38,10 +38,8 @@ class TaskApiTest(World):
         resource.apply("4.3.1", {"taskAPI": {"secretRef": {"name": "console-user"}}})
         self.stalls(resource, "TaskAPIDenied", "correct the Secret default/console-user")
 
-        self.oms.faults({"task_api": {"status": 404}})
-        self.secret(PASSWORD)
-        self.stalls(resource, "TaskAPINotOffered", "leave spec.taskAPI out")
         self.oms.faults({"task_api": {"body": "<html>a login page</html>"}})
+        self.secret(PASSWORD)
         self.stalls(resource, "TaskAPIAnswerInvalid", "ListProjects is no JSON object")
 
         self.oms.faults({"task_api": NOT_READY})
