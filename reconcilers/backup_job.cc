@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -39,11 +40,15 @@ class Job {
 
   Result<Manifest> Run(const Context& ctx) {
     OMS_ASSIGN(Manifest manifest, Describe(ctx));
-    OMS_TRY(CheckHeartbeat(ctx, manifest));
-    OMS_TRY(LookForOthers(ctx));
-    OMS_TRY(DumpAll(ctx, manifest));
-    OMS_TRY(LookForOthers(ctx));
-    OMS_TRY(CheckHeartbeat(ctx, manifest));
+    if (plan_.written_meanwhile) {
+      OMS_TRY(DumpWhileWritten(ctx, manifest));
+    } else {
+      OMS_TRY(CheckHeartbeat(ctx, manifest));
+      OMS_TRY(LookForOthers(ctx));
+      OMS_TRY(Do(ctx, manifest, {.dump = true, .sums = true}));
+      OMS_TRY(LookForOthers(ctx));
+      OMS_TRY(CheckHeartbeat(ctx, manifest));
+    }
     for (const auto& database : manifest.databases) OMS_TRY(CheckSums(database));
     manifest.completed = base::FormatTime(ctx.clock().Wall());
 
@@ -76,6 +81,7 @@ class Job {
     manifest.started_at = plan_.started_at;
     manifest.other_runs = plan_.other_runs;
     manifest.heartbeat_max = plan_.heartbeat_max;
+    manifest.written_meanwhile = plan_.written_meanwhile;
     manifest.begun = base::FormatTime(ctx.clock().Wall());
     if (plan_.databases.empty()) return MakeError(Code::kInternal, "no database to back up");
     std::set<std::string> names;
@@ -150,11 +156,43 @@ class Job {
     return base::Ok();
   }
 
-  Status DumpAll(const Context& outer, Manifest& manifest) {
+  Status DumpWhileWritten(const Context& ctx, Manifest& manifest) {
+    OMS_TRY(Do(ctx, manifest, {.sums = true}));
+    const auto before = manifest.databases;
+    OMS_TRY(Do(ctx, manifest, {.dump = true}));
+    OMS_TRY(Do(ctx, manifest, {.sums = true}));
+    for (size_t i = 0; i < before.size(); ++i) {
+      OMS_TRY(CheckSums(before[i]));
+      OMS_TRY(MarkMoving(before[i].digest, manifest.databases[i].digest));
+    }
+    return base::Ok();
+  }
+
+  static Status MarkMoving(const DatabaseDigest& before, DatabaseDigest& after) {
+    const auto same = [](const TableSum& a, const TableSum& b) { return a.name == b.name; };
+    const bool defined_as_before = before.charset == after.charset &&
+                                   before.collation == after.collation &&
+                                   before.objects == after.objects &&
+                                   std::equal(before.tables.begin(), before.tables.end(),
+                                              after.tables.begin(), after.tables.end(), same);
+    if (!defined_as_before)
+      return Disturbed(fmt::format("the schema of {} changed while it was dumped", after.name));
+    for (size_t i = 0; i < after.tables.size(); ++i) {
+      after.tables[i].moving = before.tables[i] != after.tables[i];
+    }
+    return base::Ok();
+  }
+
+  // What is done of each database, side by side.
+  struct Work {
+    bool dump = false, sums = false;
+  };
+  Status Do(const Context& outer, Manifest& manifest, const Work& work) {
     std::mutex mutex;
     std::optional<base::Error> failed;  // Guarded by mutex. The first that was no mere stop.
     std::condition_variable_any changed;
-    size_t left = 2 * plan_.databases.size();  // Guarded by mutex.
+    // Guarded by mutex.
+    size_t left = plan_.databases.size() * ((work.dump ? 1 : 0) + (work.sums ? 1 : 0));
     base::TaskGroup estimate;
     base::TaskGroup group;
     const std::stop_callback<std::function<void()>> stopper(outer.stop(),
@@ -178,18 +216,19 @@ class Job {
         changed.notify_all();
       };
       // The two write different members of `database`.
-      group.Start("dump", [task](std::stop_token) { task(true); });
-      group.Start("sums", [task](std::stop_token) { task(false); });
+      if (work.dump) group.Start("dump", [task](std::stop_token) { task(true); });
+      if (work.sums) group.Start("sums", [task](std::stop_token) { task(false); });
     }
-    estimate.Start("estimate", [this, context = outer.WithStop(estimate.token())](std::stop_token) {
-      Estimate(context);
-    });
+    if (work.dump) {
+      estimate.Start("estimate", [this, context = outer.WithStop(estimate.token())](
+                                     std::stop_token) { Estimate(context); });
+    }
     while (true) {
       std::unique_lock lock(mutex);
       changed.wait_for(lock, group.token(), plan_.watch_interval, [&] { return left == 0; });
       if (left == 0 || group.token().stop_requested()) break;
       lock.unlock();
-      end(LookForOthers(ctx));
+      if (!plan_.written_meanwhile) end(LookForOthers(ctx));
     }
     estimate.RequestStop();
     group.Join();
@@ -207,6 +246,7 @@ class Job {
     request.folder = plan_.folder / planned.name;
     request.tool = plan_.tool;
     request.compression = plan_.compression;
+    request.one_transaction = plan_.written_meanwhile;
     OMS_ASSIGN(auto outcome, tool_.Dump(ctx, fence_, request, progress_));
     database.tool_version = outcome.tool_version;
     for (auto& file : outcome.files) {

@@ -5,6 +5,14 @@
 // dump and its sums may be of different states: kTransient "BackupDisturbed", and the planner makes
 // a new attempt in a new folder. Other errors: those of MetaDb, BackupTool and RecordStore.
 //
+// While a component keeps running none of this holds: it writes, and its connections are its own.
+// Then each database is dumped in one transaction, and the sums of what that transaction saw cannot
+// be asked of the server by another connection. So they are taken twice, before the dumps and after
+// them. A table whose rows and sum are the same both times is taken for one that stood still, and
+// its sum for the dump's; one that changed is marked as moving: its part of the dump is held to be
+// whole by the tool's exit code, its end mark and the files' checksums alone. A schema that changed
+// is kTransient "BackupDisturbed".
+//
 // manifest.json is written last and read back.
 #pragma once
 
@@ -40,6 +48,7 @@ struct BackupPlan {
   std::string container_id, container_name, started_at;
   std::map<std::string, std::string> other_runs;  // As BackupRef's.
   uint64_t heartbeat_max = 0;                     // Of the first cm_hb, as the planner saw it.
+  bool written_meanwhile = false;                 // A component keeps running.
   RestoreHints hints;
   // How often the process list is looked at meanwhile.
   base::Duration watch_interval = std::chrono::seconds(1);

@@ -4,12 +4,37 @@
 
 namespace oms::upgrade {
 
+namespace {
+
+// Base exists, and is written meanwhile.
+CompactionAct NextWhileWritten(const SequenceTables& tables) {
+  const auto& [base, bak, bak2] = tables;
+  // By its rows alone: that a _bak hands out higher ids is what it is made for.
+  const bool bak_holds_more =
+      bak.exists && (bak.max_id > base.max_id || (base.rows == 0 && bak.rows > 0));
+  const bool bak2_ahead =
+      bak2.exists && (HighestId(bak2) > HighestId(base) || (base.rows == 0 && bak2.rows > 0));
+  if (bak_holds_more || bak2_ahead) return CompactionAct::kRaise;
+  if (bak2.exists) return CompactionAct::kDropBak2;
+  if (!bak.exists) {
+    return base.rows > kMostRowsWritten ? CompactionAct::kCreateBakAhead : CompactionAct::kNone;
+  }
+  if (bak.rows == 0) return CompactionAct::kFillBak;
+  if (bak.rows == 1 && HighestId(bak) >= HighestId(base) + kSequenceHeadroom / 2)
+    return CompactionAct::kSwapAtOnce;
+  // Not far enough ahead (a person's, or one that was left long ago): its ids are given to the
+  // base, so that it can go.
+  return HighestId(bak) > HighestId(base) ? CompactionAct::kRaise : CompactionAct::kDropBak;
+}
+
+}  // namespace
+
 uint64_t HighestId(const SequenceTable& table) {
   if (!table.exists) return 0;
   return std::max(table.max_id, table.auto_increment > 0 ? table.auto_increment - 1 : 0);
 }
 
-CompactionAct NextCompactionAct(const SequenceTables& tables) {
+CompactionAct NextCompactionAct(const SequenceTables& tables, SequenceUse use) {
   const auto& [base, bak, bak2] = tables;
   if (!base.exists) {
     if (bak.exists && bak2.exists) {
@@ -23,6 +48,7 @@ CompactionAct NextCompactionAct(const SequenceTables& tables) {
     if (bak2.exists) return CompactionAct::kUndoSwap;
     return CompactionAct::kNone;
   }
+  if (use == SequenceUse::kWritten) return NextWhileWritten(tables);
   const auto ahead_of_base = [&b = base](const SequenceTable& other) {
     return other.exists && (HighestId(other) > HighestId(b) || (b.rows == 0 && other.rows > 0));
   };
@@ -41,8 +67,10 @@ CompactionAct NextCompactionAct(const SequenceTables& tables) {
   return base.rows > 1 ? CompactionAct::kCreateBak : CompactionAct::kNone;
 }
 
-bool Compacted(const SequenceTables& tables) {
-  return tables.base.exists && tables.base.rows <= 1 && !tables.bak.exists && !tables.bak2.exists;
+bool Compacted(const SequenceTables& tables, SequenceUse use) {
+  const uint64_t most = use == SequenceUse::kWritten ? kMostRowsWritten : 1;
+  return tables.base.exists && tables.base.rows <= most && !tables.bak.exists &&
+         !tables.bak2.exists;
 }
 
 }  // namespace oms::upgrade

@@ -19,10 +19,18 @@ namespace oms::upgrade {
 // The highest id that the table has, or has handed out.
 uint64_t HighestId(const SequenceTable& table);
 
-// kNone: nothing is to be done, or none of the three tables exists (then Compacted() is false).
-CompactionAct NextCompactionAct(const SequenceTables& tables);
+// A component that keeps running writes the base meanwhile: two ALTERs would leave it without a
+// table, the row that was copied is no longer the last one when the tables change places, and the
+// compacted table fills again. So _bak is made ahead, the swap is one statement, and a table that
+// is small counts as compacted.
+enum class SequenceUse { kStandsStill, kWritten };
+inline constexpr uint64_t kMostRowsWritten = 1000;
 
-// Base holds at most one row, and neither _bak nor _bak2 exists.
-bool Compacted(const SequenceTables& tables);
+// kNone: nothing is to be done, or none of the three tables exists (then Compacted() is false).
+CompactionAct NextCompactionAct(const SequenceTables& tables,
+                                SequenceUse use = SequenceUse::kStandsStill);
+
+// Base holds at most one row (while written: kMostRowsWritten), and neither _bak nor _bak2 exists.
+bool Compacted(const SequenceTables& tables, SequenceUse use = SequenceUse::kStandsStill);
 
 }  // namespace oms::upgrade

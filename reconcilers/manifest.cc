@@ -42,6 +42,7 @@ ordered_json Write(const DatabaseDigest& digest) {
   ordered_json tables = ordered_json::array(), objects = ordered_json::array();
   for (const auto& table : digest.tables) {
     tables.push_back({{"name", table.name}, {"rows", table.rows}, {"crcSum", table.crc_sum}});
+    if (table.moving) tables.back()["moving"] = true;
   }
   for (const auto& object : digest.objects) {
     objects.push_back({{"kind", object.kind}, {"name", object.name}, {"sha256", object.sha256}});
@@ -62,6 +63,7 @@ DatabaseDigest ReadDigest(const nlohmann::json& json, const std::string& name) {
     table.at("name").get_to(sum.name);
     table.at("rows").get_to(sum.rows);
     table.at("crcSum").get_to(sum.crc_sum);
+    sum.moving = table.value("moving", false);
   }
   for (const auto& object : json.at("objects")) {
     auto& read = digest.objects.emplace_back();
@@ -110,19 +112,20 @@ std::string Manifest::ToJson() const {
                     {"digest", Write(database.digest)},
                     {"files", std::move(files)}});
   }
-  const ordered_json json = {{"format", kFormat},
-                             {"operation", operation},
-                             {"from", from},
-                             {"tool", ToString(tool)},
-                             {"compression", ToString(compression)},
-                             {"containerID", container_id},
-                             {"containerName", container_name},
-                             {"startedAt", started_at},
-                             {"otherRuns", other_runs},
-                             {"heartbeatMax", heartbeat_max},
-                             {"begun", begun},
-                             {"completed", completed},
-                             {"databases", std::move(list)}};
+  ordered_json json = {{"format", written_meanwhile ? kFormat : 1},
+                       {"operation", operation},
+                       {"from", from},
+                       {"tool", ToString(tool)},
+                       {"compression", ToString(compression)},
+                       {"containerID", container_id},
+                       {"containerName", container_name},
+                       {"startedAt", started_at},
+                       {"otherRuns", other_runs},
+                       {"heartbeatMax", heartbeat_max},
+                       {"begun", begun},
+                       {"completed", completed},
+                       {"databases", std::move(list)}};
+  if (written_meanwhile) json["writtenMeanwhile"] = true;
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
@@ -152,6 +155,7 @@ Result<Manifest> Manifest::FromJson(std::string_view text) {
     json.at("startedAt").get_to(manifest.started_at);
     manifest.other_runs = json.value("otherRuns", std::map<std::string, std::string>());
     json.at("heartbeatMax").get_to(manifest.heartbeat_max);
+    manifest.written_meanwhile = json.value("writtenMeanwhile", false);
     json.at("begun").get_to(manifest.begun);
     json.at("completed").get_to(manifest.completed);
     for (const auto& entry : json.at("databases")) {
@@ -218,7 +222,7 @@ std::string RestoreText(const Manifest& manifest, const RestoreHints& hints) {
       R"(# How to bring OMS {0} back by hand
 
 This folder holds the databases of OMS {0} as they were at {1}, dumped by {2}
-while OMS stood still. The commands below need a shell in this folder, the MariaDB or MySQL
+{7}. The commands below need a shell in this folder, the MariaDB or MySQL
 client{3}, and a file `client.cnf` (mode 0600) with how you reach the MetaDB:
 
     [client]
@@ -239,7 +243,21 @@ command of its database.
         docker stop <new container>
 )",
       manifest.from, manifest.completed, ToString(manifest.tool), zstd ? ", zstd" : "", kSumsName,
-      hints.others.empty() ? "" : ", on every node before you go on", SecondServerText(manifest));
+      hints.others.empty() ? "" : ", on every node before you go on", SecondServerText(manifest),
+      manifest.written_meanwhile
+          ? "in one transaction each, while component containers went on writing. What they have\n"
+            "written since is not here"
+          : "while OMS stood still");
+  for (const auto& component : hints.components) {
+    text += fmt::format(R"(
+   The component container on node {} was never stopped, and writes these databases as well; what
+   the upgrade assistant has put into it stays new, and no command takes it out again:
+
+        docker update --restart no {}
+        docker stop {}
+)",
+                        component.name, component.container, component.container);
+  }
   int n = 3;
   for (const auto& database : manifest.databases) {
     const auto& name = database.name;
@@ -325,14 +343,27 @@ command of its database.
             : fmt::format(" (a copy of its image {}: '{}')", other.old_image, other.image_archive),
         other.container, other.restart_policy, other.container);
   }
+  for (const auto& component : hints.components) {
+    text += fmt::format(
+        R"(
+{}. The component container on node {}, once all of the above run:
+
+        docker start {}
+        docker update --restart {} {}
+)",
+        n++, component.name, component.container, component.restart_policy, component.container);
+  }
   text += fmt::format(R"(
 {}. In the console, System Management > System Parameters: set `enable` of
    `ha.config` to true again, and `perceiveStoreClientCheckpoint` to true.
    Full-Import components are resumed by hand.
 
-`manifest.json` names each table's rows and sums, to compare with.
+`manifest.json` names each table's rows and sums, to compare with{}.
 )",
-                      n);
+                      n,
+                      manifest.written_meanwhile
+                          ? "; those of a table that is \"moving\" changed while it was dumped"
+                          : "");
   return text;
 }
 
@@ -366,7 +397,8 @@ Result<Manifest> VerifyManifest(RecordStore& store, const fs::path& folder,
   return manifest;
 }
 
-std::string DescribeDifference(const DatabaseDigest& expected, const DatabaseDigest& found) {
+std::string DescribeDifference(const DatabaseDigest& expected, const DatabaseDigest& found,
+                               Comparing comparing) {
   std::vector<std::string> words;
   if (expected.charset != found.charset || expected.collation != found.collation) {
     words.push_back(fmt::format("character set {}/{} in place of {}/{}", found.charset,
@@ -378,6 +410,9 @@ std::string DescribeDifference(const DatabaseDigest& expected, const DatabaseDig
     const auto other = tables.find(table.name);
     if (other == tables.end()) {
       words.push_back(fmt::format("table {} is missing", table.name));
+    } else if (table.moving) {
+      if (comparing == Comparing::kAsItIs)
+        words.push_back(fmt::format("table {} was written while it was dumped", table.name));
     } else if (table.rows != other->second->rows) {
       words.push_back(fmt::format("table {} has {} rows in place of {}", table.name,
                                   other->second->rows, table.rows));

@@ -38,7 +38,7 @@ struct ManifestDatabase {
 };
 
 struct Manifest {
-  static constexpr int kFormat = 1;
+  static constexpr int kFormat = 2;  // 1 where nobody wrote meanwhile.
 
   std::string operation;
   std::string from;  // The OMS version whose state this is.
@@ -48,6 +48,9 @@ struct Manifest {
   std::string container_id, started_at;
   std::map<std::string, std::string> other_runs;  // As BackupRef's.
   uint64_t heartbeat_max = 0;
+  // Component containers went on while it was taken: each database is what one transaction saw, and
+  // the sums of the tables that are marked as moving are not compared.
+  bool written_meanwhile = false;
   std::string container_name;
   std::string begun, completed;  // RFC 3339.
   std::vector<ManifestDatabase> databases;
@@ -66,6 +69,11 @@ struct RestoreNode {
   std::string name, container, restart_policy, old_image, image_archive, config_copy, config_place;
 };
 
+// A component container that was not stopped for the upgrade.
+struct RestoreComponent {
+  std::string name, container, restart_policy;
+};
+
 // What RESTORE.md says beyond the databases; empty: it is not said.
 struct RestoreHints {
   std::string restart_policy;       // Of the old container, as it was: "always", "on-failure:3".
@@ -75,6 +83,7 @@ struct RestoreHints {
   std::string config_place;         // ... and where it lies on the host.
   std::string node;                 // The name of that node; empty: there is but one.
   std::vector<RestoreNode> others;  // The nodes after the first.
+  std::vector<RestoreComponent> components;
 };
 
 // For a person: how to bring this back by hand. Holds no password.
@@ -90,7 +99,10 @@ base::Result<Manifest> VerifyManifest(RecordStore& store, const std::filesystem:
                                       const std::string& only = {});
 
 // What differs between two digests of one database, in words for a person (at most a few names);
-// empty: nothing.
-std::string DescribeDifference(const DatabaseDigest& expected, const DatabaseDigest& found);
+// empty: nothing. A table whose sum is not that of the dump equals nothing; right after the dump
+// was loaded (kLoaded) it only has to be there, and defined as it was.
+enum class Comparing { kAsItIs, kLoaded };
+std::string DescribeDifference(const DatabaseDigest& expected, const DatabaseDigest& found,
+                               Comparing comparing = Comparing::kAsItIs);
 
 }  // namespace oms::upgrade

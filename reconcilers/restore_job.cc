@@ -29,11 +29,11 @@ base::Error Corrupt(const std::string& what) {
 
 // The difference in words; a database that is gone is one.
 Result<std::string> Difference(const Context& ctx, const ManifestDatabase& database,
-                               MetaDb& meta_db) {
+                               MetaDb& meta_db, Comparing comparing = Comparing::kAsItIs) {
   const auto found = meta_db.Digest(ctx, database.name);
   if (found.Is(Code::kNotFound)) return std::string("the database is gone");
   if (!found.ok()) return found.error();
-  return DescribeDifference(database.digest, *found);
+  return DescribeDifference(database.digest, *found, comparing);
 }
 
 }  // namespace
@@ -109,7 +109,7 @@ Result<std::string> RestoreDatabase(const Context& ctx, const RestoreRequest& re
   load.tool = manifest.tool;
   load.compression = manifest.compression;
   OMS_TRY(tool.Load(ctx, fence, load, progress));
-  return Difference(ctx, *database, meta_db);
+  return Difference(ctx, *database, meta_db, Comparing::kLoaded);
 }
 
 }  // namespace oms::upgrade

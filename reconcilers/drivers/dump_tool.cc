@@ -266,17 +266,23 @@ class Dumper final : public upgrade::BackupTool {
     OMS_ASSIGN(const auto defaults, WriteOptionFile(relay.folder(), text));
     ChildCommand command;
     if (mydumper) {
-      command.argv = {"mydumper",
-                      "--defaults-file=" + defaults,
-                      "--socket=" + relay.socket_path(),
-                      "--database=" + request.database,
-                      "--outputdir=" + request.folder.string(),
-                      "--no-locks",  // OMS stands still, and the caller looks for others.
-                      "--no-views",
-                      "--threads=2",
-                      "--rows=250000",
-                      "--long-query-guard=2000000000",
-                      "--verbose=1"};
+      command.argv = {
+          "mydumper",
+          "--defaults-file=" + defaults,
+          "--socket=" + relay.socket_path(),
+          "--database=" + request.database,
+          "--outputdir=" + request.folder.string(),
+          "--no-locks",  // OMS stands still, and the caller looks for others; or one thread.
+          "--no-views",
+          "--long-query-guard=2000000000",
+          "--verbose=1"};
+      if (request.one_transaction) {
+        // Without locks each thread has a snapshot of its own; and the ends of chunks are looked up
+        // before the thread's snapshot is taken, so that rows between the two would be missing.
+        command.argv.insert(command.argv.end(), {"--threads=1"});
+      } else {
+        command.argv.insert(command.argv.end(), {"--threads=2", "--rows=250000"});
+      }
     } else {
       command.argv = {"mysqldump",
                       "--defaults-file=" + defaults,

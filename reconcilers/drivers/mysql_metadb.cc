@@ -497,11 +497,19 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                                 fmt::format("CREATE TABLE {} LIKE {}", Quote(kBak), Quote(kBase))));
         OMS_TRY(SetAutoIncrement(ctx, session, kBak, highest(base) + 1));
         break;
+      case CompactionAct::kCreateBakAhead:
+        if (!base.exists || bak.exists) return refuse();
+        OMS_TRY(session.Execute(ctx,
+                                fmt::format("CREATE TABLE {} LIKE {}", Quote(kBak), Quote(kBase))));
+        OMS_TRY(
+            SetAutoIncrement(ctx, session, kBak, highest(base) + 1 + upgrade::kSequenceHeadroom));
+        break;
       case CompactionAct::kFillBak:
         if (!base.exists || !bak.exists || bak.rows != 0) return refuse();
         OMS_TRY(session.Execute(ctx, last_row(kBase, kBak)));
         OMS_TRY(SetAutoIncrement(ctx, session, kBak, std::max(highest(base), highest(bak)) + 1));
         break;
+      case CompactionAct::kSwapAtOnce:
       case CompactionAct::kSwap: {
         if (!base.exists || !bak.exists || bak2.exists || highest(bak) < highest(base) ||
             bak.rows == 0) {
@@ -513,6 +521,15 @@ class MysqlMetaDb final : public upgrade::MetaDb {
         if (swapped.ok()) break;
         // 1064 and the like: a server that has no such statement. Then the guide's two.
         if (!swapped.Is(Code::kTerminal)) return swapped.error();
+        if (act == CompactionAct::kSwapAtOnce) {
+          return MakeError(
+              Code::kTerminal, "TwoTableRenameMissing",
+              fmt::format("the MetaDB cannot rename two tables in one statement ({}), so "
+                          "heatbeat_sequence cannot be compacted while a component writes it; "
+                          "nothing was renamed. Revert spec.version to go back, and upgrade "
+                          "without spec.deployment.keepTasksRunning",
+                          swapped.error().message));
+        }
         OMS_TRY(session.Execute(ctx, rename(kBase, kBak2)));
         OMS_TRY(session.Execute(ctx, rename(kBak, kBase)));
         break;

@@ -28,6 +28,8 @@ struct DumpRequest {
       folder;  // Made by the tool; must not exist (an attempt has a folder of its own).
   DumpTool tool = DumpTool::kMydumper;
   Compression compression = Compression::kZstd;
+  // Somebody writes meanwhile: all of it is read in one transaction, over one connection.
+  bool one_transaction = false;
 };
 
 struct DumpFile {

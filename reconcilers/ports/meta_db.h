@@ -93,6 +93,10 @@ struct SequenceTables {
   SequenceTable base, bak, bak2;
 };
 
+// How far ahead of the base a _bak is made while somebody writes the base: no id is handed out
+// twice as long as the base takes fewer than half of these until the two change places.
+inline constexpr uint64_t kSequenceHeadroom = 1'000'000;
+
 // The single acts of the compaction (guide, step 2.2). Which one is next is decided by heartbeat.h,
 // purely. The driver looks again before each, and refuses (kConflict) what no longer fits.
 enum class CompactionAct {
@@ -108,6 +112,10 @@ enum class CompactionAct {
   kUndoSwap,    // _bak2 -> base: base and _bak are gone.
   kRaise,       // Base is behind _bak or _bak2 (somebody made it anew): their last row is copied
                 // into it, and its AUTO_INCREMENT set beyond all of theirs.
+  // While somebody writes the base:
+  kCreateBakAhead,  // As kCreateBak, kSequenceHeadroom ahead.
+  kSwapAtOnce,      // As kSwap, by the two-table RENAME or not at all: kTerminal
+                    // "TwoTableRenameMissing", and nothing was renamed.
 };
 
 // What the guide's second part asks before an upgrade from below 4.0.1.
@@ -128,6 +136,9 @@ struct TableSum {
   uint64_t rows = 0;
   std::string crc_sum;     // SUM(CRC32(...)) as decimal text; "" for an empty table.
   uint64_t null_crcs = 0;  // Must be 0.
+  // Of a backup that was taken while somebody wrote: rows or sum changed meanwhile, so neither is
+  // that of the dump.
+  bool moving = false;
   bool operator==(const TableSum&) const = default;
 };
 

@@ -920,7 +920,9 @@ class Db final : public MetaDb, private Door {
       switch (act) {
         case CompactionAct::kNone: break;
         case CompactionAct::kCreateBak: bak = {true, 0, 0, base.auto_increment}; break;
-        case CompactionAct::kFillBak: bak = {true, 1, base.max_id, base.auto_increment}; break;
+        case CompactionAct::kFillBak:
+          bak = {true, 1, base.max_id, std::max(base.auto_increment, bak.auto_increment)};
+          break;
         case CompactionAct::kSwap:  // As on OceanBase: two statements; we may die between them.
           bak2 = base;
           base = {};
@@ -930,6 +932,14 @@ class Db final : public MetaDb, private Door {
           bak = {};
           break;
         case CompactionAct::kDropBak: bak = {}; break;
+        case CompactionAct::kCreateBakAhead:
+          bak = {true, 0, 0, base.auto_increment + kSequenceHeadroom};
+          break;
+        case CompactionAct::kSwapAtOnce:
+          bak2 = base;
+          base = bak;
+          bak = {};
+          break;
         case CompactionAct::kDropBak2: bak2 = {}; break;
         case CompactionAct::kUndoSwap:
           base = bak2;

@@ -190,6 +190,14 @@ void World::Compact(CompactionAct act) {
       bak = {};
       break;
     case CompactionAct::kDropBak: bak = {}; break;
+    case CompactionAct::kCreateBakAhead:
+      bak = {true, 0, 0, base.auto_increment + upgrade::kSequenceHeadroom};
+      break;
+    case CompactionAct::kSwapAtOnce:
+      bak2 = base;
+      base = bak;
+      bak = {};
+      break;
     case CompactionAct::kDropBak2: bak2 = {}; break;
     case CompactionAct::kUndoSwap:
       base = bak2;

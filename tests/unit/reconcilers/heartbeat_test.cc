@@ -37,6 +37,17 @@ void Apply(CompactionAct act, SequenceTables& t) {
       t.base = t.bak;
       t.bak = {};
       return;
+    case CompactionAct::kCreateBakAhead:
+      ASSERT_TRUE(t.base.exists && !t.bak.exists);
+      t.bak = Table(0, 0, HighestId(t.base) + 1 + kSequenceHeadroom);
+      return;
+    case CompactionAct::kSwapAtOnce:
+      ASSERT_TRUE(t.base.exists && t.bak.exists && !t.bak2.exists && t.bak.rows > 0);
+      ASSERT_GE(HighestId(t.bak), HighestId(t.base));
+      t.bak2 = t.base;
+      t.base = t.bak;
+      t.bak = {};
+      return;
     case CompactionAct::kFinishSwap:
       ASSERT_TRUE(!t.base.exists && t.bak.exists);
       t.base = t.bak;
@@ -110,6 +121,68 @@ TEST(Compaction, FromEveryStateEndsCompactedWithTheLastRowAndNoIdTwice) {
       }
     }
   }
+}
+
+// An id is taken from the base between any two acts, and none is ever handed out twice.
+TEST(CompactionWhileWritten, FromEveryStateEndsSmallAndNoIdIsHandedOutTwice) {
+  const auto every = EveryTable();
+  for (auto base : every) {
+    if (base.rows == 1000) base.rows = 5000;
+    for (const auto& bak : every) {
+      for (const auto& bak2 : every) {
+        SequenceTables now{base, bak, bak2};
+        uint64_t highest = std::max({HighestId(base), HighestId(bak), HighestId(bak2)});
+        int acts = 0;
+        while (true) {
+          const auto act = NextCompactionAct(now, SequenceUse::kWritten);
+          if (act == CompactionAct::kNone) break;
+          ASSERT_LT(++acts, 20) << "the acts never end";
+          ASSERT_NE(act, CompactionAct::kSwap) << "between its two statements there is no base";
+          const bool had_base = now.base.exists;
+          Apply(act, now);
+          if (HasFatalFailure()) return;
+          ASSERT_TRUE(now.base.exists || !had_base);
+          if (!now.base.exists || act == CompactionAct::kUndoSwap) continue;
+          // What a component takes; a base that a person left behind the others is raised first.
+          if (act != CompactionAct::kSwapAtOnce && act != CompactionAct::kFillBak) continue;
+          const uint64_t taken = HighestId(now.base) + 1;
+          if (act == CompactionAct::kSwapAtOnce) {
+            ASSERT_GT(taken, highest);
+          }
+          now.base.max_id = taken;
+          now.base.auto_increment = taken + 1;
+          ++now.base.rows;
+          highest = std::max(highest, taken);
+        }
+        ASSERT_EQ(Compacted(now, SequenceUse::kWritten), base.exists || bak.exists || bak2.exists);
+        ASSERT_GE(HighestId(now.base), highest);
+      }
+    }
+  }
+}
+
+TEST(CompactionWhileWritten, GoesByATableThatIsAheadAndOneStatement) {
+  SequenceTables tables{Table(100000, 100000, 100001), {}, {}};
+  std::vector<CompactionAct> acts;
+  while (NextCompactionAct(tables, SequenceUse::kWritten) != CompactionAct::kNone) {
+    acts.push_back(NextCompactionAct(tables, SequenceUse::kWritten));
+    Apply(acts.back(), tables);
+  }
+  EXPECT_EQ(acts,
+            (std::vector<CompactionAct>{CompactionAct::kCreateBakAhead, CompactionAct::kFillBak,
+                                        CompactionAct::kSwapAtOnce, CompactionAct::kDropBak2}));
+}
+
+TEST(CompactionWhileWritten, ACopyThatTheBaseHasCaughtUpWithIsMadeAnew) {
+  const SequenceTables tables{Table(5000, 900'000, 900'001), Table(1, 100, 1'000'101), {}};
+  EXPECT_EQ(NextCompactionAct(tables, SequenceUse::kWritten), CompactionAct::kRaise)
+      << "its ids are given to the base, and it is dropped";
+}
+
+TEST(CompactionWhileWritten, ATableThatFillsAgainIsStillCompacted) {
+  EXPECT_TRUE(Compacted({Table(40, 77, 78), {}, {}}, SequenceUse::kWritten));
+  EXPECT_FALSE(Compacted({Table(40, 77, 78), {}, {}}));
+  EXPECT_FALSE(Compacted({Table(40'000, 77'000, 78'000), {}, {}}, SequenceUse::kWritten));
 }
 
 TEST(Compaction, ACompactedTableIsLeftAlone) {

@@ -83,11 +83,13 @@ class FakeMetaDb final : public MetaDb {
     return foreign;
   }
   Result<DatabaseDigest> Digest(const Context&, const std::string& name) override {
-    return DatabaseDigest{name,
-                          "utf8mb4",
-                          "utf8mb4_general_ci",
-                          {{"t", 2, "77", null_crcs}},
-                          {{"table", "t", "abc"}, {"view", "v", "def"}}};
+    const std::lock_guard lock(mutex);
+    return DatabaseDigest{
+        name,
+        "utf8mb4",
+        "utf8mb4_general_ci",
+        {{"moves", heartbeat_max, std::to_string(heartbeat_max), 0}, {"t", 2, "77", null_crcs}},
+        {{"table", "moves", schema}, {"table", "t", "abc"}, {"view", "v", "def"}}};
   }
 
   Result<std::optional<std::string>> ReadHaConfig(const Context&, const std::string&) override {
@@ -123,8 +125,9 @@ class FakeMetaDb final : public MetaDb {
   Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context&) override { return Unused(); }
   Status SetGlobalQueryTimeout(const Context&, Fence&, uint64_t) override { return Unused(); }
 
-  std::mutex mutex;  // Guards the three below.
+  std::mutex mutex;  // Guards the four below.
   std::vector<DbConnection> foreign;
+  std::string schema = "abc";
   uint64_t heartbeat_max = 41;
   uint64_t null_crcs = 0;
 
@@ -145,6 +148,7 @@ class FakeTool final : public BackupTool {
     // Held until all three are here, or until the test says so.
     changed_.wait_for(lock, ctx.stop(), 10s, [&] { return hang ? false : running_ >= together; });
     if (during) during();
+    one_transaction = request.one_transaction;
     if (!ctx.Check().ok()) return ctx.Check().error();
     if (request.database == fails) {
       return MakeError(Code::kTransient, "DumpFailed", "exit code 3");
@@ -160,7 +164,7 @@ class FakeTool final : public BackupTool {
   }
 
   int together = 3, most = 0;
-  bool hang = false;
+  bool hang = false, one_transaction = false;
   std::string fails;
   std::function<void()> during;
 
@@ -241,6 +245,37 @@ TEST_F(BackupJobTest, AHeartbeatThatMovesDisturbs) {
   EXPECT_FALSE(HasManifest());
 }
 
+TEST_F(BackupJobTest, WhileAComponentWritesOnlyTheTablesThatStoodStillKeepTheirSums) {
+  plan_.written_meanwhile = true;
+  meta_db_.foreign = {{"s", 7, "oms", "10.0.0.2:1", "", "rm_430", "Query"}};
+  tool_.during = [&] {
+    const std::lock_guard lock(meta_db_.mutex);
+    ++meta_db_.heartbeat_max;
+  };
+  const auto manifest = Run();
+  ASSERT_TRUE(manifest.ok()) << manifest.error().message;
+  EXPECT_TRUE(tool_.one_transaction);
+  EXPECT_TRUE(manifest->written_meanwhile);
+  const DatabaseDigest& kept = manifest->databases[0].digest;
+  EXPECT_TRUE(kept.tables[0].moving);
+  EXPECT_FALSE(kept.tables[1].moving);
+  DatabaseDigest now = *meta_db_.Digest(ctx_, "rm_430");
+  EXPECT_EQ(DescribeDifference(kept, now), "table moves was written while it was dumped");
+  EXPECT_EQ(DescribeDifference(kept, now, Comparing::kLoaded), "");
+  now.tables[1].crc_sum = "78";
+  EXPECT_EQ(DescribeDifference(kept, now, Comparing::kLoaded), "table t has other contents");
+}
+
+TEST_F(BackupJobTest, WhileAComponentWritesAChangeOfTheSchemaDisturbs) {
+  plan_.written_meanwhile = true;
+  tool_.during = [&] {
+    const std::lock_guard lock(meta_db_.mutex);
+    meta_db_.schema = "altered";
+  };
+  EXPECT_EQ(Run().error().reason, "BackupDisturbed");
+  EXPECT_FALSE(HasManifest());
+}
+
 TEST_F(BackupJobTest, AHeartbeatOtherThanPlannedDisturbsBeforeAnythingIsDumped) {
   plan_.heartbeat_max = 40;
   EXPECT_EQ(Run().error().reason, "BackupDisturbed");
@@ -302,7 +337,7 @@ TEST_F(BackupJobTest, ANewerOrBrokenManifestIsRefused) {
     EXPECT_NE(at, std::string::npos) << from;
     return Manifest::FromJson(text.replace(at, from.size(), to));
   };
-  EXPECT_EQ(with("\"format\": 1", "\"format\": 2").error().reason, "ManifestFormat");
+  EXPECT_EQ(with("\"format\": 1", "\"format\": 3").error().reason, "ManifestFormat");
   EXPECT_EQ(with("rm_430/a.sql", "../x/a.sql").error().reason, "ManifestInvalid");
   EXPECT_EQ(with("rm_430/a.sql", "/etc/passwd").error().reason, "ManifestInvalid");
   EXPECT_EQ(with("\"heartbeatMax\": 41,", "").error().reason, "ManifestInvalid");
