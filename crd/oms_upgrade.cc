@@ -191,6 +191,7 @@ void Fields(V& v, Deployment& x) {
   v("currentVersion", x.current_version);
   v("config", x.config);
   v("keepTasksRunning", x.keep_tasks_running);
+  v("assistant", x.assistant);
   v("upgradeScript", x.upgrade_script);
 }
 

@@ -191,6 +191,7 @@ struct Deployment {
   std::string current_version;  // Empty: learned from the running container.
   ConfigPlace config = ConfigPlace::kBeside;
   bool keep_tasks_running = false;
+  std::optional<Image> assistant;  // The upgrade assistant's; with keep_tasks_running alone.
   std::optional<UpgradeScript> upgrade_script;
   bool operator==(const Deployment&) const = default;
 };
