@@ -6,7 +6,8 @@
 # OMS_INSTANCE=NAME makes a second OMS beside the first (containers, databases,
 # ports and folders of its own). OMS_METADB=mariadb puts it on the MariaDB of
 # an environment that has both. OMS_HTTPS=1 mounts a certificate, OMS_OAT=1 is
-# an OMS as OAT deploys it, OMS_NODES=2 one of two nodes on this host.
+# an OMS as OAT deploys it, OMS_NODES=2 one of two nodes on this host, and
+# OMS_SEPARATED=1 beside that makes the second one a component container.
 # OMS_SEPARATE_CM=1 puts cm and cm_hb alone on the MariaDB.
 # OMS_SAMPLE_ROWS, OMS_SAMPLE_SEQUENCE: how many rows rm's bulk tables and
 # heatbeat_sequence get.
@@ -24,7 +25,7 @@ oms_images_key() {
   (
     cd "$OMS_STANDIN_DIR" || exit 1
     base_key base-packages.txt
-    find build.py ../lib/image_archive.py rootfs versions -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    find build.py ../lib/image_archive.py rootfs tools versions -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
   ) | sha256sum | cut -c1-16
 }
 
@@ -339,6 +340,12 @@ oms_certificate() {
   cp "$dir/server-key.pem" "$1/https_key"
 }
 
+# oms_programs_run CONTAINER: all that its supervisord has.
+oms_programs_run() {
+  local status
+  status=$(docker exec "$1" supervisorctl status 2>/dev/null) && [[ -n $status ]] && ! grep -qv ' RUNNING ' <<<"$status"
+}
+
 # oms_healthy IP [CONTAINER]: by /oms/health; a version that does not offer it (CONTAINER is given then)
 # by its programs and its port.
 oms_healthy() {
@@ -365,6 +372,7 @@ oms_run_node() {
     own+=(-v "$root/https_crt:/etc/pki/nginx/oms_server.crt" -v "$root/https_key:/etc/pki/nginx/oms_server.key")
   fi
   if [[ -n ${OMS_OAT:-} ]]; then own+=(-e OMS_STANDIN_OAT=true); fi
+  if oms_is_component "$node"; then own+=(-e OMS_STANDIN_ROLE=component); fi
   # The guide's own flags, step 5.
   docker run -dit --net host \
     -v "$root/config.yaml:/home/admin/conf/config.yaml" \
@@ -380,11 +388,19 @@ oms_run_node() {
     "oms:$version" >/dev/null || die "docker run of $container failed"
 }
 
+# oms_is_component NODE
+oms_is_component() { [[ -n ${OMS_SEPARATED:-} ]] && (($1 == 2)); }
+
 # oms_await_node VERSION NODE
 oms_await_node() {
   local version=$1 node=$2 ip container by_programs=()
   ip=$(oms_node_ip "$node")
   container=$(oms_container "$version" "$node")
+  if oms_is_component "$node"; then
+    wait_until 60 "the programs of the component container $container" oms_programs_run "$container" ||
+      die "the component of OMS $version does not run; logs: $(oms_node_root "$node")/oms_logs"
+    return
+  fi
   if [[ $(jq 'if has("health") then .health else true end' "$OMS_STANDIN_DIR/versions/$version/version.json") == false ]]; then
     by_programs=("$container")
   fi
@@ -412,6 +428,7 @@ oms_start() {
   [[ -f $OMS_STANDIN_DIR/versions/$version/version.json ]] ||
     die "the OMS stand-in has no version '$version'; it has: $(oms_versions)"
   [[ $OMS_NODES == [12] ]] || die "OMS_NODES must be 1 or 2; it is '$OMS_NODES'"
+  [[ -z ${OMS_SEPARATED:-} || $OMS_NODES == 2 ]] || die "OMS_SEPARATED needs OMS_NODES=2"
   oms_metadb DEFAULTS >/dev/null
   if [[ -n ${OMS_SEPARATE_CM:-} ]]; then
     [[ $(jq -r .metaKeys "$OMS_STANDIN_DIR/versions/$version/version.json") == split ]] ||

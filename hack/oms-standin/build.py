@@ -6,7 +6,8 @@
 For each folder of versions/ DIR gets oms_<version>.tar.gz (the format of `docker save`) and a line
 in SHA256SUMS. An image has two layers: the Debian base, which all versions share, and a small one
 with the stand-in itself and the data of every version up to its own. All of it depends only on the
-input files, so image ids are the same on each build from the same base.
+input files, so image ids are the same on each build from the same base. For each version that a
+component can be upgraded to in place there is the upgrade assistant's image as well.
 """
 import argparse
 import io
@@ -72,6 +73,23 @@ def image_config(version):
     }
 
 
+def assistant_layer(version):
+    layer = Layer(given={"root", "opt"})
+    layer.tree(os.path.join(HERE, "tools"))
+    layer.file("opt/assistant/rpm/oms-component.rpm", (version + "\n").encode())
+    layer.folder("root/rpm")
+    return layer.bytes()
+
+
+def assistant_config(version):
+    return {
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        "Entrypoint": ["/opt/assistant/copy.sh"],
+        "WorkingDir": "/root",
+        "Labels": {"oms.standin.version": version},
+    }
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--base", required=True)
@@ -83,12 +101,15 @@ def main():
         with open(os.path.join(HERE, "versions", version, "version.json"), encoding="utf-8") as f:
             data = json.load(f)
         layer = drop_foreign_scripts(standin_layer(version), data["scripts"])
-        name = "oms_%s.tar.gz" % version
-        path = os.path.join(arguments.out, name)
-        ids["oms:" + version] = write_archive(path, "oms:" + version, arguments.base, layer, image_config(version),
-                                              "hack/oms-standin/build.py")
-        with open(path, "rb") as f:
-            sums.append("%s  %s" % (sha256_of(f), name))
+        images = [("oms_%s.tar.gz" % version, "oms:" + version, layer, image_config(version))]
+        if "docker_upgrade.sh" in data["scripts"]:
+            images.append(("oms_upgrade_tools_%s.tar.gz" % version, "oms-upgrade-tools:" + version,
+                           assistant_layer(version), assistant_config(version)))
+        for name, reference, files, config in images:
+            path = os.path.join(arguments.out, name)
+            ids[reference] = write_archive(path, reference, arguments.base, files, config, "hack/oms-standin/build.py")
+            with open(path, "rb") as f:
+                sums.append("%s  %s" % (sha256_of(f), name))
     with open(os.path.join(arguments.out, "SHA256SUMS"), "w", encoding="utf-8") as f:
         f.write("\n".join(sums) + "\n")
     with open(os.path.join(arguments.out, "image-ids.json"), "w", encoding="utf-8") as f:

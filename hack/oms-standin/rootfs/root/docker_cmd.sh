@@ -23,4 +23,8 @@ if [ "$IS_UPGRADE" = true ] && [ ! -s /root/init_flag.txt ] && ! standin fault-f
         sed -i 's/autostart = true/autostart = false/g' /etc/supervisor/conf.d/oms_console.ini
     : >/root/console_held.txt
 fi
+# The component container of a separated deployment has no console.
+if [ "$OMS_STANDIN_ROLE" = component ]; then
+    rm -f /etc/supervisor/conf.d/oms_console.ini /etc/supervisor/conf.d/oms_nginx.ini
+fi
 exec /usr/bin/supervisord -n -c /etc/supervisor/supervisord.conf
