@@ -61,10 +61,10 @@ bool IsSummary(std::string_view type) {
 
 const std::vector<StepCondition>& UpgradeSteps() {
   static const auto* const steps = new std::vector<StepCondition>{
-      kPreflightPassed,    kImageLoaded,       kHaDisabled,          kContainersStopped,
-      kHeartbeatCompacted, kDatabasesBackedUp, kConfigBackedUp,      kConfigRewritten,
-      kContainersStarted,  kSchemaCorrected,   kMetadataInitialized, kUpgradeScriptRun,
-      kServicesHealthy,    kHaEnabled};
+      kPreflightPassed,   kImageLoaded,        kHaDisabled,        kComponentUpgraded,
+      kContainersStopped, kHeartbeatCompacted, kDatabasesBackedUp, kConfigBackedUp,
+      kConfigRewritten,   kContainersStarted,  kSchemaCorrected,   kMetadataInitialized,
+      kUpgradeScriptRun,  kServicesHealthy,    kHaEnabled};
   return *steps;
 }
 

@@ -26,6 +26,8 @@ struct StepCondition {
 inline constexpr StepCondition kPreflightPassed{"PreflightPassed"};
 inline constexpr StepCondition kImageLoaded{"ImageLoaded"};
 inline constexpr StepCondition kHaDisabled{"HADisabled"};
+inline constexpr StepCondition kComponentUpgraded{
+    "ComponentUpgraded"};  // deployment.keepTasksRunning only.
 inline constexpr StepCondition kContainersStopped{"ContainersStopped"};
 inline constexpr StepCondition kHeartbeatCompacted{"HeartbeatCompacted"};
 inline constexpr StepCondition kDatabasesBackedUp{"DatabasesBackedUp"};
@@ -53,7 +55,7 @@ inline constexpr std::string_view kReady = "Ready";
 inline constexpr std::string_view kReconciling = "Reconciling";
 inline constexpr std::string_view kStalled = "Stalled";
 
-// The 14 of an upgrade and the 11 of a rollback, each in the order of design sections 4 and 5.
+// The 15 of an upgrade and the 11 of a rollback, each in the order of design sections 4 and 5.
 const std::vector<StepCondition>& UpgradeSteps();
 const std::vector<StepCondition>& RollbackSteps();
 

@@ -60,9 +60,20 @@ struct HttpsFacts {
   std::optional<base::Error> error;            // Why it is absent, if both are mounted.
 };
 
+// Of a component that keeps running: what the upgrade assistant needs and does.
+struct ComponentFacts {
+  std::optional<ImageInfo> image;          // The assistant's.
+  std::optional<ContainerInfo> assistant;  // Its container, where it is this node's.
+  bool name_taken = false;                 // By a container that is not of this operation.
+  bool script_there = false;  // support_upgrade_action.sh, in the component's run folder.
+  bool begun = false;         // It may not be well for a while: its upgrade was begun.
+};
+
 struct NodeFacts {
   std::string name;
   crd::NodeRole role = crd::NodeRole::kAll;
+  bool kept = false;                        // As FrozenNode's.
+  std::optional<ComponentFacts> component;  // Of a kept one, until its upgrade is done.
   std::optional<EngineInfo> engine;
   std::optional<ContainerInfo> old_container;
   std::optional<ContainerInfo> new_container;  // Known by our labels.
@@ -117,6 +128,12 @@ struct Facts {
   std::optional<uint64_t> archive_bytes;
   std::optional<std::vector<OmsTask>> oms_tasks;  // Looked at before the stop, by spec.taskAPI.
   std::optional<Trouble> oms_tasks_trouble;       // Why they are absent, if they were asked for.
+  bool keeps_tasks() const {
+    for (const auto& node : nodes) {
+      if (node.kept) return true;
+    }
+    return false;
+  }
   std::map<std::string, TaskView>
       tasks;                      // Of this operation; by the name without the operation's id.
   std::vector<Trouble> troubles;  // In the order of looking.

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "controller/base/sha256.h"
+#include "reconcilers/component_state.h"
 #include "reconcilers/container_clone.h"
 #include "reconcilers/health.h"
 #include "reconcilers/helper_container.h"
@@ -55,12 +57,14 @@ class Observation {
 
   void LookAtNode(const SiteNode& site);
   crd::NodeRole RoleOf(const std::string& node) const;
+  bool IsKept(const NodeFacts& node) const;
   void LookAtContainers(const SiteNode& site, NodeFacts& node);
   void LookForSecond(const SiteNode& site, NodeFacts& node);
   void LookForHelpers(const SiteNode& site, NodeFacts& node);
   void LookForOldAgain(const SiteNode& site, const FrozenNode& frozen, NodeFacts& node);
   void LookAtImage(const SiteNode& site, NodeFacts& node);
   void LookAtConfig(const SiteNode& site, NodeFacts& node);
+  void LookAtComponent(const SiteNode& site, NodeFacts& node);
   void LookAtScript(const SiteNode& site, NodeFacts& node);
   void LookAtServices(const SiteNode& site, NodeFacts& node);
   void LookAtCertificate(const SiteNode& site, NodeFacts& node);
@@ -79,6 +83,7 @@ class Observation {
   base::Result<HealthQuery> QueryOf(const SiteNode& site, const ContainerInfo& container);
   base::Result<std::vector<OmsTask>> AskOmsTasks();
   void LookAtOmsTasks();
+  std::optional<uint64_t> SizeOf(const crd::Image& image, const char* field);
   void Rehearse(NodeFacts& node);
   void Prove();
   void ForgetOthersProofs();
@@ -99,7 +104,9 @@ void Observation::LookAtContainers(const SiteNode& site, NodeFacts& node) {
   if (frozen == nullptr) {
     node.old_container = *site.Current();
     const auto running = RunningVersion(look_.spec, *node.old_container);
-    if (running.ok()) {
+    if (UpgradedInPlace(look_.site, site)) {
+      // Its image says what it was.
+    } else if (running.ok()) {
       node.running_version = running->ToString();
     } else {
       Trouble(running.error().Wrap("node " + site.name), "VersionUnknown");
@@ -126,7 +133,7 @@ void Observation::LookAtContainers(const SiteNode& site, NodeFacts& node) {
     if (GoingBack()) LookForHelpers(site, node);
   }
   LookForSecond(site, node);
-  if (!node.new_container) {
+  if (!node.new_container && !node.kept) {
     const auto holder = site.engine->Inspect(ctx_, planned);
     node.planned_name_taken =
         holder.ok() && (!node.old_container || holder->id != node.old_container->id);
@@ -174,7 +181,7 @@ void Observation::LookForOldAgain(const SiteNode& site, const FrozenNode& frozen
 }
 
 void Observation::LookAtImage(const SiteNode& site, NodeFacts& node) {
-  if (Passed(PointKind::kNewStarting) || GoingBack()) return;
+  if (Passed(PointKind::kNewStarting) || GoingBack() || node.kept) return;
   node.old_image_saved = record_ != nullptr && record_->image_backups.contains(site.name);
   if (look_.spec.backup.image && !node.old_image_saved && !Passed(PointKind::kStopping) &&
       node.old_container) {
@@ -220,6 +227,7 @@ void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
       return Trouble(parsed.error().Wrap("node " + site.name + ": config.yaml"), "ConfigInvalid");
     node.parsed_config = *std::move(parsed);
   }
+  if (node.kept) return;
   Rehearse(node);
   if (!node.new_container) return;
   if (const auto fresh = site.engine->ReadFile(ctx_, node.new_container->id, kConfigPath);
@@ -228,17 +236,63 @@ void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
   }
 }
 
-void Observation::LookAtScript(const SiteNode& site, NodeFacts& node) {
-  if (record_ == nullptr || GoingBack() || !node.new_container ||
-      record_->ScriptNode().name != site.name)
+void Observation::LookAtComponent(const SiteNode& site, NodeFacts& node) {
+  if (!node.kept || GoingBack() || Passed(PointKind::kStopping)) return;
+  if (const FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(site.name);
+      frozen != nullptr && record_->ComponentUpgraded(*frozen)) {
     return;
-  for (const ContainerScript& each : kContainerScripts) {
+  }
+  ComponentFacts component;
+  component.begun =
+      record_ != nullptr && record_->Passed(PointKind::kComponentUpgrading, site.name);
+  if (look_.spec.deployment.assistant) {
+    auto image = site.engine->InspectImage(ctx_, look_.spec.deployment.assistant->reference);
+    if (image.ok()) {
+      component.image = *std::move(image);
+    } else if (!image.Is(base::Code::kNotFound)) {
+      return Trouble(image.error().Wrap("node " + site.name), "EngineUnreachable");
+    }
+  }
+  auto assistant = site.engine->Inspect(ctx_, kAssistantName);
+  if (!assistant.ok() && !assistant.Is(base::Code::kNotFound))
+    return Trouble(assistant.error().Wrap("node " + site.name), "EngineUnreachable");
+  if (assistant.ok()) {
+    const auto operation = assistant->labels.find(labels::kOperation);
+    const auto on = assistant->labels.find(labels::kNode);
+    component.name_taken = record_ == nullptr || operation == assistant->labels.end() ||
+                           operation->second != record_->id;
+    // Of two components on one engine it may be the other's, which goes first.
+    if (!component.name_taken && on != assistant->labels.end() && on->second == site.name)
+      component.assistant = *std::move(assistant);
+  }
+  if (component.begun && node.old_container) {
+    const auto script =
+        site.engine->ReadFile(ctx_, node.old_container->id,
+                              fmt::format("{}/{}", kComponentScriptFolder, kComponentScriptFile));
+    if (!script.ok() && !script.Is(base::Code::kNotFound))
+      return Trouble(script.error().Wrap("node " + site.name), "EngineUnreachable");
+    component.script_there = script.ok() && script->regular;
+  }
+  node.component = std::move(component);
+}
+
+void Observation::LookAtScript(const SiteNode& site, NodeFacts& node) {
+  if (record_ == nullptr) return;
+  // That of a component may still run when the operation is turned back.
+  const FrozenNode* frozen = record_->Node(site.name);
+  const bool component = frozen != nullptr && frozen->kept && !record_->ComponentUpgraded(*frozen);
+  const bool ours = !GoingBack() && record_->ScriptNode().name == site.name;
+  const auto& container = component ? node.old_container : node.new_container;
+  if (!container || !(component || ours)) return;
+  const std::span<const ContainerScript> scripts =
+      component ? std::span(&kComponentScript, 1) : std::span(kContainerScripts);
+  for (const ContainerScript& each : scripts) {
     const std::string step(NameOf(each.step));
     const int attempt = record_->LastAttempt(PointKind::kScriptStarting, site.name, step);
-    if (attempt == 0 || record_->Seen(step)) continue;
+    if (attempt == 0 || (!component && record_->Seen(step))) continue;
     const auto marker = MarkerPath(record_->id, std::string(each.mark), attempt);
     if (!marker.ok()) return Trouble(marker.error(), "Internal");
-    auto script = upgrade::LookAtScript(ctx_, *site.engine, node.new_container->id, *marker);
+    auto script = upgrade::LookAtScript(ctx_, *site.engine, container->id, *marker);
     if (!script.ok()) return Trouble(script.error().Wrap("node " + site.name), "EngineUnreachable");
     node.script = *std::move(script);
     // Its last line is shown, and a client that fails may print what it was called with.
@@ -320,12 +374,18 @@ void Observation::LookAtServices(const SiteNode& site, NodeFacts& node) {
   }
   const Step health = GoingBack() ? Step::kAwaitOldHealth : Step::kAwaitHealth;
   if (record_ != nullptr && record_->Seen(std::string(NameOf(health)))) return;
-  const auto& container = NewOne() ? node.new_container : node.old_container;
+  const auto& container = NewOne() && !node.kept ? node.new_container : node.old_container;
   if (!container || !container->running) return;
   auto query = QueryOf(site, *container);
   if (!query.ok()) return Trouble(query.error().Wrap("node " + site.name), "CertificateUnreadable");
   query->needs = NeedsOf(node.role);
   node.health = LookAtHealth(ctx_, *site.engine, *ports_.probe, *query);
+}
+
+bool Observation::IsKept(const NodeFacts& node) const {
+  if (const FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(node.name))
+    return frozen->kept;
+  return look_.spec.deployment.keep_tasks_running && node.role == crd::NodeRole::kComponent;
 }
 
 crd::NodeRole Observation::RoleOf(const std::string& node) const {
@@ -342,9 +402,11 @@ void Observation::LookAtNode(const SiteNode& site) {
   node.name = site.name;
   node.engine = site.info;
   node.role = RoleOf(site.name);
+  node.kept = IsKept(node);
   LookAtContainers(site, node);
   LookAtImage(site, node);
   LookAtConfig(site, node);
+  LookAtComponent(site, node);
   LookAtScript(site, node);
   LookAtCertificate(site, node);
   LookAtServices(site, node);
@@ -365,6 +427,12 @@ void Observation::LookAtHeartbeats(MetaFacts& meta) {
       continue;
     }
     if (!beat->found && !NeedsOf(node.role).host) continue;
+    // Its upgrade may stop it for a while: that it moved was seen before.
+    if (node.component && node.component->begun) {
+      any = true;
+      meta.heartbeats[node.name] = *std::move(beat);
+      continue;
+    }
     any = true;
     Memo::Beat& memo = memo_.beats[node.name];
     if (memo.since == base::SteadyTime{}) {
@@ -493,7 +561,7 @@ void Observation::LookAtMeta() {
 void Observation::JoinHealth(const MetaFacts& meta) {
   for (auto& node : facts_.nodes) {
     if (!node.health) continue;
-    const bool fresh = NewOne();
+    const bool fresh = NewOne() && !node.kept;
     const auto& container = fresh ? node.new_container : node.old_container;
     const std::string ip = container->EnvValue("OMS_HOST_IP");
     const auto row = std::find_if(meta.hosts.begin(), meta.hosts.end(),
@@ -541,19 +609,26 @@ void Observation::LookAtVolume() {
   }
   const bool everywhere =
       std::all_of(facts_.nodes.begin(), facts_.nodes.end(),
-                  [](const NodeFacts& node) { return node.target_image.has_value(); });
-  if (look_.spec.image.archive.empty() || everywhere) return;
-  const auto size = ports_.store->Size(look_.spec.image.archive);
-  if (size.ok()) {
-    facts_.archive_bytes = *size;
-  } else {
-    facts_.troubles.push_back(
-        {"ArchiveNotFound",
-         fmt::format("spec.image.archive {} cannot be read ({}); put the archive there, where this "
-                     "controller runs",
-                     look_.spec.image.archive, size.error().message),
-         true});
-  }
+                  [](const NodeFacts& node) { return node.kept || node.target_image.has_value(); });
+  if (!everywhere) facts_.archive_bytes = SizeOf(look_.spec.image, "spec.image.archive");
+  const bool needs_assistant =
+      std::any_of(facts_.nodes.begin(), facts_.nodes.end(), [](const NodeFacts& node) {
+        return node.component && !node.component->begun && !node.component->image;
+      });
+  if (needs_assistant && look_.spec.deployment.assistant)
+    (void)SizeOf(*look_.spec.deployment.assistant, "spec.deployment.assistant.archive");
+}
+
+std::optional<uint64_t> Observation::SizeOf(const crd::Image& image, const char* field) {
+  if (image.archive.empty()) return std::nullopt;
+  const auto size = ports_.store->Size(image.archive);
+  if (size.ok()) return *size;
+  facts_.troubles.push_back(
+      {"ArchiveNotFound",
+       fmt::format("{} {} cannot be read ({}); put the archive there, where this controller runs",
+                   field, image.archive, size.error().message),
+       true});
+  return std::nullopt;
 }
 
 // The console of the first node that has one answers for all.

@@ -50,7 +50,10 @@ base::Result<OperationRecord> FirstRecord(const base::Context& ctx, const crd::S
   record.to = operation.to;
   record.image = spec.image;
   record.follows = operation.follows;
-  if (site.record) record.previous = site.record->WayBack();
+  if (site.record) {
+    record.previous = site.record->WayBack();
+    record.components = site.record->components;
+  }
   Begin(ctx, operation, record);
   for (const auto& node : facts.nodes) {
     if (!node.engine || !node.old_container) {
@@ -62,6 +65,7 @@ base::Result<OperationRecord> FirstRecord(const base::Context& ctx, const crd::S
     FrozenNode frozen;
     frozen.name = node.name;
     frozen.role = node.role;
+    frozen.kept = node.kept;
     frozen.engine_id = node.engine->id;
     frozen.host_ip = old.EnvValue("OMS_HOST_IP");
     frozen.old_id = old.id;

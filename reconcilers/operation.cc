@@ -18,6 +18,7 @@ constexpr std::pair<PointKind, std::string_view> kPointNames[] = {
     {PointKind::kRollbackStopping, "RollbackStopping"},
     {PointKind::kFirstDrop, "FirstDrop"},
     {PointKind::kOldStarting, "OldStarting"},
+    {PointKind::kComponentUpgrading, "ComponentUpgrading"},
 };
 
 constexpr std::pair<OperationOutcome, std::string_view> kOutcomeNames[] = {
@@ -82,7 +83,8 @@ json NodeToJson(const FrozenNode& node) {
           {"newName", node.new_name},
           {"targetImageID", node.target_image_id},
           {"configSource", node.config_source},
-          {"role", crd::ToString(node.role)}};
+          {"role", crd::ToString(node.role)},
+          {"kept", node.kept}};
 }
 
 FrozenNode NodeFromJson(const json& value) {
@@ -103,6 +105,7 @@ FrozenNode NodeFromJson(const json& value) {
   value.at("configSource").get_to(node.config_source);
   // Of a record from before there were roles: All.
   node.role = FromName(kRoleNames, value.value("role", std::string("All")));
+  node.kept = value.value("kept", false);
   return node;
 }
 
@@ -125,6 +128,25 @@ std::map<std::string, FileRef> FilesFromJson(const json& value) {
                    file.at("mode")};
   }
   return files;
+}
+
+json ComponentsToJson(const std::map<std::string, UpgradedComponent>& components) {
+  json out = json::object();
+  for (const auto& [node, component] : components) {
+    out[node] = {{"containerID", component.container_id},
+                 {"version", component.version},
+                 {"at", Time(component.at)}};
+  }
+  return out;
+}
+
+std::map<std::string, UpgradedComponent> ComponentsFromJson(const json& value) {
+  std::map<std::string, UpgradedComponent> components;
+  for (const auto& [node, component] : value.items()) {
+    components[node] = {component.at("containerID"), component.at("version"),
+                        TimeFrom(component.at("at"))};
+  }
+  return components;
 }
 
 json TimesToJson(const std::map<std::string, base::WallTime>& times) {
@@ -274,6 +296,7 @@ OperationRecord RecordFromJson(const json& value) {
   record.started = TimeFrom(value.at("started"));
   record.ended = OptionalTimeFrom(value.at("ended"));
   for (const auto& node : value.at("nodes")) record.nodes.push_back(NodeFromJson(node));
+  record.components = ComponentsFromJson(value.value("components", json::object()));
   for (const auto& db : value.at("databases")) {
     record.databases.push_back({db.at("role"), db.at("name"), db.at("server")});
   }
@@ -357,6 +380,16 @@ const FrozenNode& OperationRecord::ScriptNode() const {
   return found == nodes.end() ? nodes.front() : *found;
 }
 
+bool OperationRecord::KeepsTasks() const {
+  return std::any_of(nodes.begin(), nodes.end(), [](const FrozenNode& node) { return node.kept; });
+}
+
+bool OperationRecord::ComponentUpgraded(const FrozenNode& node) const {
+  const auto done = components.find(node.name);
+  return done != components.end() && done->second.container_id == node.old_id &&
+         done->second.version == to;
+}
+
 bool OperationRecord::ConfigEditedInPlace(const FrozenNode& node) const {
   const auto rewritten = config_rewrites.find(node.name);
   return rewritten != config_rewrites.end() && rewritten->second.path == node.config_source;
@@ -384,7 +417,7 @@ std::optional<OperationRef> OperationRecord::WayBack() const {
 }
 
 std::string OperationRecord::ToJson() const {
-  json out = {{"format", kFormat},
+  json out = {{"format", KeepsTasks() ? kFormat : 1},
               {"id", id},
               {"folder", folder},
               {"volume", volume},
@@ -429,6 +462,7 @@ std::string OperationRecord::ToJson() const {
               {"configBackups", FilesToJson(config_backups)},
               {"configRewrites", FilesToJson(config_rewrites)},
               {"imageBackups", FilesToJson(image_backups)}};
+  if (!components.empty()) out["components"] = ComponentsToJson(components);
   for (const auto& turn : turns) {
     out["turns"].push_back(
         {{"direction", ToString(turn.direction)}, {"why", turn.why}, {"at", Time(turn.at)}});

@@ -37,6 +37,9 @@ enum class PointKind {
   kRollbackStopping,
   kFirstDrop,
   kOldStarting,  // node
+  // node, attempt: the upgrade assistant is about to write into the component's folder. What is
+  // done to the component from here on is not taken back.
+  kComponentUpgrading,
 };
 std::string_view ToString(PointKind kind);
 
@@ -56,6 +59,9 @@ struct Point {
 struct FrozenNode {
   std::string name;
   crd::NodeRole role = crd::NodeRole::kAll;
+  // deployment.keepTasksRunning, of a component: its container is the same one before and after. It
+  // is neither stopped nor replaced, but for a rollback that restores a database.
+  bool kept = false;
   std::string engine_id;
   std::string host_ip;  // OMS_HOST_IP
   // The old container, as it was.
@@ -117,6 +123,13 @@ struct OperationRef {
   bool operator==(const OperationRef&) const = default;
 };
 
+// A component container that the assistant has upgraded in place.
+struct UpgradedComponent {
+  std::string container_id;
+  std::string version;
+  base::WallTime at;
+};
+
 struct DirectionChange {
   Direction direction = Direction::kUpgrade;
   std::string why;
@@ -142,7 +155,7 @@ struct StepFailure {
 };
 
 struct OperationRecord {
-  static constexpr int kFormat = 1;
+  static constexpr int kFormat = 2;  // 1 where no component is kept running.
 
   std::string id;      // Random; a second try never meets the marks of the first.
   std::string folder;  // Absolute.
@@ -172,6 +185,8 @@ struct OperationRecord {
   std::optional<base::WallTime> ended;
 
   std::vector<FrozenNode> nodes;
+  // By node; of this operation and of those before it, as nothing takes it back.
+  std::map<std::string, UpgradedComponent> components;
   std::vector<FrozenDatabase> databases;
   std::optional<std::string> ha_raw;  // As found; nullopt: there was no row.
   bool ha_was_on = false;
@@ -220,6 +235,12 @@ struct OperationRecord {
   const FrozenNode* Node(std::string_view name) const;
   // Where the scripts that run once are run: the first node that is no mere component.
   const FrozenNode& ScriptNode() const;
+  // Some component keeps running, and writes the databases.
+  bool KeepsTasks() const;
+  // Upgraded in place to this operation's version, by it or by one before it.
+  bool ComponentUpgraded(const FrozenNode& node) const;
+  // The one whose container a backup names first: the first that is stopped.
+  const FrozenNode& LeadNode() const { return KeepsTasks() ? ScriptNode() : nodes.front(); }
   std::string Database(std::string_view role) const;  // "" if there is none of that role.
 
   std::string ToJson() const;

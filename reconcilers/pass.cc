@@ -246,6 +246,7 @@ void UpgradeReconciler::Pass::TellWhetherItRuns() {
                                              current->name, current->status);
       break;
     }
+    if (UpgradedInPlace(site_, node) != nullptr) continue;
     const auto version = RunningVersion(spec_, *current);
     if (!version.ok() || !site_.running || *version == *site_.running) continue;
     reason = "NodeVersionsDiffer";

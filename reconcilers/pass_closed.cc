@@ -114,7 +114,9 @@ const OperationRecord* UpgradeReconciler::Pass::RunsNewOf() const {
   // On every node, and by the container, not merely by its version.
   const bool its = std::all_of(site_.nodes.begin(), site_.nodes.end(), [&](const SiteNode& node) {
     const ContainerInfo* current = node.Current();
-    if (current == nullptr || site_.way_back->Node(node.name) == nullptr) return false;
+    const FrozenNode* was = site_.way_back->Node(node.name);
+    if (current == nullptr || was == nullptr) return false;
+    if (was->kept) return current->id == was->old_id;
     const auto label = current->labels.find(labels::kOperation);
     return label != current->labels.end() && label->second == site_.way_back->id;
   });
@@ -137,6 +139,7 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
   UpgradePlanInput input{spec_, running, *to, path_, *facts_};
   if (site_.record) {
     input.follows = site_.record->id;
+    input.components = site_.record->components;
     input.rates = RatesFrom(*site_.record);
   }
   auto plan = PlanUpgrade(input);
@@ -296,6 +299,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   OperationRecord record;
   if (undo) {
     record = UndoRecord(ctx, *site_.way_back, operation);
+    if (site_.record) record.components = site_.record->components;
   } else {
     // The folder and its identity are made now, and not while it was only looked at.
     OMS_TRY(ctx.Check());

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "controller/base/sha256.h"
+#include "reconcilers/component_state.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/human.h"
 #include "reconcilers/open_operation.h"
@@ -67,6 +68,20 @@ std::string_view NameOfTool(const crd::Spec& spec) {
   return spec.backup.tool == crd::BackupTool::kMysqldump ? "mysqldump" : "mydumper";
 }
 
+// Each of them by `say`, joined; those that keep running apart from the others.
+template <typename F>
+std::string NodesOf(const std::vector<FrozenNode>& nodes, bool kept, F say) {
+  std::vector<std::string> texts;
+  for (const auto& node : nodes) {
+    if (node.kept == kept) texts.push_back(say(node));
+  }
+  return List(texts);
+}
+
+bool AnyKept(const std::vector<FrozenNode>& nodes) {
+  return std::any_of(nodes.begin(), nodes.end(), [](const auto& node) { return node.kept; });
+}
+
 // Parts of a sum, for a person who wonders at it.
 struct Part {
   std::string_view name;
@@ -121,6 +136,7 @@ base::Result<Subject> SubjectOf(const UpgradePlanInput& in) {
     FrozenNode frozen;
     frozen.name = node.name;
     frozen.role = node.role;
+    frozen.kept = node.kept;
     frozen.engine_id = node.engine->id;
     frozen.old_id = old.id;
     frozen.old_name = old.name;
@@ -186,12 +202,15 @@ class UpgradePlan {
     return std::nullopt;
   }
 
-  // Each node by `say`, joined.
+  // Each node whose container is replaced by `say`, joined.
   template <typename F>
   std::string Nodes(F say) const {
-    std::vector<std::string> texts;
-    for (const auto& node : subject_.nodes) texts.push_back(say(node));
-    return List(texts);
+    return NodesOf(subject_.nodes, false, say);
+  }
+  // The components that keep running.
+  std::string Components() const {
+    return NodesOf(subject_.nodes, true,
+                   [](const auto& node) { return node.old_name + " on " + node.name; });
   }
   std::string OldOnes() const {
     return Nodes([](const auto& node) { return node.old_name + " on " + node.name; });
@@ -227,7 +246,7 @@ class UpgradePlan {
         return fmt::format(
             "look at the engines, {}, the MetaDB and the backup folder; nothing is "
             "touched",
-            OldOnes());
+            Kept() ? OldOnes() + ", " + Components() : OldOnes());
       case Step::kLoadImage: return LoadImage();
       case Step::kSaveOldImage:
         if (!in_.spec.backup.image) return "skipped, spec.backup.image is false";
@@ -237,6 +256,8 @@ class UpgradePlan {
                                  node.name);
                            }),
                            subject_.directory);
+      case Step::kLoadAssistant: return Kept() ? LoadAssistant() : Skipped();
+      case Step::kUpgradeComponents: return Kept() ? UpgradeComponents() : Skipped();
       case Step::kBackUpConfig:
         return fmt::format("copy {} into {}", Nodes([](const auto& node) {
                              return ConfigOf(node) + " of " + node.name;
@@ -255,7 +276,12 @@ class UpgradePlan {
         if (!subject_.ha_on) return "skipped, HA is off";
         return Manual() ? "wait until somebody sets enable=false in ha.config on the console"
                         : "set enable=false in ha.config";
-      case Step::kStopContainers: return fmt::format("stop {} (downtime begins)", OldOnes());
+      case Step::kStopContainers:
+        return Kept() ? fmt::format(
+                            "stop {} (downtime of the console begins); {} is not stopped, "
+                            "and its tasks go on",
+                            OldOnes(), Components())
+                      : fmt::format("stop {} (downtime begins)", OldOnes());
       case Step::kCompactHeartbeat:
         return fmt::format("keep only the last row of {}.heatbeat_sequence", HeartbeatDatabase());
       case Step::kBackUpDatabases: {
@@ -264,8 +290,12 @@ class UpgradePlan {
           const auto bytes = BytesOf(name);
           sizes.push_back(bytes ? fmt::format("{} ({})", name, Human(*bytes)) : name);
         }
-        return fmt::format("dump {} into {} with {}, with a sum of each table", List(sizes),
-                           subject_.directory, NameOfTool(in_.spec));
+        return fmt::format(
+            "dump {} into {} with {}, with a sum of each table{}", List(sizes), subject_.directory,
+            NameOfTool(in_.spec),
+            Kept() ? "; each in one transaction, as components write meanwhile: what they write "
+                     "after it is not in the backup"
+                   : "");
       }
       case Step::kEditConfig:
         if (InPlace() && rewrites_) return RewriteConfig();
@@ -300,10 +330,49 @@ class UpgradePlan {
     }
   }
 
+  bool Kept() const { return AnyKept(subject_.nodes); }
+  static std::string Skipped() { return fmt::format("skipped, {}", kNoneKept); }
+
+  bool Upgraded(const FrozenNode& node) const {
+    const auto& known = in_.open != nullptr ? in_.open->components : in_.components;
+    const auto done = known.find(node.name);
+    return done != known.end() && done->second.container_id == node.old_id &&
+           done->second.version == in_.to.ToString();
+  }
+
+  std::string LoadAssistant() const {
+    if (!in_.spec.deployment.assistant) return "spec.deployment.assistant is missing";
+    const crd::Image& image = *in_.spec.deployment.assistant;
+    return fmt::format("{} {}{} where it is not there yet", image.archive.empty() ? "pull" : "load",
+                       image.reference,
+                       image.archive.empty() ? "" : fmt::format(" from {}", image.archive));
+  }
+
+  std::string UpgradeComponents() const {
+    std::vector<std::string> todo, done;
+    for (const auto& node : subject_.nodes) {
+      if (node.kept) (Upgraded(node) ? done : todo).push_back(node.old_name + " on " + node.name);
+    }
+    std::string text;
+    if (!todo.empty()) {
+      text = fmt::format(
+          "while its tasks run, put the upgrade assistant's packages into the run folder of {} and "
+          "run {} there, once, then remove the assistant; THERE IS NO WAY BACK for a component: "
+          "the guide gives none, and going back leaves it as it is then",
+          List(todo), kComponentScriptFile);
+    }
+    if (!done.empty()) {
+      text += fmt::format("{}{} was upgraded to {} before, and is left as it is",
+                          text.empty() ? "" : "; ", List(done), in_.to.ToString());
+    }
+    return text;
+  }
+
   std::string LoadImage() const {
     const crd::Image& image = in_.spec.image;
     std::vector<std::string> there, missing;
     for (const auto& node : subject_.nodes) {
+      if (node.kept) continue;
       const NodeFacts* facts = in_.facts.Node(node.name);
       (facts != nullptr && facts->target_image ? there : missing).push_back(node.name);
     }
@@ -349,11 +418,15 @@ class UpgradePlan {
         "Going back: before {} it costs nothing{}. From {} on, {} is started again (about {}). "
         "From {} on, {} is removed, what the databases hold by then is dumped, {} are dropped and "
         "restored from the dump of {}, and {} is started again (about {}); what OMS has written "
-        "since then stays in that dump only",
+        "since then stays in that dump only{}",
         NameOf(Step::kStopContainers), subject_.ha_on ? " (HA is switched on again)" : "",
         NameOf(Step::kStopContainers), OldOnes(), About(rates.start + rates.health),
         NameOf(Step::kStartContainers), NewOnes(), List(names_), NameOf(Step::kBackUpDatabases),
-        OldOnes(), About(restore));
+        OldOnes(), About(restore),
+        Kept() ? fmt::format(". For that {} is stopped as well, with its tasks, and started after "
+                             "it; what {} has done to it stays",
+                             Components(), NameOf(Step::kUpgradeComponents))
+               : "");
   }
 
   std::string Hash() const {
@@ -363,6 +436,11 @@ class UpgradePlan {
       nodes.push_back(Json::array({node.name, node.engine_id, node.old_id, node.old_name,
                                    node.old_image_id, node.new_name, node.config_source}));
       if (node.role != crd::NodeRole::kAll) nodes.back().push_back(crd::ToString(node.role));
+      if (node.kept) {
+        const crd::Image assistant = spec.deployment.assistant.value_or(crd::Image());
+        nodes.back().push_back(Json::array(
+            {"kept", assistant.reference, assistant.archive, assistant.id, assistant.sha256}));
+      }
     }
     for (const auto& database : subject_.databases) {
       databases.push_back(Json::array({database.role, database.name, database.server}));
@@ -446,9 +524,12 @@ class RollbackPlan {
  private:
   template <typename F>
   std::string Nodes(F say) const {
-    std::vector<std::string> texts;
-    for (const auto& node : undone_.nodes) texts.push_back(say(node));
-    return List(texts);
+    return NodesOf(undone_.nodes, false, say);
+  }
+  bool Kept() const { return AnyKept(undone_.nodes); }
+  std::string Components() const {
+    return NodesOf(undone_.nodes, true,
+                   [](const auto& node) { return node.old_name + " on " + node.name; });
   }
   std::string OldOnes() const {
     return Nodes([](const auto& node) { return node.old_name + " on " + node.name; });
@@ -480,8 +561,10 @@ class RollbackPlan {
                         : "set enable=false in ha.config, if it is on";
       case Step::kStopNewContainers:
         return fmt::format(
-            "stop and remove {} (downtime begins; no way back from here on); its image {} stays",
-            NewOnes(), undone_.image.reference);
+            "stop and remove {} (downtime begins; no way back from here on); its image {} stays{}",
+            NewOnes(), undone_.image.reference,
+            Kept() ? fmt::format("; stop {} as well, which interrupts its tasks", Components())
+                   : "");
       case Step::kCompareDatabases:
         return fmt::format(
             "compare rows, sums and schema of {} with the backup; one that equals "
@@ -512,7 +595,11 @@ class RollbackPlan {
                              return node.config_source + " of " + node.name;
                            }));
       case Step::kStartOldContainers:
-        return fmt::format("start {}; one that is gone is made again as it was", OldOnes());
+        return fmt::format("start {}; one that is gone is made again as it was{}", OldOnes(),
+                           Kept() ? fmt::format("; start {} again, which stays as it was upgraded: "
+                                                "there is no way back for a component",
+                                                Components())
+                                  : "");
       case Step::kAwaitOldHealth:
         return fmt::format("wait until all services answer, then restart policy as it was ({}){}",
                            Nodes([](const auto& node) { return node.old_restart_policy; }),
@@ -588,6 +675,7 @@ Rates RatesFrom(const OperationRecord& last) {
     Time at;
     for (const auto& point : last.points) {
       if (point.kind != PointKind::kScriptStarting) continue;
+      if (point.step == NameOf(Step::kUpgradeComponents)) continue;  // While OMS ran.
       if (step && point.step != NameOf(*step)) continue;
       if (!at || (step ? point.at > *at : point.at < *at)) at = point.at;
     }

@@ -68,6 +68,8 @@ struct UpgradePlanInput {
   Rates rates = {};
   // The id of the operation before; an approval is for one operation, not for the next alike.
   std::string follows = {};
+  // Components that operations before this one have upgraded in place.
+  std::map<std::string, UpgradedComponent> components = {};
 };
 
 // kInvalid "PlanIncomplete" if the facts lack what would be written or destroyed: look again.

@@ -125,6 +125,8 @@ std::optional<Decision> Gate(const crd::Spec& spec, const OperationRecord& recor
 bool HeldTooLongWithHaOff(const OperationRecord& record, const Facts& facts) {
   if (!record.ha_was_on || !record.Passed(PointKind::kHaDisabling) || !BeforeTheStop(record))
     return false;
+  // A component that is half upgraded is not to be met by HA.
+  if (record.Passed(PointKind::kComponentUpgrading)) return false;
   const auto last = record.PassedAt(PointKind::kHaDisabling, "");
   return last && facts.now - *last > kMaxHoldWithHaOff;
 }

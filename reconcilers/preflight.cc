@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 
+#include "reconcilers/component_state.h"
 #include "reconcilers/container_clone.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/human.h"
@@ -119,7 +120,8 @@ void CheckNode(const NodeFacts& node, Troubles& found) {
              "where the source of a mount does not exist); put the file back",
              node.name)});
   }
-  if (node.health) {
+  // While a component's upgrade is under way it may not be well; that step waits for it.
+  if (node.health && !(node.component && node.component->begun)) {
     // That the heartbeat moves says more than its age, and has a reason of its own (CheckMeta).
     HealthFacts health = *node.health;
     health.heartbeat_fresh = true;
@@ -147,6 +149,51 @@ void CheckHosts(const Facts& facts, Troubles& found) {
                "spec.nodes has that OMS_HOST_IP (they have: {}); list every node of this OMS, or "
                "stop the one that does not belong",
                host.ip, fmt::join(listed, ", "))});
+    }
+  }
+}
+
+// spec.deployment.keepTasksRunning: what the upgrade of a component in place needs (guide step 2.1,
+// note).
+void CheckComponents(const crd::Spec& spec, const crd::Version& from, const crd::Version& to,
+                     const Facts& facts, Troubles& found) {
+  if (!spec.deployment.keep_tasks_running) return;
+  if (!facts.keeps_tasks()) {
+    found.push_back({crd::reason::kInvalidSpec,
+                     "spec.deployment.keepTasksRunning is set, and no entry of spec.nodes has the "
+                     "role Component; add it, or set keepTasksRunning to false"});
+  }
+  if (!spec.deployment.assistant) {
+    found.push_back({crd::reason::kInvalidSpec,
+                     "spec.deployment.keepTasksRunning needs the upgrade assistant's image; write "
+                     "spec.deployment.assistant, or set keepTasksRunning to false"});
+  }
+  if (NeedsLegacySteps(from, to)) {
+    found.push_back(
+        {"KeepTasksImpossible",
+         fmt::format("from {} the tables are restructured while nobody may write them, so tasks "
+                     "cannot keep running; set spec.deployment.keepTasksRunning to false",
+                     from.ToString())});
+  }
+  for (const auto& node : facts.nodes) {
+    if (!node.kept || !node.component) continue;
+    if (node.component->name_taken) {
+      found.push_back(
+          {"NameTaken",
+           fmt::format("node {}: there is a container '{}' that is not of this upgrade; see that "
+                       "nobody upgrades the component by hand, and remove it",
+                       node.name, kAssistantName),
+           true});
+    }
+    const Mount* run = node.old_container ? node.old_container->FindMount(kRunFolder) : nullptr;
+    if (node.old_container && (run == nullptr || !run->source.starts_with('/') ||
+                               run->source.find(':') != std::string::npos)) {
+      found.push_back(
+          {"RunFolderNotMounted",
+           fmt::format("node {}: container '{}' has no folder of the host at {}, where the upgrade "
+                       "assistant puts its packages; run the component with that mount, or set "
+                       "spec.deployment.keepTasksRunning to false",
+                       node.name, node.old_container->name, kRunFolder)});
     }
   }
 }
@@ -227,6 +274,7 @@ void CheckTwo(const crd::Version& from, const crd::Version& to, const NodeFacts&
                      "by which its heartbeat is told from the other's",
                      a.name, b.name, ip)});
   }
+  if (a.kept || b.kept) return;
   const std::string name = crd::NewContainerName(one.name, from, to);
   if (a.engine->id == b.engine->id && name == crd::NewContainerName(other.name, from, to)) {
     found.push_back(
@@ -408,7 +456,6 @@ void CheckSupported(const crd::Spec& spec, Troubles& found) {
         {"NotSupportedYet",
          fmt::format("{} is not supported by this controller yet; {}", field, instead)});
   };
-  refuse(spec.deployment.keep_tasks_running, "spec.deployment.keepTasksRunning", "set it to false");
   refuse(spec.meta_db && spec.meta_db->cm_heartbeat, "spec.metaDB.cmHeartbeat",
          "config.yaml has the heartbeat database on the server of CM: say by spec.metaDB.cm how "
          "both are reached");
@@ -456,6 +503,19 @@ PathOptions PathOptionsOf(const crd::Spec& spec) {
   return options;
 }
 
+namespace {
+
+base::Status CheckArchivePlace(const crd::Image& image, const char* field, const Limits& limits) {
+  if (image.archive.empty() || IsBelow(image.archive, limits.archive_dirs)) return base::Ok();
+  return base::MakeError(
+      base::Code::kInvalid, "ArchiveNotAllowed",
+      fmt::format("{}.archive {} is not below a folder that this controller may read; it was "
+                  "started with --allow-archive-dir {}",
+                  field, image.archive, fmt::join(limits.archive_dirs, ", ")));
+}
+
+}  // namespace
+
 base::Status CheckLimits(const crd::Spec& spec, const Limits& limits) {
   for (const auto& node : spec.nodes) {
     const bool allowed = std::any_of(
@@ -477,13 +537,9 @@ base::Status CheckLimits(const crd::Spec& spec, const Limits& limits) {
             "was started with --allow-backup-dir {}",
             spec.backup.directory, fmt::join(limits.backup_dirs, ", ")));
   }
-  if (!spec.image.archive.empty() && !IsBelow(spec.image.archive, limits.archive_dirs)) {
-    return base::MakeError(
-        base::Code::kInvalid, "ArchiveNotAllowed",
-        fmt::format("spec.image.archive {} is not below a folder that this controller may read; it "
-                    "was started with --allow-archive-dir {}",
-                    spec.image.archive, fmt::join(limits.archive_dirs, ", ")));
-  }
+  OMS_TRY(CheckArchivePlace(spec.image, "spec.image", limits));
+  if (spec.deployment.assistant)
+    OMS_TRY(CheckArchivePlace(*spec.deployment.assistant, "spec.deployment.assistant", limits));
   return base::Ok();
 }
 
@@ -501,6 +557,7 @@ std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& f
     CheckNode(node, found);
   }
   CheckNodesTogether(from, to, facts, found);
+  CheckComponents(spec, from, to, facts, found);
   CheckCmNodes(facts, found);
   if (facts.meta) CheckMeta(spec, facts, found);
   CheckSpace(spec, facts, found);

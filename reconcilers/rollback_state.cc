@@ -73,12 +73,37 @@ StepState SwitchHaOff(const Input& in) {
 
 // Whether the stop of the old container, which the upgrade had begun, may still be under way.
 bool StopUnfinished(const Input& in, const FrozenNode& frozen, const NodeFacts& node) {
-  return Stopped(in) && node.old_container && node.old_container->running &&
+  return !frozen.kept && Stopped(in) && node.old_container && node.old_container->running &&
          node.old_container->started_at == frozen.old_started_at;
 }
 
+// The upgrade of a component was begun, and turned back: its script cannot be stopped, and HA does
+// not come back beside it. Nullopt: there is nothing to wait for.
+std::optional<StepState> ComponentScript(const Input& in, const FrozenNode& frozen,
+                                         const NodeFacts& node) {
+  if (!frozen.kept || !node.script || in.record.ComponentUpgraded(frozen)) return std::nullopt;
+  const bool runs = node.old_container && node.old_container->running;
+  switch (node.script->kind) {
+    case ScriptState::Kind::kRunning: {
+      StepState waiting = Running(
+          fmt::format("the upgrade script of the component '{}' on node {} runs, and is waited for",
+                      frozen.old_name, frozen.name));
+      return waiting;
+    }
+    case ScriptState::Kind::kNoFolder:
+      return runs ? std::optional(Pending("an attempt that nobody has seen is claimed"))
+                  : std::nullopt;
+    case ScriptState::Kind::kEnded:
+      return node.script->exit_code == 0 ? std::optional(Pending()) : std::nullopt;
+    case ScriptState::Kind::kNeverRan:
+    case ScriptState::Kind::kUnknown: break;
+  }
+  return std::nullopt;
+}
+
 StepState StopNewContainers(const Input& in) {
-  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+  return EachOf(in, Which::kAll, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (auto script = ComponentScript(in, frozen, node)) return *std::move(script);
     // Whatever it is, it may be OMS: no database is dropped beside it, and nothing started.
     if (Restores(in) && node.planned_name_runs) {
       return Failed("NameTaken",
@@ -199,7 +224,7 @@ StepState RestoreDatabases(const Input& in) {
 
 bool OldOneRuns(const Input& in) {
   return std::any_of(in.facts.nodes.begin(), in.facts.nodes.end(), [](const NodeFacts& node) {
-    return node.old_container && node.old_container->running;
+    return !node.kept && node.old_container && node.old_container->running;
   });
 }
 
@@ -230,7 +255,8 @@ StepState RestoreConfig(const Input& in) {
 StepState StartOldContainers(const Input& in) {
   if (!Stopped(in)) return Skipped("OMS was not stopped");
   if (Seen(in, Step::kAwaitOldHealth)) return Done();
-  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+  return EachOf(in, Which::kAll, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (GoesOn(in.record, frozen)) return Done();
     if (node.old_container && node.old_container->running &&
         in.record.Passed(PointKind::kOldStarting, frozen.name)) {
       return Done();
@@ -267,7 +293,8 @@ StepState StartOldContainers(const Input& in) {
 StepState AwaitOldHealth(const Input& in) {
   if (!Stopped(in)) return Skipped("OMS was not stopped");
   if (Seen(in, Step::kAwaitOldHealth)) return Done();
-  StepState all = EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+  StepState all = EachOf(in, Which::kAll, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (GoesOn(in.record, frozen)) return Done();
     if (!node.health) return Running("waiting for node " + frozen.name);
     const std::string missing = node.health->Missing();
     if (missing.empty()) return Done();
@@ -317,6 +344,10 @@ bool OldConsoleHeld(const OperationRecord& record, const NodeFacts& node) {
   return record.ScriptNode().name != node.name && node.old_container && node.health &&
          node.old_container->EnvValue("IS_UPGRADE") == "true" &&
          node.health->Program(kConsole) == "STOPPED";
+}
+
+bool GoesOn(const OperationRecord& record, const FrozenNode& node) {
+  return node.kept && !record.Passed(PointKind::kNewStarting);
 }
 
 std::string AcceptToken(const OperationRecord& record, const std::string& reason) {

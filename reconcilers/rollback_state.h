@@ -22,6 +22,9 @@ State DetermineRollback(const rows::Input& in);
 inline constexpr int kMaxLoads = 2;
 inline constexpr int kMaxSaves = 2;
 
+// A component that a rollback leaves running, as it touches no database.
+bool GoesOn(const OperationRecord& record, const FrozenNode& node);
+
 // What a person writes into the annotation oms.oceanbase.com/accept to accept `reason` for this
 // operation, and for no other.
 std::string AcceptToken(const OperationRecord& record, const std::string& reason);

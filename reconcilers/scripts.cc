@@ -15,6 +15,7 @@ constexpr char kLastOption[] =
 }  // namespace
 
 const ContainerScript& ScriptOf(Step step) {
+  if (step == kComponentScript.step) return kComponentScript;
   return *std::find_if(kContainerScripts.begin(), kContainerScripts.end() - 1,
                        [&](const ContainerScript& script) { return script.step == step; });
 }
@@ -30,6 +31,8 @@ ScriptCommand CommandOf(Step step, const PathSteps& path) {
             path.legacy_working_directory,
             {}};
   }
+  if (step == Step::kUpgradeComponents)
+    return {{"/bin/sh", kComponentScriptFile}, kComponentScriptFolder, {}};
   return {{"/bin/sh", path.upgrade_script}, path.working_directory, path.completion_lines};
 }
 

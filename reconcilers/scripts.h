@@ -24,6 +24,13 @@ inline constexpr std::array<ContainerScript, 3> kContainerScripts{{
     {Step::kRunUpgradeScript, "upgrade-script", "the upgrade script"},
 }};
 
+// In a component container that keeps running (guide step 2.1, note). Not one of those above: it is
+// on nodes of its own.
+inline constexpr ContainerScript kComponentScript{Step::kUpgradeComponents, "component-upgrade",
+                                                  "the component's upgrade script"};
+inline constexpr char kComponentScriptFolder[] = "/home/ds/run/rpm";
+inline constexpr char kComponentScriptFile[] = "support_upgrade_action.sh";
+
 // `step` is one of those above.
 const ContainerScript& ScriptOf(Step step);
 

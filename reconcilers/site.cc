@@ -57,6 +57,7 @@ class Reaching {
   bool RecordIsShown();
   base::Result<OperationRecord> ReadRecord(const std::string& folder, int* last_n);
   bool Parse();
+  const SiteNode& Leading() const;
   bool Version();
   base::Result<std::map<std::string, base::Secret>> SecretData(const std::string& name);
   base::Result<std::string> CaFile(const base::Secret& pem, const std::string& field);
@@ -157,16 +158,24 @@ bool Reaching::ConfigFromRecord(const std::string& node) {
   return true;
 }
 
+// A component may be of an older image than what it runs, and its config.yaml is not rewritten.
+const SiteNode& Reaching::Leading() const {
+  for (size_t i = 0; i < site_.nodes.size(); ++i) {
+    if (spec_.nodes[i].role != crd::NodeRole::kComponent) return site_.nodes[i];
+  }
+  return site_.nodes.front();
+}
+
 bool Reaching::Version() {
-  if (site_.nodes.front().Current() == nullptr) return true;  // ConfigFromRecord()
-  auto running = RunningVersion(spec_, *site_.nodes.front().Current());
+  if (Leading().Current() == nullptr) return true;  // ConfigFromRecord()
+  auto running = RunningVersion(spec_, *Leading().Current());
   if (!running.ok()) return Fail(TroubleOf(running.error(), "VersionUnknown"));
   site_.running = *running;
   return true;
 }
 
 bool Reaching::Config() {
-  const SiteNode& node = site_.nodes.front();
+  const SiteNode& node = Leading();
   if (node.Current() == nullptr) return Parse();
   auto file = node.engine->ReadFile(ctx_, node.Current()->id, kConfigPath);
   if (!file.ok()) {
@@ -525,6 +534,15 @@ base::Result<crd::Version> RunningVersion(const crd::Spec& spec, const Container
                                      "write the version that runs in "
                                      "spec.deployment.currentVersion",
                                      container.image, container.name));
+}
+
+const UpgradedComponent* UpgradedInPlace(const Site& site, const SiteNode& node) {
+  const ContainerInfo* current = node.Current();
+  if (!site.record || current == nullptr) return nullptr;
+  const auto done = site.record->components.find(node.name);
+  return done != site.record->components.end() && done->second.container_id == current->id
+             ? &done->second
+             : nullptr;
 }
 
 Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,

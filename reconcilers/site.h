@@ -53,7 +53,8 @@ struct SiteNode {
 struct Site {
   std::string ns;  // Of the resource, and of the Secrets that it names.
   std::vector<SiteNode> nodes;
-  std::optional<FileContent> config_file;  // Of the current container of the first node.
+  // Of the current container of the first node that is no mere component.
+  std::optional<FileContent> config_file;
   std::optional<OmsConfig> config;
   std::string https_ca;  // PEM, of spec.https; empty: none is given.
   MetaDbs meta;
@@ -66,7 +67,7 @@ struct Site {
   int last_n = 0;
   // The upgrade that can be taken back, if what it led to still runs; none while one is open.
   std::optional<OperationRecord> way_back;
-  std::optional<crd::Version> running;  // What the current container of the first node runs.
+  std::optional<crd::Version> running;  // What runs on the node of config_file.
   // The first thing that could not be reached; what comes after it in this struct is absent then.
   std::optional<Trouble> trouble;
 };
@@ -84,6 +85,10 @@ std::string WantedVersion(const crd::Spec& spec);
 
 // The version that a container runs: our label, the image's tag, or spec.deployment.currentVersion.
 base::Result<crd::Version> RunningVersion(const crd::Spec& spec, const ContainerInfo& container);
+
+// The container of this node is a component that was upgraded in place, so that neither its image
+// nor its label tells what it runs; null: it is not.
+const UpgradedComponent* UpgradedInPlace(const Site& site, const SiteNode& node);
 
 inline constexpr char kConfigPath[] = "/home/admin/conf/config.yaml";
 

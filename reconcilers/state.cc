@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "controller/base/sha256.h"
+#include "reconcilers/component_state.h"
 #include "reconcilers/container_clone.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/heartbeat.h"
@@ -93,7 +94,7 @@ StepState SaveOldImage(const Input& in) {
 
 StepState BackUpConfig(const Input& in) {
   if (in.Passed(PointKind::kStopping)) return Done();
-  return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+  return EachOf(in, Which::kAll, [&](const FrozenNode& frozen, const NodeFacts& node) {
     const auto kept = in.record.config_backups.find(frozen.name);
     if (kept == in.record.config_backups.end()) return Pending();
     // Edited since: the copy must be of what the old container reads.
@@ -245,25 +246,33 @@ bool BackupHolds(const Input& in) {
   if (!in.record.backup) return false;
   if (in.Passed(PointKind::kNewStarting)) return true;
   const BackupRef& backup = *in.record.backup;
-  // Of every node: whichever of them has run since may have written.
-  for (size_t i = 0; i < in.record.nodes.size(); ++i) {
-    const NodeFacts* node = in.facts.Node(in.record.nodes[i].name);
+  // Of every node: whichever of them has run since may have written. (A component that keeps
+  // running has written in any case; the backup is of the moment in which it was taken.)
+  for (const auto& frozen : in.record.nodes) {
+    if (frozen.kept) continue;
+    const NodeFacts* node = in.facts.Node(frozen.name);
     if (node == nullptr || !node->old_container) return false;
     const auto other = backup.other_runs.find(node->name);
-    const bool same = i == 0 ? node->old_container->id == backup.container_id &&
-                                   node->old_container->started_at == backup.started_at
-                             : other != backup.other_runs.end() && other->second == RunOf(*node);
+    const bool lead = frozen.name == in.record.LeadNode().name;
+    const bool same = lead ? node->old_container->id == backup.container_id &&
+                                 node->old_container->started_at == backup.started_at
+                           : other != backup.other_runs.end() && other->second == RunOf(*node);
     if (!same) return false;
   }
-  return in.facts.meta && in.facts.meta->sequence.base.max_id == backup.heartbeat_max;
+  return in.facts.meta &&
+         (in.record.KeepsTasks() || in.facts.meta->sequence.base.max_id == backup.heartbeat_max);
 }
 
 StepState CompactHeartbeat(const Input& in) {
   if (in.Passed(PointKind::kNewStarting) || BackupHolds(in)) return Done();
   if (!in.Passed(PointKind::kStopping)) return Pending();  // Not looked at before.
   if (!in.facts.meta) return Running("waiting for the MetaDB");
-  if (Compacted(in.facts.meta->sequence)) return Done();
-  if (NextCompactionAct(in.facts.meta->sequence) == CompactionAct::kNone) {
+  const SequenceUse use = SequenceUseOf(in.record);
+  // It fills again at once.
+  if (use == SequenceUse::kWritten && in.record.Seen(std::string(NameOf(Step::kCompactHeartbeat))))
+    return Done();
+  if (Compacted(in.facts.meta->sequence, use)) return Done();
+  if (NextCompactionAct(in.facts.meta->sequence, use) == CompactionAct::kNone) {
     return Failed("HeartbeatTableMissing",
                   fmt::format("database {} has no table heatbeat_sequence any more, nor one of its "
                               "copies; bring it back from a backup of your own",
@@ -307,21 +316,6 @@ StepState StartContainers(const Input& in) {
   });
 }
 
-bool HasCompletionLine(const std::vector<std::string>& lines, const std::string& output) {
-  return lines.empty() || std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
-           return output.find(line) != std::string::npos;
-         });
-}
-
-// The last line that says something, for a message.
-std::string LastLine(const std::string& output) {
-  const size_t end = output.find_last_not_of("\r\n ");
-  if (end == std::string::npos) return "it printed nothing";
-  const size_t begin = output.find_last_of('\n', end);
-  return output.substr(begin == std::string::npos ? 0 : begin + 1,
-                       end - (begin == std::string::npos ? 0 : begin + 1) + 1);
-}
-
 StepState SoonReady(std::string message) {
   StepState waiting = Running(std::move(message));
   waiting.look_again = std::chrono::milliseconds(200);  // OMS is down meanwhile.
@@ -347,7 +341,6 @@ StepState RunOnce(const Input& in, Step at) {
   const FrozenNode& frozen = in.record.ScriptNode();
   const NodeFacts* node = in.facts.Node(frozen.name);
   const std::string step(NameOf(at));
-  const std::string name(ScriptOf(at).name);
   if (in.record.Seen(step)) return Done();
   const int attempt = in.record.LastAttempt(PointKind::kScriptStarting, frozen.name, step);
   if (attempt == 0) {
@@ -365,57 +358,8 @@ StepState RunOnce(const Input& in, Step at) {
     }
     return Pending();
   }
-  if (node == nullptr || !node->script || node->script_of != at) {
-    return Running("waiting for the engine of node " + frozen.name);
-  }
-  const ScriptState& script = *node->script;
-  const std::string log = fmt::format("oms-upgrade/{}/{}/{}/output.log in the logs mount",
-                                      in.record.id, ScriptOf(at).mark, attempt);
-  const std::string back = fmt::format("revert spec.version to {} to go back", in.record.from);
-  switch (script.kind) {
-    case ScriptState::Kind::kNoFolder:
-      // Our own start may still be on its way; a successor claims the attempt instead.
-      if (const TaskView* task = in.facts.Task(TaskName(at, frozen.name));
-          task != nullptr && task->state == TaskView::State::kRunning) {
-        return Running("starting " + name);
-      }
-      return Pending();
-    case ScriptState::Kind::kNeverRan: return Pending();
-    case ScriptState::Kind::kRunning: {
-      const auto begun = in.record.PassedAt(PointKind::kScriptStarting, frozen.name);
-      const base::Duration limit = in.spec.strategy.timeouts.script;
-      if (!begun || in.facts.now - *begun <= limit) {
-        return Running(name + " runs; its log is " + log);
-      }
-      // It is not ended for that: should it come to its end after all, the upgrade goes on.
-      return Failed(
-          crd::reason::kDeadlineExceeded,
-          fmt::format(
-              "{} still runs after {} (spec.strategy.timeouts.script); its log is {}; raise "
-              "the timeout to wait longer, or {} (it ends with its container)",
-              name, base::FormatDuration(limit), log, back));
-    }
-    case ScriptState::Kind::kUnknown:
-      return Failed(
-          crd::reason::kScriptOutcomeUnknown,
-          fmt::format("{} was started, left no exit code and runs no more; it is not run a second "
-                      "time. Look at {}, then {}",
-                      name, log, back));
-    case ScriptState::Kind::kEnded: break;
-  }
-  if (script.exit_code != 0) {
-    return Failed(crd::reason::kScriptFailed,
-                  fmt::format("{} ended with exit code {}: {}; the whole log is {}; {}", name,
-                              script.exit_code, LastLine(script.output), log, back));
-  }
-  if (!HasCompletionLine(CommandOf(at, in.path).completion_lines, script.output)) {
-    return Failed(
-        crd::reason::kScriptFailed,
-        fmt::format("{} ended with exit code 0, but without the line that tells its completion; "
-                    "see {}; {}",
-                    name, log, back));
-  }
-  return Done();
+  return RowOfScript(in, at, frozen, node,
+                     fmt::format("revert spec.version to {} to go back", in.record.from));
 }
 
 StepState LegacyScript(const Input& in, Step at) {
@@ -424,9 +368,11 @@ StepState LegacyScript(const Input& in, Step at) {
 
 StepState AwaitHealth(const Input& in) {
   if (in.record.Seen(std::string(NameOf(Step::kAwaitHealth)))) return Done();
-  StepState all = EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
-    if (!node.health) return Running("waiting for node " + frozen.name);
-    const std::string missing = node.health->Missing();
+  StepState all = EachOf(in, Which::kAll, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    const bool stands = frozen.kept && node.old_container && !node.old_container->running;
+    if (!node.health && !stands) return Running("waiting for node " + frozen.name);
+    const std::string missing =
+        stands ? "the component container does not run" : node.health->Missing();
     if (missing.empty()) return Done();
     if (ConsoleStillHeld(in.path, in.record, node))
       return Pending(fmt::format("oms_console is to be started on node {}", frozen.name));
@@ -472,9 +418,14 @@ bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted) {
 
 const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node) {
   const auto first =
-      std::find_if(record.nodes.begin(), record.nodes.end(),
-                   [&](const FrozenNode& each) { return each.engine_id == node.engine_id; });
+      std::find_if(record.nodes.begin(), record.nodes.end(), [&](const FrozenNode& each) {
+        return each.engine_id == node.engine_id && each.kept == node.kept;
+      });
   return first == record.nodes.end() ? node.name : first->name;
+}
+
+SequenceUse SequenceUseOf(const OperationRecord& record) {
+  return record.KeepsTasks() ? SequenceUse::kWritten : SequenceUse::kStandsStill;
 }
 
 std::string RunOf(const NodeFacts& node) {
@@ -497,6 +448,7 @@ bool ConsoleMoves(const HealthFacts& health) {
 }
 
 bool ConsoleStillHeld(const PathSteps& path, const OperationRecord& record, const NodeFacts& node) {
+  if (node.kept) return false;
   const bool ours = path.legacy_steps || record.ScriptNode().name != node.name;
   return ours && node.health && node.health->Program(kConsole) == "STOPPED";
 }
@@ -537,10 +489,12 @@ State DetermineState(const crd::Spec& spec, const PathSteps& path, const Operati
   At(state, Step::kPreflight) = Preflight(in);
   At(state, Step::kLoadImage) = LoadImage(in);
   At(state, Step::kSaveOldImage) = SaveOldImage(in);
+  At(state, Step::kLoadAssistant) = LoadAssistant(in);
   At(state, Step::kBackUpConfig) = BackUpConfig(in);
   At(state, Step::kRewriteConfig) = RewriteConfig(in);
   At(state, Step::kCreateContainers) = CreateContainers(in);
   At(state, Step::kDisableHa) = DisableHa(in);
+  At(state, Step::kUpgradeComponents) = UpgradeComponents(in);
   At(state, Step::kStopContainers) = StopContainers(in);
   At(state, Step::kCompactHeartbeat) = CompactHeartbeat(in);
   At(state, Step::kBackUpDatabases) = BackUpDatabases(in);

@@ -11,6 +11,7 @@
 
 #include "crd/oms_upgrade.h"
 #include "reconcilers/facts.h"
+#include "reconcilers/heartbeat.h"
 #include "reconcilers/operation.h"
 #include "reconcilers/steps.h"
 #include "reconcilers/version_path.h"
@@ -68,6 +69,8 @@ bool ConsoleStillHeld(const PathSteps& path, const OperationRecord& record, cons
 bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted);
 // The node whose task loads the image for this one: the first one on the same engine.
 const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node);
+// Whether somebody writes heatbeat_sequence while it is compacted.
+SequenceUse SequenceUseOf(const OperationRecord& record);
 // "<container id> <StartedAt>" of the old container.
 std::string RunOf(const NodeFacts& node);
 

@@ -61,10 +61,13 @@ struct Input {
   bool Passed(PointKind kind) const { return record.Passed(kind); }
 };
 
-// Runs `judge` for each node and keeps the first answer that is not "done".
+enum class Which { kAll, kReplaced, kKept };
+
+// Runs `judge` for each of these nodes and keeps the first answer that is not "done".
 template <typename F>
-StepState EachNode(const Input& in, F judge) {
+StepState EachOf(const Input& in, Which which, F judge) {
   for (const auto& frozen : in.record.nodes) {
+    if (which != Which::kAll && frozen.kept != (which == Which::kKept)) continue;
     const NodeFacts* facts = in.facts.Node(frozen.name);
     if (facts == nullptr || !facts->engine)
       return Running("waiting for the engine of node " + frozen.name);
@@ -72,5 +75,16 @@ StepState EachNode(const Input& in, F judge) {
   }
   return Done();
 }
+
+// Each node whose container is replaced: all of them, but for components that keep running.
+template <typename F>
+StepState EachNode(const Input& in, F judge) {
+  return EachOf(in, Which::kReplaced, std::move(judge));
+}
+
+// What became of a script that runs once, of which an attempt was begun. `back`: how a person goes
+// on where it failed, as the end of a sentence.
+StepState RowOfScript(const Input& in, Step at, const FrozenNode& frozen, const NodeFacts* node,
+                      const std::string& back);
 
 }  // namespace oms::upgrade::rows

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "reconcilers/component_state.h"
 #include "reconcilers/human.h"
 #include "reconcilers/scripts.h"
 
@@ -55,11 +56,13 @@ Joined Join(const std::vector<const StepInfo*>& steps, const State& state, Step 
   return joined;
 }
 
-// A step that only a start below 4.0.1 takes, of an operation that began later.
-bool NotOfThisWay(StepCondition condition, const OperationRecord& record) {
-  if (condition != crd::kSchemaCorrected && condition != crd::kMetadataInitialized) return false;
+// Why this operation does not take the step: only a start below 4.0.1 does, or a component that
+// keeps running. Nullptr: it does.
+const char* NotOfThisWay(StepCondition condition, const OperationRecord& record) {
+  if (condition == crd::kComponentUpgraded) return record.KeepsTasks() ? nullptr : kNoneKept;
+  if (condition != crd::kSchemaCorrected && condition != crd::kMetadataInitialized) return nullptr;
   const auto from = crd::Version::Parse(record.from), to = crd::Version::Parse(record.to);
-  return !from.ok() || !to.ok() || !NeedsLegacySteps(*from, *to);
+  return !from.ok() || !to.ok() || !NeedsLegacySteps(*from, *to) ? kLegacyOnly : nullptr;
 }
 
 std::string PathOf(const OperationRecord& record, const std::map<std::string, FileRef>& files) {
@@ -68,10 +71,12 @@ std::string PathOf(const OperationRecord& record, const std::map<std::string, Fi
   return path.starts_with('/') ? path : record.folder + "/" + path;
 }
 
-// "oms_431"; of several nodes "oms_431 on a, oms_431 on b".
-std::string Names(const OperationRecord& record, std::string FrozenNode::*name) {
+// "oms_431"; of several nodes "oms_431 on a, oms_431 on b". Of the containers that are replaced, or
+// of the components that go on.
+std::string Names(const OperationRecord& record, std::string FrozenNode::*name, bool kept = false) {
   std::string text;
   for (const auto& node : record.nodes) {
+    if (node.kept != kept) continue;
     text += (text.empty() ? "" : ", ") + node.*name;
     if (record.nodes.size() > 1) text += " on " + node.name;
   }
@@ -82,7 +87,14 @@ std::string Names(const OperationRecord& record, std::string FrozenNode::*name) 
 std::string DoneMessage(StepCondition condition, const OperationRecord& record) {
   if (condition == crd::kImageLoaded) return record.image.reference;
   if (condition == crd::kHaDisabled) return "ha.config as it was is in the operation's record";
+  if (condition == crd::kComponentUpgraded)
+    return Names(record, &FrozenNode::old_name, true) +
+           ", while it ran; there is no way back for it";
   if (condition == crd::kContainersStopped && record.t1) {
+    if (record.KeepsTasks()) {
+      return fmt::format("the console is down since {}; {} goes on", base::FormatTime(*record.t1),
+                         Names(record, &FrozenNode::old_name, true));
+    }
     return "OMS is down since " + base::FormatTime(*record.t1);
   }
   if (condition == crd::kDatabasesBackedUp && record.backup) {
@@ -242,6 +254,7 @@ void StepsView::WhatWasReverted() {
   const auto& back = crd::RollbackSteps();
   for (const auto condition : crd::UpgradeSteps()) {
     if (std::find(back.begin(), back.end(), condition) != back.end()) continue;
+    if (condition == crd::kComponentUpgraded) continue;  // Nothing takes it back.
     if (crd::IsTrue(status_.conditions, condition)) {
       crd::MarkFalse(status_.conditions, condition, crd::reason::kReverted, "taken back", stamp_);
     }
@@ -309,9 +322,9 @@ void StepsView::Show() {
     phase.name = std::string(condition.type);
     if (condition == crd::kRollbackNeeded || condition == crd::kRollbackCompleted) {
       RollbackAsAWhole(condition, phase);
-    } else if (NotOfThisWay(condition, *in_.record)) {
+    } else if (const char* why = NotOfThisWay(condition, *in_.record)) {
       phase.state = crd::PhaseState::kSkipped;
-      crd::MarkTrue(status_.conditions, condition, crd::reason::kSkipped, kLegacyOnly, stamp_);
+      crd::MarkTrue(status_.conditions, condition, crd::reason::kSkipped, why, stamp_);
     } else if (in_.record->open()) {
       StepOfOpenOperation(condition, phase);
     } else {

@@ -83,11 +83,11 @@ void View::Operation() {
   shown.from = record.from;
   shown.to = record.to;
   if (!record.nodes.empty()) {
-    shown.from_image_id = record.nodes.front().old_image_id;
-    shown.to_image_id = record.nodes.front().target_image_id;
-  }
-  if (in_.facts != nullptr && !in_.facts->nodes.empty() && in_.facts->nodes.front().target_image) {
-    shown.to_image_id = in_.facts->nodes.front().target_image->id;
+    shown.from_image_id = record.LeadNode().old_image_id;
+    shown.to_image_id = record.LeadNode().target_image_id;
+    const NodeFacts* lead =
+        in_.facts != nullptr ? in_.facts->Node(record.LeadNode().name) : nullptr;
+    if (lead != nullptr && lead->target_image) shown.to_image_id = lead->target_image->id;
   }
   // The new container tells it too, when the image was loaded before the status was erased.
   if (shown.to_image_id.empty() && !in_.site.nodes.empty()) {
@@ -158,8 +158,11 @@ void View::Nodes() {
     shown.container_id = current->id;
     shown.image = current->image;
     shown.image_id = current->image_id;
-    if (const auto version = RunningVersion(in_.resource.spec, *current); version.ok())
+    if (const UpgradedComponent* component = UpgradedInPlace(in_.site, node)) {
+      shown.version = component->version;
+    } else if (const auto version = RunningVersion(in_.resource.spec, *current); version.ok()) {
       shown.version = version->ToString();
+    }
     shown.state = current->status;
     shown.engine_id = node.info.id;
     status_.nodes.push_back(std::move(shown));
@@ -378,6 +381,7 @@ std::vector<FollowUp> LeftBehind(const OperationRecord& record) {
   if (record.nodes.empty()) return left;
   if (!record.Passed(PointKind::kNewStarting)) {
     for (const auto& node : record.nodes) {
+      if (node.kept) continue;
       if (record.Passed(PointKind::kStopping)) {
         left.push_back({true, fmt::format("Container '{0}'{2} was stopped, its restart policy set "
                                           "to no; `docker restart {0}` brings OMS {1} back.",
@@ -388,6 +392,13 @@ std::vector<FollowUp> LeftBehind(const OperationRecord& record) {
                                          node.new_name, on(node))});
     }
     return left;
+  }
+  for (const auto& node : record.nodes) {
+    if (!node.kept || !record.Passed(PointKind::kRollbackStopping)) continue;
+    left.push_back({true, fmt::format("Component container '{0}'{1} was stopped for the way back, "
+                                      "its restart policy set to no; `docker start {0}` once the "
+                                      "databases are as they should be.",
+                                      node.old_name, on(node))});
   }
   if (!record.Passed(PointKind::kFirstDrop)) {
     std::string old;
@@ -417,11 +428,35 @@ std::vector<FollowUp> LeftBehind(const OperationRecord& record) {
 
 }  // namespace
 
+namespace {
+
+// Components whose upgrade was begun, where OMS has gone back or the operation was given up.
+void TellComponents(const OperationRecord& record, std::vector<FollowUp>& left) {
+  for (const auto& node : record.nodes) {
+    if (!node.kept || !record.Passed(PointKind::kComponentUpgrading, node.name)) continue;
+    left.push_back(
+        {true, fmt::format(
+                   "The component container '{}' on node {} {} {}, and stays so: the guide gives "
+                   "no way back for a component. Ask technical support whether it may go on "
+                   "beside OMS {}.",
+                   node.old_name, node.name,
+                   record.ComponentUpgraded(node) ? "was upgraded to" : "may be partly upgraded to",
+                   record.to, record.from)});
+  }
+}
+
+}  // namespace
+
 std::vector<FollowUp> FollowUpsOf(const OperationRecord& record) {
-  if (record.outcome == OperationOutcome::kAbandoned) return LeftBehind(record);
-  const bool stopped = record.Passed(PointKind::kStopping);
-  if (record.open() || record.outcome == OperationOutcome::kCalledOff || !stopped) return {};
   std::vector<FollowUp> left;
+  const bool back = record.outcome == OperationOutcome::kRolledBack;
+  if (record.outcome == OperationOutcome::kAbandoned) left = LeftBehind(record);
+  if (back || record.outcome == OperationOutcome::kAbandoned) TellComponents(record, left);
+  const bool stopped = record.Passed(PointKind::kStopping);
+  if (record.open() || record.outcome == OperationOutcome::kCalledOff || !stopped ||
+      record.outcome == OperationOutcome::kAbandoned) {
+    return left;
+  }
   if (!record.ha_was_on) {
     left.push_back({true,
                     "HA was off before and is off now: Store and Incr-Sync components that stopped "

@@ -20,11 +20,13 @@ enum class Step {
   kPreflight,
   kLoadImage,
   kSaveOldImage,
+  kLoadAssistant,  // deployment.keepTasksRunning only, as is kUpgradeComponents.
   kBackUpConfig,
   kRewriteConfig,
   kCreateContainers,
-  kDisableHa,       // Gates (suspend, window, approval) are asked before this one.
-  kStopContainers,  // Downtime begins.
+  kDisableHa,          // Gates (suspend, window, approval) are asked before this one.
+  kUpgradeComponents,  // While their tasks go on; there is no way back for them.
+  kStopContainers,     // Downtime begins.
   kCompactHeartbeat,
   kBackUpDatabases,
   kEditConfig,  // deployment.config: InPlace. The old container must not meet it while it may
@@ -55,14 +57,16 @@ struct StepInfo {
   crd::StepCondition condition;
 };
 
-inline constexpr std::array<StepInfo, 28> kSteps{{
+inline constexpr std::array<StepInfo, 30> kSteps{{
     {Step::kPreflight, "Preflight", crd::kPreflightPassed},
     {Step::kLoadImage, "LoadImage", crd::kImageLoaded},
     {Step::kSaveOldImage, "SaveOldImage", crd::kImageLoaded},
+    {Step::kLoadAssistant, "LoadAssistant", crd::kComponentUpgraded},
     {Step::kBackUpConfig, "BackUpConfig", crd::kConfigBackedUp},
     {Step::kRewriteConfig, "RewriteConfig", crd::kConfigRewritten},
     {Step::kCreateContainers, "CreateContainers", crd::kContainersStarted},
     {Step::kDisableHa, "DisableHA", crd::kHaDisabled},
+    {Step::kUpgradeComponents, "UpgradeComponents", crd::kComponentUpgraded},
     {Step::kStopContainers, "StopContainers", crd::kContainersStopped},
     {Step::kCompactHeartbeat, "CompactHeartbeat", crd::kHeartbeatCompacted},
     {Step::kBackUpDatabases, "BackUpDatabases", crd::kDatabasesBackedUp},

@@ -391,6 +391,12 @@ class DockerEngine final : public upgrade::ContainerEngine {
                   grace + kCreate);
   }
 
+  Status RemoveImage(const Context& ctx, const std::string& reference) override {
+    if (reference.empty()) return MakeError(Code::kInvalid, "the image reference is empty");
+    return Simple(ctx, "remove the image " + reference,
+                  {.method = "DELETE", .target = "/images/" + EscapePath(reference)}, kCreate);
+  }
+
   Status Remove(const Context& ctx, const std::string& id, bool force) override {
     OMS_ASSIGN(const auto path, ContainerPath(id, fmt::format("?force={}", force ? 1 : 0)));
     const Context limited = ctx.WithTimeout(kCreate);

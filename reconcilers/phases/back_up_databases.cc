@@ -76,7 +76,7 @@ base::Status BackUpDatabases(const base::Context& ctx, OperationSession& op) {
   }
   // Also where there was nothing to compact, and before each further attempt.
   OMS_TRY(EndForeignConnections(ctx, op));
-  const FrozenNode& frozen = op.record().nodes.front();
+  const FrozenNode& frozen = op.record().LeadNode();
   const NodeFacts* node = op.facts().Node(frozen.name);
   BackupPlan plan = DumpPlan(op, AttemptFolder(last + 1), {});
   plan.container_id = frozen.old_id;
@@ -84,10 +84,16 @@ base::Status BackUpDatabases(const base::Context& ctx, OperationSession& op) {
   plan.started_at = node != nullptr && node->old_container ? node->old_container->started_at
                                                            : frozen.old_started_at;
   plan.hints = HintsFor(op.record(), frozen);
+  plan.written_meanwhile = op.record().KeepsTasks();
   if (op.record().nodes.size() > 1) plan.hints.node = frozen.name;
   for (const auto& other : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(other.name);
     if (other.name == frozen.name || facts == nullptr) continue;
+    if (other.kept) {
+      plan.hints.components.push_back(
+          {other.name, other.old_name, HintsFor(op.record(), other).restart_policy});
+      continue;
+    }
     plan.other_runs[other.name] = RunOf(*facts);
     const RestoreHints hints = HintsFor(op.record(), other);
     plan.hints.others.push_back({other.name, other.old_name, hints.restart_policy, hints.old_image,

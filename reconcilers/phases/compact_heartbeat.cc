@@ -5,6 +5,7 @@
 
 #include "reconcilers/heartbeat.h"
 #include "reconcilers/phases/phases.h"
+#include "reconcilers/state.h"
 
 namespace oms::upgrade {
 namespace {
@@ -14,6 +15,10 @@ constexpr int kMaxActs = 12;  // Twice the longest way that the table of acts kn
 }  // namespace
 
 base::Status EndForeignConnections(const base::Context& ctx, OperationSession& op) {
+  // Those of components that go on look like any other. On the way back they are stopped first.
+  const bool components_go_on =
+      op.record().KeepsTasks() && !op.record().Passed(PointKind::kRollbackStopping);
+  if (components_go_on) return base::Ok();
   const auto& foreign = op.facts().meta->foreign;
   if (foreign.empty()) return base::Ok();
   std::string names;
@@ -36,7 +41,7 @@ base::Status CompactHeartbeat(const base::Context& ctx, OperationSession& op) {
   const std::string database = op.record().Database("cm_hb");
   SequenceTables tables = meta.sequence;
   for (int acts = 0; acts < kMaxActs; ++acts) {
-    const CompactionAct act = NextCompactionAct(tables);
+    const CompactionAct act = NextCompactionAct(tables, SequenceUseOf(op.record()));
     if (act == CompactionAct::kNone) return base::Ok();
     OMS_TRY(ctx.Check());
     OMS_TRY(op.world()->meta.cm().Compact(ctx, *op.world()->fence, database, act));

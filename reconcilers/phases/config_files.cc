@@ -84,7 +84,7 @@ base::Status BackUpConfig(const base::Context& ctx, OperationSession& op) {
 base::Status RewriteConfig(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || !facts->config || !facts->target_image) continue;
+    if (node.kept || facts == nullptr || !facts->config || !facts->target_image) continue;
     if (!facts->rehearsed_config && !op.record().config_rewrites.contains(node.name)) continue;
     const fs::path source = node.config_source;
     const FileContent& old = *facts->config;
@@ -109,7 +109,7 @@ base::Status RewriteConfig(const base::Context& ctx, OperationSession& op) {
 base::Status EditConfig(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || !facts->config || !facts->rehearsed_config) continue;
+    if (node.kept || facts == nullptr || !facts->config || !facts->rehearsed_config) continue;
     const FileContent& old = *facts->config;
     // Written down first: from here on the file may be the edited one, and is put back.
     const FileRef edited{node.config_source, base::Sha256Hex(*facts->rehearsed_config), old.uid,

@@ -19,6 +19,7 @@ base::Status AcceptHealth(const base::Context& ctx, OperationSession& op) {
     return LetConsoleStart(ctx, op, node.name, facts->new_container->id);
   }
   for (const auto& node : op.record().nodes) {
+    if (node.kept) continue;  // Its policy was never another one.
     const NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->new_container) return base::Ok();
     OMS_TRY(ctx.Check());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "reconcilers/phases/phases.h"
 #include "reconcilers/state.h"
@@ -24,40 +25,64 @@ base::Status CheckArchive(RecordStore& store, const crd::Image& image) {
           image.archive, found, image.sha256));
 }
 
+void StartLoading(const base::Context& ctx, OperationSession& op, const std::string& task,
+                  const std::string& node, const crd::Image& wanted) {
+  op.Start(ctx, task, op.spec().strategy.timeouts.image_load,
+           [world = op.world(), image = wanted, name = node](
+               const base::Context& task_ctx, ByteProgress& progress) -> base::Result<std::string> {
+             ContainerEngine& engine = *world->engines.at(name);
+             if (image.archive.empty()) {
+               OMS_TRY(engine.PullImage(task_ctx, image.reference));
+               return image.reference;
+             }
+             OMS_TRY(CheckArchive(*world->store, image));
+             OMS_TRY(engine.LoadImage(task_ctx, image.archive, progress));
+             return image.reference;
+           });
+}
+
 }  // namespace
 
 base::Status LoadImage(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || LoaderOf(op.record(), node) != node.name) continue;
+    if (node.kept || facts == nullptr || LoaderOf(op.record(), node) != node.name) continue;
     // Needed by one of those that this task loads it for.
     const bool needed = std::any_of(
         op.record().nodes.begin(), op.record().nodes.end(), [&](const FrozenNode& each) {
           const NodeFacts* seen = op.facts().Node(each.name);
-          return LoaderOf(op.record(), each) == node.name && seen != nullptr &&
+          return !each.kept && LoaderOf(op.record(), each) == node.name && seen != nullptr &&
                  !(seen->target_image && IsWantedImage(*seen->target_image, op.spec().image));
         });
     if (!needed) continue;
     OMS_TRY(ctx.Check());
-    op.Start(ctx, TaskName(Step::kLoadImage, node.name), op.spec().strategy.timeouts.image_load,
-             [world = op.world(), image = op.spec().image, name = node.name](
-                 const base::Context& task, ByteProgress& progress) -> base::Result<std::string> {
-               ContainerEngine& engine = *world->engines.at(name);
-               if (image.archive.empty()) {
-                 OMS_TRY(engine.PullImage(task, image.reference));
-                 return image.reference;
-               }
-               OMS_TRY(CheckArchive(*world->store, image));
-               OMS_TRY(engine.LoadImage(task, image.archive, progress));
-               return image.reference;
-             });
+    StartLoading(ctx, op, TaskName(Step::kLoadImage, node.name), node.name, op.spec().image);
+  }
+  return base::Ok();
+}
+
+base::Status LoadAssistant(const base::Context& ctx, OperationSession& op) {
+  if (!op.spec().deployment.assistant) return base::Ok();
+  const crd::Image& wanted = *op.spec().deployment.assistant;
+  std::set<std::string> begun;  // Two components may be on one engine.
+  for (const auto& node : op.record().nodes) {
+    if (!node.kept || op.record().ComponentUpgraded(node)) continue;
+    const std::string loader = LoaderOf(op.record(), node);
+    const NodeFacts* facts = op.facts().Node(node.name);
+    if (facts == nullptr || !facts->component ||
+        (facts->component->image && IsWantedImage(*facts->component->image, wanted))) {
+      continue;
+    }
+    if (!begun.insert(loader).second) continue;
+    OMS_TRY(ctx.Check());
+    StartLoading(ctx, op, TaskName(Step::kLoadAssistant, loader), loader, wanted);
   }
   return base::Ok();
 }
 
 base::Status SaveOldImage(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
-    if (op.record().image_backups.contains(node.name)) continue;
+    if (node.kept || op.record().image_backups.contains(node.name)) continue;
     const std::string task = TaskName(Step::kSaveOldImage, node.name);
     const std::string path = "images/" + node.name + ".tar";
     if (const TaskView* view = op.facts().Task(task);

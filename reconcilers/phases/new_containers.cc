@@ -91,6 +91,7 @@ namespace {
 // a new one (both own the host's ports, and write the same databases).
 base::Status NoOldOneRuns(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
+    if (node.kept) continue;
     const auto old = op.engine(node.name).Inspect(ctx, node.old_id);
     // Gone meanwhile: after the first start it is the way back's to make it again.
     if (old.Is(base::Code::kNotFound) && op.record().Passed(PointKind::kNewStarting)) continue;

@@ -26,10 +26,12 @@ base::Status RunStep(const base::Context& ctx, Step step, OperationSession& op) 
     case Step::kPreflight: return base::Ok();  // Only looked at.
     case Step::kLoadImage: return LoadImage(ctx, op);
     case Step::kSaveOldImage: return SaveOldImage(ctx, op);
+    case Step::kLoadAssistant: return LoadAssistant(ctx, op);
     case Step::kBackUpConfig: return BackUpConfig(ctx, op);
     case Step::kRewriteConfig: return RewriteConfig(ctx, op);
     case Step::kCreateContainers: return CreateContainers(ctx, op);
     case Step::kDisableHa: return DisableHaSwitch(ctx, op);
+    case Step::kUpgradeComponents: return UpgradeComponents(ctx, op);
     case Step::kStopContainers: return StopContainers(ctx, op);
     case Step::kCompactHeartbeat: return CompactHeartbeat(ctx, op);
     case Step::kBackUpDatabases: return BackUpDatabases(ctx, op);

@@ -17,6 +17,7 @@
 namespace oms::upgrade {
 
 base::Status LoadImage(const base::Context& ctx, OperationSession& op);
+base::Status LoadAssistant(const base::Context& ctx, OperationSession& op);
 base::Status SaveOldImage(const base::Context& ctx, OperationSession& op);
 base::Status BackUpConfig(const base::Context& ctx, OperationSession& op);
 base::Status RewriteConfig(const base::Context& ctx, OperationSession& op);
@@ -26,6 +27,7 @@ base::Status PutHaBack(const base::Context& ctx,
                        OperationSession& op);  // Only what we switched off.
 base::Status RestoreHaSwitch(const base::Context& ctx,
                              OperationSession& op);  // Held too long before the stop.
+base::Status UpgradeComponents(const base::Context& ctx, OperationSession& op);
 base::Status StopContainers(const base::Context& ctx, OperationSession& op);
 base::Status CompactHeartbeat(const base::Context& ctx, OperationSession& op);
 // OMS is stopped: whoever still speaks to its databases would write into the middle of the dump.
@@ -83,6 +85,14 @@ base::Status SwitchConsole(const base::Context& ctx, OperationSession& op, const
 // The same with "start", on a node where the script does not run: also at its next start.
 base::Status LetConsoleStart(const base::Context& ctx, OperationSession& op,
                              const std::string& node, const std::string& container);
+
+// One of the scripts that run once, in `container` of `node`: claims the last attempt that was
+// begun and is not seen, or begins the next one.
+base::Status RunScriptOnce(const base::Context& ctx, OperationSession& op, Step at,
+                           const FrozenNode& node, const std::string& container);
+// The component runs this operation's version from now on.
+base::Status NoteUpgradedComponent(const base::Context& ctx, OperationSession& op,
+                                   const FrozenNode& node);
 
 // The one for `step`.
 base::Status RunStep(const base::Context& ctx, Step step, OperationSession& op);

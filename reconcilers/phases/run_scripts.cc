@@ -25,9 +25,15 @@ base::Status RunOnce(const base::Context& ctx, OperationSession& op, Step at) {
   const FrozenNode& node = op.record().ScriptNode();
   const NodeFacts* facts = op.facts().Node(node.name);
   if (facts == nullptr || !facts->new_container) return base::Ok();
+  return RunScriptOnce(ctx, op, at, node, facts->new_container->id);
+}
+
+}  // namespace
+
+base::Status RunScriptOnce(const base::Context& ctx, OperationSession& op, Step at,
+                           const FrozenNode& node, const std::string& container) {
   const std::string step(NameOf(at));
   const std::string mark(ScriptOf(at).mark);
-  const std::string& container = facts->new_container->id;
   ContainerEngine& engine = op.engine(node.name);
 
   const int last = op.record().LastAttempt(PointKind::kScriptStarting, node.name, step);
@@ -42,22 +48,21 @@ base::Status RunOnce(const base::Context& ctx, OperationSession& op, Step at) {
   const int attempt = last + 1;
   const auto marker = MarkerPath(op.record().id, mark, attempt);
   if (!marker.ok()) return marker.error();
-  OMS_TRY(op.Pass(ctx, PointKind::kScriptStarting, node.name, step, attempt));
-  op.Start(ctx, TaskName(at, node.name), op.spec().strategy.timeouts.script,
-           [world = op.world(), name = node.name, container, marker = *marker,
-            command = CommandOf(at, op.path())](const base::Context& task,
-                                                ByteProgress&) -> base::Result<std::string> {
-             OMS_TRY(task.Check());
-             // Ends when the script does, which wakes the resource; what became of it is read from
-             // the marker.
-             OMS_TRY(RunScript(task, *world->engines.at(name), container, marker,
-                               command.working_directory, command.argv));
-             return std::string();
-           });
+  const std::string name = node.name;  // `node` may lie in the record, which Save() replaces.
+  OMS_TRY(op.Pass(ctx, PointKind::kScriptStarting, name, step, attempt));
+  op.Start(
+      ctx, TaskName(at, name), op.spec().strategy.timeouts.script,
+      [world = op.world(), name, container, marker = *marker, command = CommandOf(at, op.path())](
+          const base::Context& task, ByteProgress&) -> base::Result<std::string> {
+        OMS_TRY(task.Check());
+        // Ends when the script does, which wakes the resource; what became of it is read from
+        // the marker.
+        OMS_TRY(RunScript(task, *world->engines.at(name), container, marker,
+                          command.working_directory, command.argv));
+        return std::string();
+      });
   return base::Ok();
 }
-
-}  // namespace
 
 base::Status SwitchConsole(const base::Context& ctx, OperationSession& op, const std::string& node,
                            const std::string& container, const std::string& verb) {

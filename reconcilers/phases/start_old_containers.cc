@@ -54,7 +54,7 @@ base::Status Recreate(const base::Context& ctx, OperationSession& op, const Froz
 base::Status StartOldContainers(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || facts->new_container) continue;
+    if (facts == nullptr || facts->new_container || GoesOn(op.record(), node)) continue;
     if (!facts->old_container) {
       if (facts->old_image_gone) {
         LoadOldImage(ctx, op, node);
@@ -87,6 +87,7 @@ base::Status AcceptOldHealth(const base::Context& ctx, OperationSession& op) {
       return LetConsoleStart(ctx, op, node.name, facts->old_container->id);
   }
   for (const auto& node : op.record().nodes) {
+    if (GoesOn(op.record(), node)) continue;
     const NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->old_container) return base::Ok();
     OMS_TRY(ctx.Check());

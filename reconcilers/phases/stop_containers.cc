@@ -13,6 +13,10 @@ base::Status StopContainers(const base::Context& ctx, OperationSession& op) {
   // What we are about to stop is looked at once more, right before the act.
   std::vector<std::string> started;
   for (const auto& node : op.record().nodes) {
+    if (node.kept) {
+      started.push_back(node.old_started_at);
+      continue;
+    }
     OMS_ASSIGN(const ContainerInfo old, op.engine(node.name).Inspect(ctx, node.old_id));
     if (op.record().Passed(PointKind::kStopping) && old.started_at != node.old_started_at) {
       return base::MakeError(
@@ -33,6 +37,7 @@ base::Status StopContainers(const base::Context& ctx, OperationSession& op) {
     ctx.log().With("point", "Stopping").Info("point passed");
   }
   for (const auto& node : op.record().nodes) {
+    if (node.kept) continue;
     const base::Duration grace = op.spec().strategy.timeouts.stop;
     op.Start(ctx, TaskName(Step::kStopContainers, node.name), grace + std::chrono::minutes(1),
              [world = op.world(), node, grace](const base::Context& task,

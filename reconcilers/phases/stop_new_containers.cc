@@ -4,7 +4,9 @@
 
 #include <filesystem>
 
+#include "reconcilers/once_script.h"
 #include "reconcilers/phases/phases.h"
+#include "reconcilers/scripts.h"
 #include "reconcilers/state.h"
 
 namespace oms::upgrade {
@@ -23,6 +25,25 @@ base::Status KeepTraces(const base::Context& ctx, const World& world, ContainerE
     OMS_TRY(world.store->WriteFile(folder / "container.log", *logs));
   }
   return base::Ok();
+}
+
+// What the upgrade had begun in a component when it was turned back: an attempt that nobody has
+// seen is claimed, so that it cannot begin late; one that ended well is remembered, as nothing
+// takes it back and nothing may run it again.
+base::Status SettleComponentScript(const base::Context& ctx, OperationSession& op,
+                                   const FrozenNode& node, const NodeFacts& facts) {
+  if (!facts.script || !facts.old_container || op.record().ComponentUpgraded(node))
+    return base::Ok();
+  if (facts.script->kind == ScriptState::Kind::kEnded && facts.script->exit_code == 0)
+    return NoteUpgradedComponent(ctx, op, node);
+  if (facts.script->kind != ScriptState::Kind::kNoFolder || !facts.old_container->running)
+    return base::Ok();
+  const int attempt = op.record().LastAttempt(PointKind::kScriptStarting, node.name,
+                                              std::string(NameOf(Step::kUpgradeComponents)));
+  OMS_ASSIGN(const std::string marker, MarkerPath(op.record().id, kComponentScript.mark, attempt));
+  OMS_TRY(ctx.Check());
+  const auto claimed = ClaimAttempt(ctx, op.engine(node.name), facts.old_container->id, marker);
+  return claimed.ok() ? base::Ok() : base::Status(claimed.error());
 }
 
 base::Status StopForGood(const base::Context& ctx, ContainerEngine& engine, const std::string& id,
@@ -54,11 +75,15 @@ base::Status StopNewContainers(const base::Context& ctx, OperationSession& op) {
       const auto removed = op.engine(node.name).Remove(ctx, helper, true);
       if (!removed.ok() && !removed.Is(base::Code::kNotFound)) return removed.error();
     }
+    if (node.kept) OMS_TRY(SettleComponentScript(ctx, op, node, *facts));
     const bool started = op.record().Passed(PointKind::kOldStarting);
-    const std::string old = facts->old_container && facts->old_container->running && !started &&
-                                    op.record().Passed(PointKind::kStopping)
-                                ? facts->old_container->id
-                                : std::string();
+    // A component stands only for as long as databases are brought back.
+    const bool stands =
+        op.record().Passed(node.kept ? PointKind::kNewStarting : PointKind::kStopping);
+    const std::string old =
+        facts->old_container && facts->old_container->running && !started && stands
+            ? facts->old_container->id
+            : std::string();
     const std::string fresh = facts->new_container ? facts->new_container->id : std::string();
     if (old.empty() && fresh.empty()) continue;
     op.Start(ctx, TaskName(Step::kStopNewContainers, node.name),

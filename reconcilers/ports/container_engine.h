@@ -139,6 +139,10 @@ class ContainerEngine {
   virtual base::Status SaveImage(const base::Context& ctx, const std::string& reference,
                                  const std::filesystem::path& archive, ByteProgress& progress) = 0;
 
+  // By its name; the image itself goes with its last name. kNotFound: there is none. kConflict: a
+  // container uses it.
+  virtual base::Status RemoveImage(const base::Context& ctx, const std::string& reference) = 0;
+
   // `body` is the JSON of POST /containers/create. Returns the id. kAlreadyExists if the name is
   // taken.
   virtual base::Result<std::string> Create(const base::Context& ctx, const std::string& name,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "controller/base/sha256.h"
 #include "reconcilers/labels.h"
@@ -124,6 +125,28 @@ World::Container* World::Find(const std::string& name_or_id) {
 bool World::OmsRuns() const {
   return std::any_of(containers.begin(), containers.end(), [](const auto& item) {
     return item.second.info.running && IsOms(item.second.info);
+  });
+}
+
+bool World::ManagementRuns() const {
+  return std::any_of(containers.begin(), containers.end(), [&](const auto& item) {
+    return item.second.info.running && IsOms(item.second.info) &&
+           item.second.info.name != component;
+  });
+}
+
+void World::SeparateAndKeepTasks(bool own_engine) {
+  AddSecondNode("4.3.0", own_engine);
+  component = "omsb_430";
+  consoles.clear();
+  archives[kAssistantArchive] = "oms-tools:4.3.1";
+  files[kAssistantArchive] = "the upgrade assistant";
+  EditSpec([](json& spec) {
+    spec["nodes"][0]["role"] = "Management";
+    spec["nodes"][1]["role"] = "Component";
+    spec["deployment"] = {
+        {"keepTasksRunning", true},
+        {"assistant", {{"reference", "oms-tools:4.3.1"}, {"archive", kAssistantArchive}}}};
   });
 }
 
@@ -305,6 +328,7 @@ Status World::StartLocked(Container& container) {
   // Beside another version, or a second one of the same host.
   for (const auto& [id, other] : containers) {
     if (!IsOms(info) || !other.info.running || !IsOms(other.info)) continue;
+    if (info.name == component || other.info.name == component) continue;
     if (other.info.image_id != info.image_id ||
         other.info.EnvValue("OMS_HOST_IP") == info.EnvValue("OMS_HOST_IP")) {
       both_ran = true;
@@ -315,7 +339,14 @@ Status World::StartLocked(Container& container) {
   info.started_at = base::FormatMicroTime(clock.Wall());
   if (IsOms(info)) BeatOf(info) = clock.Wall();
   const json argv = container.body.value("Cmd", json::array());
-  if (argv.size() == 3 && argv.at(1) == "oms-upgrade-host-file-removal") {
+  if (info.name == "oms-upgrade-tool") {
+    ++assistant_runs;
+    if (assistant_brings_it) {
+      host_files[info.mounts.at(0).source + "/support_upgrade_action.sh"] = {"#!/bin/sh\n", 0, 0,
+                                                                             0755, true};
+    }
+    if (!assistant_stays) StopLocked(container, std::exchange(assistant_exit_code, 0));
+  } else if (argv.size() == 3 && argv.at(1) == "oms-upgrade-host-file-removal") {
     host_files.erase(info.mounts.at(0).source + "/" + argv.at(2).get<std::string>());
     StopLocked(container, 0);
   } else if (container.files.contains("/oms-upgrade-content")) {
@@ -378,6 +409,10 @@ void World::FinishScriptLocked(Script& script) {
 // What the script does to the databases. False: it refuses, as they are not what it expects.
 bool World::ActLocked(const std::string& script) {
   std::string &rm = databases["oms_rm"], &cm = databases["oms_cm"];
+  if (script == "component-upgrade") {
+    component_upgraded = true;
+    return true;
+  }
   const bool legacy_schema = rm.starts_with("rm of 3.");
   if (script == "correction-jar") {
     if (!legacy_schema) return false;
@@ -566,6 +601,13 @@ class Engine final : public ContainerEngine, private Door {
       return base::Ok();
     });
   }
+  Status RemoveImage(const Context&, const std::string& reference) override {
+    return Write("RemoveImage " + reference, false, [&]() -> Status {
+      if (world_.images.erase(reference) == 0)
+        return MakeError(Code::kNotFound, "NoSuchImage", "no such image: " + reference);
+      return base::Ok();
+    });
+  }
   Result<std::string> Create(const Context&, const std::string& name,
                              const std::string& body) override {
     return world_.Write<std::string>(
@@ -704,6 +746,8 @@ class Engine final : public ContainerEngine, private Door {
                      world_.jar_beside_console = true;
                  } else if (name == "add-resource") {
                    ++world_.resource_runs;
+                 } else if (name == "component-upgrade") {
+                   ++world_.component_runs;
                  } else {
                    ++world_.script_runs;
                  }
@@ -881,9 +925,17 @@ class Db final : public MetaDb, private Door {
         return MakeError(Code::kNotFound, "no database " + name);
       if (world_.unreadable.contains(name))
         return MakeError(Code::kTerminal, "DigestFailed", "view v refers to what is not there");
+      // A component writes at any time.
+      const World::Container* component = world_.Find(world_.component);
+      if (name == "oms_cm_hb" && component != nullptr && component->info.running) {
+        auto& beats = world_.sequence.base;
+        ++beats.rows;
+        ++beats.max_id;
+        ++beats.auto_increment;
+      }
       const std::string sum = base::Sha256Hex(world_.ContentLocked(name));
       return DatabaseDigest{
-          name, "utf8mb4", "utf8mb4_general_ci", {{"t", 1, sum, 0}}, {{"table", "t", sum}}};
+          name, "utf8mb4", "utf8mb4_general_ci", {{"t", 1, sum, 0}}, {{"table", "t", "schema"}}};
     });
   }
   Status ProveFence(const Context&) override {
@@ -1272,7 +1324,7 @@ class Dumper final : public BackupTool, private Door {
         return MakeError(Code::kTransient, "DumpFailed", "unknown database");
       if (world_.files.contains(name))
         return MakeError(Code::kAlreadyExists, "the folder is there");
-      if (world_.OmsRuns()) world_.dumped_while_running = true;
+      if (world_.ManagementRuns()) world_.dumped_while_running = true;
       content = world_.ContentLocked(request.database);
       world_.files[name] = content.substr(0, 2);
       return base::Ok();

@@ -52,6 +52,7 @@ inline constexpr char kSecondEngine[] = "unix:///var/run/docker2.sock";
 inline constexpr char kArchive[] = "/images/oms_4.3.1.tar.gz";
 inline constexpr char kRmServer[] = "10.0.0.3:2883";
 inline constexpr char kCmServer[] = "10.0.0.4:2881";  // After World::SeparateCm().
+inline constexpr char kAssistantArchive[] = "/images/oms-tools.tar";
 inline constexpr char kBackups[] = "/var/lib/oms-upgrade/backups";
 
 // One incarnation's right to act.
@@ -94,6 +95,10 @@ class World {
   // own; config.yaml says so, and the word that is asked for is given.
   void SeparateCm();
 
+  // A separated deployment: oms-1 is the management node, oms-2 a component whose tasks keep
+  // running.
+  void SeparateAndKeepTasks(bool own_engine = true);
+
   // ------------------------------------------------------------------------------ what a test sets
   struct Container {
     upgrade::ContainerInfo info;
@@ -132,8 +137,13 @@ class World {
     return consoles.contains(container) ? consoles[container] : console;
   }
   upgrade::LegacyFindings legacy;
-  bool script_vanishes = false;  // Begins, leaves no exit code, and runs no more.
-  bool script_held = false;      // Does not end until it is set to false again (Wake()).
+  // --- the component that keeps running
+  std::string component;            // Its container's name; empty: there is none.
+  int assistant_exit_code = 0;      // Of the next run; then 0 again.
+  bool assistant_stays = false;     // It does not end by itself.
+  bool assistant_brings_it = true;  // support_upgrade_action.sh
+  bool script_vanishes = false;     // Begins, leaves no exit code, and runs no more.
+  bool script_held = false;         // Does not end until it is set to false again (Wake()).
   bool new_dies_at_start = false;
   bool old_dies_at_start = false;
   // The engine refuses to start OMS so often, with this; its own words for "cannot" and "not now".
@@ -189,6 +199,8 @@ class World {
   // at
   int script_runs = 0;  // How often the upgrade script was begun.
   int jar_runs = 0, resource_runs = 0;
+  int component_runs = 0, assistant_runs = 0;
+  bool component_upgraded = false;
   bool jar_beside_console = false;
   bool both_ran = false;  // Old and new OMS at the same time.
   bool dumped_while_running = false;
@@ -207,6 +219,7 @@ class World {
   Container* Find(
       const std::string& name_or_id);  // Nullptr if there is none. Lock held or no one else.
   bool OmsRuns() const;
+  bool ManagementRuns() const;  // OMS, the component aside.
   bool HostRuns(const std::string& ip) const;
   // Lets go what is held; none of it waits any more when this returns.
   void Release();

@@ -569,6 +569,8 @@ bool Controller::Run(Step step) {
   Record& record = *record_;
   switch (step) {
     case Step::kPreflight:
+    case Step::kLoadAssistant:  // Of deployment.keepTasksRunning, as is the next one.
+    case Step::kUpgradeComponents:
     case Step::kEditConfig:  // Of deployment.config: InPlace, as is the next one.
     case Step::kRestoreConfig: break;
     case Step::kLoadImage:

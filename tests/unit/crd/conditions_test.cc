@@ -169,10 +169,10 @@ TEST(Steps, AreThoseOfTheDesignInItsOrder) {
   for (const auto& step : RollbackSteps()) rollback.emplace_back(step.type);
   EXPECT_THAT(upgrade,
               testing::ElementsAre("PreflightPassed", "ImageLoaded", "HADisabled",
-                                   "ContainersStopped", "HeartbeatCompacted", "DatabasesBackedUp",
-                                   "ConfigBackedUp", "ConfigRewritten", "ContainersStarted",
-                                   "SchemaCorrected", "MetadataInitialized", "UpgradeScriptRun",
-                                   "ServicesHealthy", "HAEnabled"));
+                                   "ComponentUpgraded", "ContainersStopped", "HeartbeatCompacted",
+                                   "DatabasesBackedUp", "ConfigBackedUp", "ConfigRewritten",
+                                   "ContainersStarted", "SchemaCorrected", "MetadataInitialized",
+                                   "UpgradeScriptRun", "ServicesHealthy", "HAEnabled"));
   EXPECT_THAT(rollback,
               testing::ElementsAre("RollbackNeeded", "BackupsVerified", "HADisabled",
                                    "NewContainersStopped", "UpgradedStateSaved",

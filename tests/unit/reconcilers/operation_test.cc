@@ -24,6 +24,7 @@ OperationRecord Full() {
   record.ended = At(900);
   record.nodes[0] = {"oms-1",
                      crd::NodeRole::kAll,
+                     false,
                      "engine",
                      "10.0.0.1",
                      "old-id",
@@ -63,6 +64,27 @@ TEST(OperationRecord, ComesBackFromItsTextAsItWas) {
   EXPECT_EQ(back->config_rewrites.at("oms-1").mode, 0644u);
 }
 
+// Who does not know of it would stop the component.
+TEST(OperationRecord, OneThatKeepsAComponentRunningIsOfAFormatThatOlderControllersRefuse) {
+  OperationRecord record = Full();
+  ASSERT_EQ(json::parse(record.ToJson()).at("format"), 1);
+  FrozenNode component = record.nodes.front();
+  component.name = "component";
+  component.kept = true;
+  record.nodes.push_back(component);
+  record.components["component"] = {component.old_id, record.to, At(9)};
+  record.points.push_back({PointKind::kComponentUpgrading, "component", "", 1, At(8)});
+  EXPECT_EQ(json::parse(record.ToJson()).at("format"), 2);
+  auto back = OperationRecord::FromJson(record.ToJson());
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_TRUE(back->KeepsTasks());
+  EXPECT_TRUE(back->ComponentUpgraded(back->nodes.back()));
+  EXPECT_EQ(back->LeadNode().name, record.nodes.front().name);
+  EXPECT_EQ(back->components.at("component").at, At(9));
+  back->components["component"].container_id = "made anew";
+  EXPECT_FALSE(back->ComponentUpgraded(back->nodes.back()));
+}
+
 TEST(OperationRecord, AnEmptyOneComesBackToo) {
   OperationRecord record;
   record.id = "x";
@@ -81,7 +103,7 @@ TEST(OperationRecord, ANewerFormatOrAnUnknownWordIsRefusedAndNotGuessedAt) {
     return !read.ok() && read.error().reason == "RecordFormat";
   };
   for (const auto& [path, value] :
-       std::initializer_list<std::pair<const char*, json>>{{"/format", 2},
+       std::initializer_list<std::pair<const char*, json>>{{"/format", 3},
                                                            {"/outcome", "Paused"},
                                                            {"/direction", "Sideways"},
                                                            {"/nodes/0/role", "Spare"},

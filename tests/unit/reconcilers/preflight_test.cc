@@ -123,11 +123,9 @@ TEST(CheckPreflight, AHostThatIsOfflineMayBeUnlisted) {
 }
 
 TEST(CheckPreflight, AFieldThatCannotBeHonouredYetIsRefusedAndNotPassedOver) {
-  const std::vector<void (*)(crd::Spec&)> rows = {
-      [](crd::Spec& s) {
-        s.meta_db = crd::MetaDb{{}, {}, {}, crd::DatabaseConnect{}};
-      },
-      [](crd::Spec& s) { s.deployment.keep_tasks_running = true; }};
+  const std::vector<void (*)(crd::Spec&)> rows = {[](crd::Spec& s) {
+    s.meta_db = crd::MetaDb{{}, {}, {}, crd::DatabaseConnect{}};
+  }};
   for (const auto& row : rows) {
     Upgrade upgrade;
     row(upgrade.spec);
@@ -148,6 +146,69 @@ TEST(CheckPreflight, ACmServerOfItsOwnAsksForTheTasksFrom431On) {
     EXPECT_EQ(troubles[0].reason, "AcknowledgementNeeded");
     EXPECT_THAT(troubles[0].message, HasSubstr("TasksReadyForSeparateCM"));
   }
+}
+
+// What a component that keeps running needs, beside a first node that is replaced.
+Upgrade KeepingTasks() {
+  Upgrade upgrade;
+  upgrade.spec.deployment.keep_tasks_running = true;
+  upgrade.spec.deployment.assistant = crd::Image{"tools:4.3.1", "", "", ""};
+  NodeFacts component = upgrade.facts.nodes.front();
+  component.name = "oms-2";
+  component.role = crd::NodeRole::kComponent;
+  component.kept = true;
+  component.component.emplace();
+  component.engine->id = "engine-2";
+  component.old_container->id = "component";
+  for (auto& entry : component.old_container->env) {
+    if (entry.starts_with("OMS_HOST_IP=")) entry = "OMS_HOST_IP=10.0.0.2";
+  }
+  upgrade.facts.nodes.push_back(std::move(component));
+  return upgrade;
+}
+
+TEST(CheckPreflight, OfAComponentThatKeepsRunning) {
+  EXPECT_THAT(Check(KeepingTasks()), IsEmpty());
+  struct Row {
+    const char* reason;
+    void (*change)(Upgrade&, NodeFacts&);
+  };
+  const std::vector<Row> rows = {
+      {"InvalidSpec", [](Upgrade& u, NodeFacts&) { u.spec.deployment.assistant.reset(); }},
+      {"InvalidSpec", [](Upgrade&, NodeFacts& node) { node.kept = false; }},
+      {"NameTaken", [](Upgrade&, NodeFacts& node) { node.component->name_taken = true; }},
+      {"RunFolderNotMounted",
+       [](Upgrade&, NodeFacts& node) {
+         for (auto& mount : node.old_container->mounts) {
+           if (mount.destination == "/home/ds/run") mount.source = "run:folder";
+         }
+       }},
+  };
+  for (const auto& row : rows) {
+    Upgrade upgrade = KeepingTasks();
+    row.change(upgrade, upgrade.facts.nodes.back());
+    const auto troubles = Check(upgrade);
+    ASSERT_EQ(troubles.size(), 1u) << row.reason;
+    EXPECT_EQ(troubles[0].reason, row.reason);
+  }
+}
+
+TEST(CheckPreflight, AComponentWhoseUpgradeWasBegunMayNotBeWell) {
+  Upgrade upgrade = KeepingTasks();
+  NodeFacts& component = upgrade.facts.nodes.back();
+  component.health.emplace();
+  ASSERT_EQ(Check(upgrade).at(0).reason, "OMSUnhealthy");
+  component.component->begun = true;
+  EXPECT_THAT(Check(upgrade), IsEmpty());
+}
+
+TEST(CheckPreflight, FromBelow401TasksCannotKeepRunning) {
+  Upgrade upgrade = KeepingTasks();
+  upgrade.spec.acknowledge = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
+  const auto troubles = Check(upgrade, "3.4.0");
+  EXPECT_TRUE(std::any_of(troubles.begin(), troubles.end(), [](const Trouble& trouble) {
+    return trouble.reason == "KeepTasksImpossible";
+  }));
 }
 
 TEST(CheckPreflight, WaitsForAllWordsOfTheOverviewAtOnce) {

@@ -56,6 +56,7 @@ class ScriptedEngine : public ContainerEngine {
                          ByteProgress&) override {
     return base::Ok();
   }
+  base::Status RemoveImage(const base::Context&, const std::string&) override { return base::Ok(); }
   base::Result<std::string> Create(const base::Context&, const std::string& name,
                                    const std::string& body) override {
     OMS_TRY(Called("Create", name));
