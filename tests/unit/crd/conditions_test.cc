@@ -29,7 +29,7 @@ Conditions Fresh() {
 
 TEST(Conditions, AreAllThereAsUnknownFromTheFirstVisit) {
   const Conditions conditions = Fresh();
-  EXPECT_EQ(conditions.size(), 3u + 14u + 8u);  // Three steps serve both ways.
+  EXPECT_EQ(conditions.size(), 3u + 15u + 8u);  // Three steps serve both ways.
   for (const auto& condition : conditions) {
     EXPECT_EQ(condition.status, ConditionStatus::kUnknown) << condition.type;
     EXPECT_EQ(condition.reason, "NotStarted");
@@ -38,7 +38,7 @@ TEST(Conditions, AreAllThereAsUnknownFromTheFirstVisit) {
   }
   EXPECT_EQ(conditions[0].type, "Ready");
   EXPECT_EQ(conditions[3].type, "PreflightPassed");
-  EXPECT_EQ(conditions[16].type, "HAEnabled");
+  EXPECT_EQ(conditions[17].type, "HAEnabled");
   EXPECT_EQ(conditions.back().type, "RollbackCompleted");
 }
 
@@ -49,7 +49,7 @@ TEST(Conditions, KeepWhatTheySayWhenOnesThatAreMissingAreAdded) {
   std::swap(conditions[0], conditions[5]);
   conditions.push_back({.type = "Foreign", .reason = "X"});
   InitConditions(conditions, {2, kNoon});
-  EXPECT_EQ(conditions.size(), 25u);
+  EXPECT_EQ(conditions.size(), 26u);
   EXPECT_EQ(conditions[0].type, "Ready");
   EXPECT_EQ(Get(conditions, "ImageLoaded").message, "loaded");
   EXPECT_EQ(Get(conditions, "ImageLoaded").last_transition_time, kMorning);
