@@ -39,7 +39,8 @@ need_root() {
 # oms_defaults: OMS_INSTANCE and its like, which a person may have exported for
 # `devenv.sh oms start`, would make another OMS than the scripts expect.
 oms_defaults() {
-  unset OMS_INSTANCE OMS_METADB OMS_HTTPS OMS_OAT OMS_SEPARATE_CM OMS_KEEP_IMAGES OMS_HOST_IP
+  unset OMS_INSTANCE OMS_METADB OMS_HTTPS OMS_OAT OMS_SEPARATE_CM OMS_SEPARATED OMS_NODES \
+    OMS_KEEP_IMAGES OMS_HOST_IP
 }
 
 # In this file and beside it: a filter that stops reading early (head, grep -q)
