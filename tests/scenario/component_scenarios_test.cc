@@ -8,6 +8,7 @@
 #include "reconcilers/ha_config.h"
 #include "reconcilers/manifest.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/crash.h"
 #include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
 
@@ -342,15 +343,8 @@ TEST_P(ComponentCrash, LeadsToTheSameEnd) {
   const int all = WritesOfAWholeRun();
   for (int n = 1 + GetParam(); n <= all && !HasFailure(); n += kStride) {
     Separated world(n % 2 == 0);
-    {
-      Process first(world, "first");
-      first.life.DieAt(n, n / 2 % 2 == 0 ? Life::End::kAfter : Life::End::kBefore);
-      (void)first.RunToReady();
-    }
-    SCOPED_TRACE("died at write " + std::to_string(n) +
-                 ", the last that was done: " + (world.log.empty() ? "" : world.log.back()));
-    Process second(world, "second");
-    EXPECT_TRUE(second.RunToReady()) << Why(world) << " " << second.LastError();
+    SCOPED_TRACE(DiesUpgrading(world, n, n / 2 % 2 == 0 ? Life::End::kAfter : Life::End::kBefore));
+    TheNextUpgrades(world);
     ExpectUpgraded(world);
   }
 }
@@ -359,24 +353,11 @@ TEST_P(ComponentCrash, AndThenRevertedGoesBackWhole) {
   const int all = WritesOfAWholeRun();
   for (int n = 1 + GetParam(); n <= all && !HasFailure(); n += kStride) {
     Separated world(n % 2 == 0);
-    {
-      Process first(world, "first");
-      first.life.DieAt(n, Life::End::kAfter);
-      (void)first.RunToReady();
-    }
-    SCOPED_TRACE("died at write " + std::to_string(n) +
-                 ", the last that was done: " + (world.log.empty() ? "" : world.log.back()));
+    SCOPED_TRACE(DiesUpgrading(world, n, Life::End::kAfter));
     const auto record = world.Record();
     const bool restored = record && record->Passed(PointKind::kNewStarting);
     GoBack(world);
-    {
-      Process second(world, "second");
-      second.life.DieAt(5 + n % 37, Life::End::kAfter);
-      (void)second.RunUntil([&] { return IsSettled(world); });
-    }
-    Process third(world, "third");
-    EXPECT_TRUE(third.RunUntil([&] { return IsSettled(world); }))
-        << Why(world) << " " << third.LastError();
+    TheNextDiesAndAnotherGoesBack(world, 5 + n % 37, [&] { return IsSettled(world); });
     ExpectOldAgain(world, restored);
   }
 }

@@ -3,13 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
+#include <optional>
 #include <tuple>
 
 #include "reconcilers/ha_config.h"
 #include "reconcilers/manifest.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/crash.h"
 #include "tests/scenario/stride.h"
 
 namespace oms {
@@ -86,19 +86,9 @@ TEST_P(CrashPoints, LeadToTheSameEnd) {
   ASSERT_GT(all, 40);
   for (int n = 1 + shard; n <= all && !HasFailure(); n += kStride) {
     World world;
-    std::string last;
-    {
-      Process first(world, "first");
-      first.life.DieAt(n, how.end);
-      (void)first.RunToReady();
-      last = world.Locked([&] { return world.log.empty() ? std::string() : world.log.back(); });
-    }
+    SCOPED_TRACE(DiesUpgrading(world, n, how.end));
     if (how.erase_status) world.EraseStatus();
-    SCOPED_TRACE("died at write " + std::to_string(n) + ", the last that was done: " + last);
-    Process second(world, "second");
-    EXPECT_TRUE(second.RunToReady())
-        << ConditionOf(world.Resource(), "Stalled") << " " << world.Resource().status.message << " "
-        << second.LastError();
+    TheNextUpgrades(world);
     ExpectTheSameEnd(world);
   }
 }
@@ -171,26 +161,9 @@ TEST_P(StopPoints, OneThatGoesOnLateChangesNothing) {
   const int all = WritesOfAWholeRun();
   for (int n = 1 + GetParam(); n <= all && !HasFailure(); n += kStride) {
     World world;
-    Process first(world, "first");
-    first.life.StopAt(n);
-    std::atomic<bool> end = false;
-    std::thread stopped([&] {
-      (void)first.RunUntil([&] { return !first.LastError().empty(); }, 60);
-      end = true;
-    });
-    const bool stands = world.AwaitStop(first.life, end);
-    SCOPED_TRACE("stood still before write " + std::to_string(n) +
-                 ", the last was: " + world.Locked([&] {
-                   return world.log.empty() ? std::string() : world.log.back();
-                 }));
-    Process second(world, "second");
-    EXPECT_TRUE(second.RunToReady())
-        << ConditionOf(world.Resource(), "Stalled") << " " << world.Resource().status.message << " "
-        << second.LastError();
-    const auto row = world.Locked([&] { return world.row; });
-    world.Continue(first.life);
-    stopped.join();
-    if (stands) {
+    SCOPED_TRACE("stands still before write " + std::to_string(n));
+    std::optional<upgrade::OwnershipRow> row;
+    if (GoesOnLate(world, n, [&] { row = world.Locked([&] { return world.row; }); })) {
       ExpectTheSameEnd(world);
       EXPECT_EQ(world.row->epoch, row->epoch) << "it never takes back what was taken from it";
     }

@@ -6,6 +6,7 @@
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/crash.h"
 #include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
 
@@ -374,15 +375,8 @@ TEST_P(TwoNodesCrash, AtEachWriteLeadsToTheSameEnd) {
   for (int n = 1 + 2 * shard + (own_engine ? 1 : 0); n <= all && !HasFailure(); n += kStride) {
     World world;
     world.AddSecondNode("4.3.0", own_engine);
-    {
-      Process first(world, "first");
-      first.life.DieAt(n, n / 2 % 2 == 0 ? Life::End::kAfter : Life::End::kBefore);
-      (void)first.RunToReady();
-    }
-    SCOPED_TRACE("died at write " + std::to_string(n) +
-                 ", the last that was done: " + (world.log.empty() ? "" : world.log.back()));
-    Process second(world, "second");
-    EXPECT_TRUE(second.RunToReady()) << Why(world) << " " << second.LastError();
+    SCOPED_TRACE(DiesUpgrading(world, n, n / 2 % 2 == 0 ? Life::End::kAfter : Life::End::kBefore));
+    TheNextUpgrades(world);
     ExpectUpgraded(world);
   }
 }
@@ -393,23 +387,9 @@ TEST_P(TwoNodesCrash, AtEachWriteAndThenRevertedGoesBackWhole) {
   for (int n = 1 + 2 * shard + (own_engine ? 1 : 0); n <= all && !HasFailure(); n += kStride) {
     World world;
     world.AddSecondNode("4.3.0", own_engine);
-    {
-      Process first(world, "first");
-      first.life.DieAt(n, Life::End::kAfter);
-      (void)first.RunToReady();
-    }
-    SCOPED_TRACE("died at write " + std::to_string(n) +
-                 ", the last that was done: " + (world.log.empty() ? "" : world.log.back()));
+    SCOPED_TRACE(DiesUpgrading(world, n, Life::End::kAfter));
     GoBack(world);
-    {
-      // The one that goes back dies as well, somewhere.
-      Process second(world, "second");
-      second.life.DieAt(5 + n % 37, Life::End::kAfter);
-      (void)second.RunUntil([&] { return IsBack(world); });
-    }
-    Process third(world, "third");
-    EXPECT_TRUE(third.RunUntil([&] { return IsBack(world); }))
-        << Why(world) << " " << third.LastError();
+    TheNextDiesAndAnotherGoesBack(world, 5 + n % 37, [&] { return IsBack(world); });
     ExpectOldAgain(world);
   }
 }

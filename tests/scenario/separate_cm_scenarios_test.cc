@@ -3,12 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
 #include "reconcilers/ha_config.h"
 #include "reconcilers/manifest.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/crash.h"
 #include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
 
@@ -405,15 +404,8 @@ TEST_P(SeparateCmCrash, AtEachWriteLeadsToTheSameEnd) {
     const int from = 1 + 2 * GetParam() + (end == Life::End::kAfter ? 0 : 1);
     for (int n = from; n <= all && !HasFailure(); n += kStride) {
       MysqldumpWorld world;
-      {
-        Process first(world, "first");
-        first.life.DieAt(n, end);
-        (void)first.RunToReady();
-      }
-      SCOPED_TRACE("died at write " + std::to_string(n) +
-                   ", the last that was done: " + (world.log.empty() ? "" : world.log.back()));
-      Process second(world, "second");
-      EXPECT_TRUE(second.RunToReady()) << Why(world) << " " << second.LastError();
+      SCOPED_TRACE(DiesUpgrading(world, n, end));
+      TheNextUpgrades(world);
       ExpectUpgraded(world);
     }
   }
@@ -423,22 +415,9 @@ TEST_P(SeparateCmCrash, AtEachWriteAndThenRevertedGoesBackWhole) {
   const int all = WritesOfAWholeRun();
   for (int n = 1 + GetParam(); n <= all && !HasFailure(); n += kStride / 2) {
     MysqldumpWorld world;
-    {
-      Process first(world, "first");
-      first.life.DieAt(n, Life::End::kAfter);
-      (void)first.RunToReady();
-    }
-    SCOPED_TRACE("died at write " + std::to_string(n) +
-                 ", the last that was done: " + (world.log.empty() ? "" : world.log.back()));
+    SCOPED_TRACE(DiesUpgrading(world, n, Life::End::kAfter));
     Wants(world, "4.3.0");
-    {
-      Process second(world, "second");
-      second.life.DieAt(5 + n % 41, Life::End::kAfter);
-      (void)second.RunUntil([&] { return IsBack(world); });
-    }
-    Process third(world, "third");
-    EXPECT_TRUE(third.RunUntil([&] { return IsBack(world); }))
-        << Why(world) << " " << third.LastError();
+    TheNextDiesAndAnotherGoesBack(world, 5 + n % 41, [&] { return IsBack(world); });
     ExpectOldAgain(world);
   }
 }
@@ -447,20 +426,8 @@ TEST_P(SeparateCmCrash, OneThatGoesOnLateChangesNothing) {
   const int all = WritesOfAWholeRun();
   for (int n = 1 + GetParam(); n <= all && !HasFailure(); n += kStride) {
     MysqldumpWorld world;
-    Process first(world, "first");
-    first.life.StopAt(n);
-    std::atomic<bool> end = false;
-    std::thread stopped([&] {
-      (void)first.RunUntil([&] { return !first.LastError().empty(); }, 60);
-      end = true;
-    });
-    const bool stands = world.AwaitStop(first.life, end);
-    SCOPED_TRACE("stood still before write " + std::to_string(n));
-    Process second(world, "second");
-    EXPECT_TRUE(second.RunToReady()) << Why(world) << " " << second.LastError();
-    world.Continue(first.life);
-    stopped.join();
-    if (stands) ExpectUpgraded(world);
+    SCOPED_TRACE("stands still before write " + std::to_string(n));
+    if (GoesOnLate(world, n, [] {})) ExpectUpgraded(world);
   }
 }
 INSTANTIATE_TEST_SUITE_P(EachWrite, SeparateCmCrash, testing::Range(0, kShards));
