@@ -277,7 +277,7 @@ Status LoadDump(const Context& ctx, upgrade::Fence& fence, const LoadRequest& re
                                                 {request.database, std::chrono::seconds(30), {}}));
     oceanbase = session->oceanbase();
   }
-  OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, request.server, fence, nullptr));
+  OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, request.server, RelayUse::kWrite, fence, nullptr));
   OMS_ASSIGN(const auto options, LoadOptions(request.server, relay->socket_path(), oceanbase));
   OMS_ASSIGN(const auto option_file, WriteOptionFile(relay->folder(), options));
   Loader loader(ctx, request, progress, option_file);

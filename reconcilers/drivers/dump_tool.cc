@@ -162,7 +162,8 @@ class Dumper final : public upgrade::BackupTool {
     OMS_TRY(MakeFolder(request.folder));
     const fs::path raw = request.folder / (request.database + ".sql.part");
     {
-      OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, request.server, fence, &progress));
+      OMS_ASSIGN(auto relay,
+                 MysqlRelay::Start(ctx, request.server, RelayUse::kRead, fence, &progress));
       OMS_ASSIGN(auto command, Command(request, *relay, raw, oceanbase, views));
       const auto child = RunChild(ctx, command);
       const auto health = relay->Health();

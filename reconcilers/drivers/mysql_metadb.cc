@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <tuple>
 
@@ -48,6 +49,8 @@ constexpr auto kEstimate = std::chrono::minutes(5);
 constexpr auto kProve = std::chrono::minutes(2);
 // How long a killed connection may stay in the process list.
 constexpr auto kKillDeadline = std::chrono::seconds(15);
+// One that only reads does no harm by staying.
+constexpr auto kReaderDeadline = std::chrono::seconds(3);
 constexpr auto kPoll = std::chrono::milliseconds(50);
 
 uint64_t Number(const std::optional<std::string>& text) {
@@ -325,7 +328,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
       connection.address = row.at(2).value_or("");
       connection.database = row.at(3).value_or("");
       connection.command = row.at(4).value_or("");
-      if (OwnConnections::Has(connection.server, connection.id)) continue;
+      if (OwnConnections::Has(connection.server, connection.id, connection.address)) continue;
       foreign.push_back(std::move(connection));
     }
     return foreign;
@@ -405,7 +408,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
 
     // The tools' way: what the relay registers must be enough to find and end the connection.
     OpenFence fence;
-    OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, address_, fence, nullptr));
+    OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, address_, RelayUse::kWrite, fence, nullptr));
     MysqlSession::Options options;
     options.statement_timeout = kShort;
     options.socket = relay->socket_path();
@@ -587,11 +590,16 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return base::Ok();
   }
 
-  Status EndConnections(const Context& ctx, const std::vector<DbConnection>& victims) override {
-    if (victims.empty()) return base::Ok();
+  Result<std::vector<DbConnection>> EndConnections(
+      const Context& ctx, const std::vector<DbConnection>& victims) override {
+    if (victims.empty()) return std::vector<DbConnection>();
     OMS_ASSIGN(auto session, Open(ctx));
-    OMS_ASSIGN(const auto there, KillAndWait(ctx, *session, victims));
-    if (there.empty()) return base::Ok();
+    std::vector<DbConnection> writers, readers;
+    for (const auto& victim : victims) {
+      (victim.reads && session->oceanbase() ? readers : writers).push_back(victim);
+    }
+    OMS_ASSIGN(const auto there, KillAndWait(ctx, *session, writers));
+    if (there.empty()) return EndReaders(ctx, *session, std::move(readers));
     return MakeError(Code::kTransient, "ConnectionsEnding",
                      fmt::format("MetaDB {}: {} stay{} in the process list after KILL; the server "
                                  "takes back what {} had written",
@@ -849,18 +857,28 @@ class MysqlMetaDb final : public upgrade::MetaDb {
 
   static Result<bool> SameConnection(const Context& ctx, MysqlSession& session,
                                      const DbConnection& victim) {
-    OMS_ASSIGN(
-        auto rows,
-        session.Query(ctx, fmt::format("SELECT user, host FROM information_schema.processlist "
-                                       "WHERE id = {}",
-                                       victim.id)));
-    if (rows.empty()) return false;
+    OMS_ASSIGN(const auto command, CommandOf(ctx, session, victim));
+    return command.has_value();
+  }
+
+  // What the process list says of it; nullopt when it is gone, or the id is another's by now.
+  static Result<std::optional<std::string>> CommandOf(const Context& ctx, MysqlSession& session,
+                                                      const DbConnection& victim) {
+    std::optional<std::string> command;
+    OMS_ASSIGN(auto rows,
+               session.Query(ctx, fmt::format("SELECT user, host, command FROM "
+                                              "information_schema.processlist WHERE id = {}",
+                                              victim.id)));
+    if (rows.empty()) return command;
     const std::string user = rows[0].at(0).value_or("");
     const std::string host = rows[0].at(1).value_or("");
     // MariaDB shows a connection that has not logged in yet so; its address still tells it.
     const bool logging_in = user == "unauthenticated user" || RegisteredAtLogin(victim, user);
-    if (user != victim.user && !logging_in) return false;
-    return victim.address.empty() || host.empty() || host == victim.address;
+    if (user != victim.user && !logging_in) return command;
+    if (victim.address.empty() || host.empty() || host == victim.address) {
+      command = rows[0].at(2).value_or("");
+    }
+    return command;
   }
 
   // KILLs those that are still the same, and waits until they are gone from the process list; the
@@ -886,6 +904,36 @@ class MysqlMetaDb final : public upgrade::MetaDb {
       if (there.empty() || ctx.clock().Now() >= give_up) return there;
       OMS_TRY(Pause(ctx, kPoll));
     }
+  }
+
+  // For OceanBase. A KILL of a session that it sends rows to comes back when these are taken, which
+  // a frozen client never does; and it keeps a thread of the server as long. So a reader is asked
+  // to end its statement, which comes back at once, and killed when it has none. Those that stay.
+  Result<std::vector<DbConnection>> EndReaders(const Context& ctx, MysqlSession& session,
+                                               std::vector<DbConnection> readers) {
+    std::set<uint64_t> asked, killed;
+    const auto give_up = ctx.clock().Now() + kReaderDeadline;
+    while (!readers.empty()) {
+      std::vector<DbConnection> there;
+      for (const auto& reader : readers) {
+        OMS_ASSIGN(const auto command, CommandOf(ctx, session, reader));
+        if (!command) continue;
+        there.push_back(reader);
+        OMS_TRY(ctx.Check());
+        if (*command == "Sleep") {
+          if (killed.insert(reader.id).second) OMS_TRY(session.Kill(ctx, reader.id));
+        } else if (asked.insert(reader.id).second) {
+          OMS_TRY(session.KillQuery(ctx, reader.id));
+        }
+      }
+      readers = std::move(there);
+      if (readers.empty() || ctx.clock().Now() >= give_up) break;
+      OMS_TRY(Pause(ctx, kPoll));
+    }
+    for (const auto& reader : readers) {
+      OwnConnections::AddKept(ServerName(address_), reader.id, reader.address);
+    }
+    return readers;
   }
 
   const DbServerAddress address_;

@@ -257,9 +257,13 @@ class MysqlOwnership final : public Ownership {
     // All are looked for, whatever name their server was dialled by: id, user and the client's
     // address tell them. What was dialled by a name that is none of ours may also be on yet another
     // server, so its entry stays.
-    OMS_TRY(meta_dbs_.EndConnections(ctx, row->connections));
+    OMS_ASSIGN(const auto kept, meta_dbs_.EndConnections(ctx, row->connections));
     std::vector<DbConnection> elsewhere;
     std::string rest;
+    // Whoever claims next must know them, too.
+    for (const auto& reader : kept) {
+      if (meta_dbs_.Knows(reader.server)) rest += ConnectionLine(reader);
+    }
     for (const auto& connection : row->connections) {
       if (meta_dbs_.Knows(connection.server)) continue;
       elsewhere.push_back(connection);
@@ -365,11 +369,12 @@ class MysqlOwnership final : public Ownership {
 }  // namespace
 
 std::string ConnectionLine(const DbConnection& connection) {
-  const nlohmann::ordered_json json = {{"server", connection.server},
-                                       {"id", connection.id},
-                                       {"user", connection.user},
-                                       {"address", connection.address},
-                                       {"connected", connection.connected}};
+  nlohmann::ordered_json json = {{"server", connection.server},
+                                 {"id", connection.id},
+                                 {"user", connection.user},
+                                 {"address", connection.address},
+                                 {"connected", connection.connected}};
+  if (connection.reads) json["reads"] = true;
   return json.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
@@ -391,6 +396,8 @@ std::vector<DbConnection> ParseConnections(const std::string& text) {
     connection.user = word("user");
     connection.address = word("address");
     connection.connected = word("connected");
+    const auto reads = json.find("reads");
+    connection.reads = reads != json.end() && reads->is_boolean() && reads->get<bool>();
     connections.push_back(std::move(connection));
   }
   return connections;

@@ -195,10 +195,11 @@ std::string TlsErrorText() {
 
 class Relay final : public MysqlRelay {
  public:
-  Relay(const Context& ctx, DbServerAddress address, upgrade::Fence& fence,
+  Relay(const Context& ctx, DbServerAddress address, RelayUse use, upgrade::Fence& fence,
         upgrade::ByteProgress* progress)
       : ctx_(ctx.WithStop(group_.token())),
         address_(std::move(address)),
+        use_(use),
         fence_(fence),
         progress_(progress),
         tls_(nullptr, &SSL_CTX_free) {}
@@ -479,6 +480,10 @@ class Relay final : public MysqlRelay {
       response[3] = static_cast<char>(response[3] + shift);
       OMS_TRY(Send(*server, response));
       OMS_TRY(Login(client, *server, from_client, from_server, shift, deadline));
+      if (use_ == RelayUse::kRead) {
+        progress.step = "making it read only";
+        OMS_TRY(MakeReadOnly(*server, deadline));
+      }
       progress.step = "registering it with its address";
       OMS_TRY(RegisterAgain(connection));
       progress.step = "passing bytes on";
@@ -530,6 +535,20 @@ class Relay final : public MysqlRelay {
       std::vector<pollfd> fds{{client.fd(), POLLIN, 0}, {server.fd(), POLLIN, 0}};
       if (!Wait(fds, static_cast<int>(left.count()))) return MakeError(Code::kCancelled, "stopped");
     }
+  }
+
+  // The relay's own statement, between the server's OK, which the child has not seen yet, and the
+  // child's first one.
+  Status MakeReadOnly(Stream& server, base::SteadyTime deadline) {
+    constexpr std::string_view kStatement = "SET SESSION TRANSACTION READ ONLY";
+    // A packet of up to 255 bytes, the first of a command; COM_QUERY.
+    const std::string head{static_cast<char>(kStatement.size() + 1), 0, 0, 0, 3};
+    OMS_TRY(Send(server, head + std::string(kStatement)));
+    std::string buffer;
+    OMS_ASSIGN(const std::string answer, Packet(server, buffer, deadline));
+    if (answer.size() > 4 && answer[4] == 0 && buffer.empty()) return base::Ok();
+    return RelayError("the server does not make a session read only: " +
+                      (answer.size() > 7 ? answer.substr(7) : ""));
   }
 
   // Bytes in both directions until one side ends.
@@ -635,6 +654,7 @@ class Relay final : public MysqlRelay {
     // list.
     exact.user = rows[0].at(0).value_or(connection.user);
     exact.address = rows[0].at(1).value_or("");
+    exact.reads = use_ == RelayUse::kRead;
     OMS_TRY(fence_.Register(ctx_, exact));
     if (exact != connection) fence_.Unregister(connection);
     connection = exact;
@@ -709,6 +729,7 @@ class Relay final : public MysqlRelay {
   base::TaskGroup group_;
   Context ctx_;
   const DbServerAddress address_;
+  const RelayUse use_;
   upgrade::Fence& fence_;
   upgrade::ByteProgress* const progress_;
   std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls_;
@@ -723,11 +744,11 @@ class Relay final : public MysqlRelay {
 }  // namespace
 
 Result<std::unique_ptr<MysqlRelay>> MysqlRelay::Start(const Context& ctx,
-                                                      const DbServerAddress& address,
+                                                      const DbServerAddress& address, RelayUse use,
                                                       upgrade::Fence& fence,
                                                       upgrade::ByteProgress* progress) {
   OMS_TRY(ctx.Check());
-  auto relay = std::make_unique<Relay>(ctx, address, fence, progress);
+  auto relay = std::make_unique<Relay>(ctx, address, use, fence, progress);
   OMS_TRY(relay->Open(ctx));
   return std::unique_ptr<MysqlRelay>(std::move(relay));
 }

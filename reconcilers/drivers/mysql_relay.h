@@ -32,13 +32,18 @@
 
 namespace oms::drivers {
 
+// What the connections through a relay are for. Of kRead the server itself is told, before the
+// child is in, that it shall refuse every write (SET SESSION TRANSACTION READ ONLY), and the second
+// Register says so (DbConnection::reads).
+enum class RelayUse { kRead, kWrite };
+
 class MysqlRelay {
  public:
   // `fence` and `progress` outlive the relay; `progress` may be null. When ctx is stopped, all
   // connections are closed within a second. Error kTransient "RelayFailed".
   static base::Result<std::unique_ptr<MysqlRelay>> Start(const base::Context& ctx,
                                                          const upgrade::DbServerAddress& address,
-                                                         upgrade::Fence& fence,
+                                                         RelayUse use, upgrade::Fence& fence,
                                                          upgrade::ByteProgress* progress);
   // Closes all connections, waits for their threads, removes the socket.
   virtual ~MysqlRelay() = default;

@@ -477,7 +477,15 @@ Result<upgrade::DbConnection> MysqlSession::Describe(const Context& ctx) {
 }
 
 Status MysqlSession::Kill(const Context& ctx, uint64_t victim) {
-  const auto killed = Execute(ctx, fmt::format("KILL {}", victim));
+  return End(ctx, fmt::format("KILL {}", victim));
+}
+
+Status MysqlSession::KillQuery(const Context& ctx, uint64_t victim) {
+  return End(ctx, fmt::format("KILL QUERY {}", victim));
+}
+
+Status MysqlSession::End(const Context& ctx, const std::string& statement) {
+  const auto killed = Execute(ctx, statement);
   if (!killed.ok() && !killed.Is(Code::kNotFound)) return killed.error();
   return base::Ok();
 }

@@ -87,8 +87,11 @@ class MysqlSession {
                                                   std::vector<SqlParam> params = {});
   // KILL id, right on the wire. A connection that is gone already is success.
   base::Status Kill(const base::Context& ctx, uint64_t victim);
+  // Ends its statement alone, as soon as the server looks at that; does not wait.
+  base::Status KillQuery(const base::Context& ctx, uint64_t victim);
 
  private:
+  base::Status End(const base::Context& ctx, const std::string& statement);
   struct Worker;
   explicit MysqlSession(std::shared_ptr<Worker> worker);
 

@@ -2,7 +2,8 @@
 // Thread-safe. `server` is host:port as dialled.
 //
 // One that was removed still counts for kGrace: a server shows a connection a little longer than
-// its client has it.
+// its client has it. A reader of the former owner that the server keeps (MetaDb::EndConnections)
+// counts as long as this process lives; its address tells it from a later one with its id.
 #pragma once
 
 #include <chrono>
@@ -17,7 +18,9 @@ class OwnConnections {
 
   static void Add(const std::string& server, uint64_t id);
   static void Remove(const std::string& server, uint64_t id);
-  static bool Has(const std::string& server, uint64_t id);
+  static void AddKept(const std::string& server, uint64_t id, const std::string& address);
+  // `address`: the client's, as the server's process list shows it.
+  static bool Has(const std::string& server, uint64_t id, const std::string& address);
 };
 
 }  // namespace oms::drivers

@@ -65,6 +65,9 @@ struct DbConnection {
   std::string connected;  // UTC time of registration.
   std::string database;   // Of a foreign one: what it uses.
   std::string command;    // Of a foreign one; never its statement's text.
+  // The server itself refuses it every write (it is READ ONLY since before its first statement), so
+  // whoever takes over ends it but need not wait for that.
+  bool reads = false;
   bool operator==(const DbConnection&) const = default;
 };
 
@@ -227,8 +230,11 @@ class MetaDb {
   // KILLs each that is still the same connection, then waits (15 s, and bounded by ctx) until they
   // are gone from the process list. kTransient "ConnectionsEnding" if one stays: a big load is
   // taken back for minutes. Not to be gone on from, as its statement may still run.
-  virtual base::Status EndConnections(const base::Context& ctx,
-                                      const std::vector<DbConnection>& victims) = 0;
+  // The answer: of those that only read, the ones that the server keeps (OceanBase does, where the
+  // client is frozen in the middle of a result: no KILL and no time-out ends that, measured). From
+  // then on they are not foreign ones.
+  virtual base::Result<std::vector<DbConnection>> EndConnections(
+      const base::Context& ctx, const std::vector<DbConnection>& victims) = 0;
 
   // The global ob_query_timeout in microseconds; nullopt where the server has none.
   virtual base::Result<std::optional<uint64_t>> GlobalQueryTimeout(const base::Context& ctx) = 0;

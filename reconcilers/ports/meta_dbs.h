@@ -49,11 +49,12 @@ class MetaDbs {
 
   // Each on the server that it was seen on or registered for. One that was dialled by a name that
   // is none of ours may be on either, so it is looked for on both. A server that does not answer
-  // does not keep the other from being asked.
-  base::Status EndConnections(const base::Context& ctx,
-                              const std::vector<DbConnection>& victims) const {
+  // does not keep the other from being asked. The answer is MetaDb's, of both.
+  base::Result<std::vector<DbConnection>> EndConnections(
+      const base::Context& ctx, const std::vector<DbConnection>& victims) const {
     if (!separate()) return rm_->EndConnections(ctx, victims);
     base::Status ended;
+    std::vector<DbConnection> kept;
     for (MetaDb* server : Each()) {
       std::vector<DbConnection> here;
       for (const auto& victim : victims) {
@@ -61,10 +62,15 @@ class MetaDbs {
           here.push_back(victim);
       }
       if (here.empty()) continue;
-      const base::Status status = server->EndConnections(ctx, here);
-      if (ended.ok()) ended = status;
+      auto answer = server->EndConnections(ctx, here);
+      if (answer.ok()) {
+        for (auto& reader : *answer) kept.push_back(std::move(reader));
+      } else if (ended.ok()) {
+        ended = answer.error();
+      }
     }
-    return ended;
+    if (!ended.ok()) return ended.error();
+    return kept;
   }
 
   // A server that is dialled by this name.

@@ -48,7 +48,7 @@ class Ownership {
   // Takes the row: INSERT where `seen` is nullopt (epoch `first_epoch`), else UPDATE ... WHERE
   // epoch = seen->epoch to epoch + 1, owner and process ours; operation, folder and identity stay.
   // Then ends every connection that was registered, on each server (MetaDbs::EndConnections), and
-  // empties the list.
+  // empties the list, but for those that only read and that the server keeps.
   // Makes database and tables where they are missing. kConflict: somebody was faster; read again.
   // Any error from the ending of connections on (kTransient "ConnectionsEnding"): the row is ours,
   // with its list as it was; nothing may be done before a Claim has succeeded.

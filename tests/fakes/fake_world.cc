@@ -1026,8 +1026,9 @@ class Db final : public MetaDb, private Door {
       return base::Ok();
     });
   }
-  Status EndConnections(const Context&, const std::vector<DbConnection>& victims) override {
-    return Write("EndConnections", false, [&]() -> Status {
+  Result<std::vector<DbConnection>> EndConnections(
+      const Context&, const std::vector<DbConnection>& victims) override {
+    OMS_TRY(Write("EndConnections", false, [&]() -> Status {
       if (cm_ ? world_.cm_down : world_.meta_down)
         return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
       for (const auto& victim : victims) {
@@ -1038,7 +1039,8 @@ class Db final : public MetaDb, private Door {
         std::erase(world_.foreign, victim);
       }
       return base::Ok();
-    });
+    }));
+    return std::vector<DbConnection>();
   }
   Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context&) override {
     return Seen<std::optional<uint64_t>>(

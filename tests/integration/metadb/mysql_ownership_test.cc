@@ -1,6 +1,7 @@
 #include "reconcilers/drivers/mysql_ownership.h"
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "tests/integration/metadb/servers.h"
@@ -89,6 +90,82 @@ TEST_P(MysqlOwnershipTest, AStaleWriterIsFencedAndItsOpenConnectionIsDead) {
   EXPECT_TRUE(ownership_->Release(ctx_, oms_, first.epoch).Is(Code::kFenced));
   EXPECT_TRUE(Read().connections.empty());
   EXPECT_EQ(Read().epoch, second.epoch);
+}
+
+// A session that the server sends rows to which nobody takes; more of them than lie between the
+// two, whatever the kernel makes of its buffers.
+class FrozenReaderTest : public MysqlOwnershipTest {
+ protected:
+  void SetUp() override {
+    MysqlOwnershipTest::SetUp();
+    database_ = NewDatabase();
+    const auto table = "`" + database_ + "`.wide";
+    Sql("CREATE TABLE " + table + " (t longtext)");
+    Sql("INSERT INTO " + table + " VALUES (REPEAT('x', 1000000))");
+    for (int i = 0; i < 6; ++i) Sql("INSERT INTO " + table + " SELECT t FROM " + table);
+    client_.emplace(std::vector<std::string>{"--protocol=tcp", "--host=" + address_.host,
+                                             "--port=" + std::to_string(address_.port),
+                                             "--database=" + database_},
+                    address_, "SET SESSION TRANSACTION READ ONLY; SELECT * FROM wide");
+    ASSERT_TRUE(Eventually([&] { return client_->Waits(); }));
+    const auto foreign = meta_db_->ForeignConnections(ctx_, {database_}).value();
+    ASSERT_EQ(foreign.size(), 1U);
+    reader_ = foreign[0];
+    reader_.database = reader_.command = "";
+    reader_.reads = true;
+    // OceanBase keeps it, whoever KILLs it, until the client goes.
+    if (IsOceanBase()) kept_ = {reader_};
+  }
+  std::string Listed(uint64_t id) {
+    return One("SELECT COUNT(*) FROM information_schema.processlist WHERE id = " +
+               std::to_string(id));
+  }
+
+  std::string database_;
+  std::optional<UnreadClient> client_;
+  upgrade::DbConnection reader_;
+  std::vector<upgrade::DbConnection> kept_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Servers, FrozenReaderTest,
+                         ::testing::Values(ServerKind::kOceanBase, ServerKind::kMariaDb), KindName);
+
+TEST_P(FrozenReaderTest, ATakeOverDoesNotWaitForIt) {
+  const auto first = Claim(std::nullopt, "p1");
+  ASSERT_TRUE(ownership_->FenceFor(oms_, first.epoch)->Register(ctx_, reader_).ok());
+  EXPECT_TRUE(Claim(Read(), "p2").connections.empty());
+  EXPECT_EQ(Listed(reader_.id), std::to_string(kept_.size()));
+  EXPECT_EQ(Read().connections, kept_) << "the next owner has to know";
+  EXPECT_TRUE(meta_db_->ForeignConnections(ctx_, {database_}).value().empty())
+      << "it does not keep a dump waiting either";
+  client_->Kill();
+  EXPECT_TRUE(Eventually([&] { return Listed(reader_.id) == "0"; }));
+  Claim(Read(), "p3");
+  EXPECT_TRUE(Read().connections.empty());
+}
+
+TEST_P(FrozenReaderTest, OnTheServerOfCmAloneItStaysInTheRowOfTheOther) {
+  ownership_ = MysqlOwnershipProvider().Open(
+      upgrade::MetaDbs(MysqlMetaDbProvider().Open(OtherAddress()), meta_db_));
+  const auto first = Claim(std::nullopt, "p1");
+  ASSERT_TRUE(ownership_->FenceFor(oms_, first.epoch)->Register(ctx_, reader_).ok());
+  Claim(Read(), "p2");
+  EXPECT_EQ(Read().connections, kept_);
+}
+
+TEST_P(MysqlOwnershipTest, AReaderThatIsAtWorkIsEnded) {
+  auto session = Session();
+  auto reader = session->Describe(ctx_).value();
+  reader.reads = true;
+  const auto list = " FROM information_schema.processlist WHERE id = " + std::to_string(reader.id);
+  std::thread query([&] { EXPECT_FALSE(session->Query(ctx_, "SELECT SLEEP(60)").ok()); });
+  EXPECT_TRUE(Eventually(
+      [&] { return One("SELECT COUNT(*)" + list + " AND info LIKE '%SLEEP%'") == "1"; }));
+  const auto kept = meta_db_->EndConnections(ctx_, {reader});
+  query.join();
+  ASSERT_TRUE(kept.ok()) << kept.error().message;
+  EXPECT_TRUE(kept->empty());
+  EXPECT_EQ(One("SELECT COUNT(*)" + list), "0");
 }
 
 TEST_P(MysqlOwnershipTest, AStaleWriterDoesNotChangeTheMetaDb) {

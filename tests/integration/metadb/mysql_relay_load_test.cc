@@ -54,7 +54,7 @@ TEST_P(MysqlRelayLoadTest, ManyConnectionsAtOnceAllGetThroughAndAreInTheRow) {
   constexpr int kRelays = 3, kPerRelay = 8, kClients = kRelays * kPerRelay;
   std::vector<std::unique_ptr<MysqlRelay>> relays;
   for (int i = 0; i < kRelays; ++i) {
-    auto relay = MysqlRelay::Start(ctx_, address_, *fence_, nullptr);
+    auto relay = MysqlRelay::Start(ctx_, address_, RelayUse::kWrite, *fence_, nullptr);
     ASSERT_TRUE(relay.ok()) << relay.error().message;
     relays.push_back(std::move(*relay));
   }

@@ -1,12 +1,8 @@
 #include "reconcilers/drivers/mysql_relay.h"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <atomic>
-#include <csignal>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "tests/integration/metadb/servers.h"
@@ -25,9 +21,9 @@ class MysqlRelayTest : public OnServer {
     if (IsOceanBase()) address.user += "@sys";
     return address;
   }
-  std::unique_ptr<MysqlRelay> Relay(const upgrade::DbServerAddress& address,
-                                    upgrade::Fence& fence) {
-    auto relay = MysqlRelay::Start(ctx_, address, fence, nullptr);
+  std::unique_ptr<MysqlRelay> Relay(const upgrade::DbServerAddress& address, upgrade::Fence& fence,
+                                    RelayUse use = RelayUse::kWrite) {
+    auto relay = MysqlRelay::Start(ctx_, address, use, fence, nullptr);
     EXPECT_TRUE(relay.ok()) << relay.error().message;
     return relay.ok() ? *std::move(relay) : nullptr;
   }
@@ -115,7 +111,13 @@ class LookingFence final : public CountingFence {
     if (!connection.address.empty() && listed_(connection.id)) left_running = true;
     CountingFence::Unregister(connection);
   }
+  base::Status Register(const base::Context& ctx,
+                        const upgrade::DbConnection& connection) override {
+    if (!first) first = connection;
+    return CountingFence::Register(ctx, connection);
+  }
   std::atomic<bool> left_running = false;
+  std::optional<upgrade::DbConnection> first;
 
  private:
   const std::function<bool(uint64_t)> listed_;
@@ -129,35 +131,36 @@ TEST_P(MysqlRelayTest, AChildThatDiesWhileRowsFlowToItLeavesNothingRunning) {
   // busy for long, without a look at the connection.
   const std::string statement =
       "SELECT REPEAT('x', 1000000) UNION ALL SELECT REPEAT('y', 500000) UNION ALL SELECT SLEEP(60)";
-  int unread[2];
-  ASSERT_EQ(pipe2(unread, O_CLOEXEC), 0);
-  const std::string socket = "--socket=" + relay->socket_path(), user = "--user=" + address_.user;
-  const std::string password = "MYSQL_PWD=" + address_.password.Reveal();
-  const char* argv[] = {"mariadb",      "--no-defaults",   "--protocol=socket",
-                        socket.c_str(), user.c_str(),      "--quick",
-                        "-Ne",          statement.c_str(), nullptr};
-  const char* environment[] = {password.c_str(), nullptr};
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    dup2(unread[1], 1);
-    execve("/usr/bin/mariadb", const_cast<char**>(argv), const_cast<char**>(environment));
-    _exit(127);
-  }
+  UnreadClient child({"--protocol=socket", "--socket=" + relay->socket_path()}, address_,
+                     statement);
   EXPECT_TRUE(Eventually([&] {
     const auto now = fence.Now();
     return now.size() == 1 && Listed(now[0].id, "state") == "User sleep";
   }));
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
+  child.Kill();
   EXPECT_TRUE(Eventually([&] { return fence.Now().empty(); }));
   EXPECT_FALSE(fence.left_running);
-  for (const int end : unread) close(end);
+}
+
+TEST_P(MysqlRelayTest, TheServerItselfRefusesAReaderEveryWrite) {
+  LookingFence fence([](uint64_t) { return false; });
+  const auto relay = Relay(WithTenant(), fence, RelayUse::kRead);
+  auto session = Through(*relay, WithTenant());
+  ASSERT_TRUE(session.ok()) << session.error().message;
+  ASSERT_EQ(fence.Now().size(), 1U);
+  EXPECT_TRUE(fence.Now()[0].reads);
+  EXPECT_FALSE(fence.first->reads) << "it was no reader before the server knew of it";
+  const std::string database = NewDatabaseName();
+  EXPECT_FALSE((*session)->Execute(ctx_, "CREATE DATABASE " + database).ok());
+  EXPECT_EQ(One("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = '" +
+                database + "'"),
+            "0");
+  EXPECT_EQ((*session)->Scalar(ctx_, "SELECT 7").value(), "7");
 }
 
 TEST_P(MysqlRelayTest, AnEndOfTheRelayEndsItsConnectionsOnTheServer) {
   CountingFence fence;
-  auto relay = MysqlRelay::Start(ctx_, address_, fence, nullptr);
+  auto relay = MysqlRelay::Start(ctx_, address_, RelayUse::kWrite, fence, nullptr);
   ASSERT_TRUE(relay.ok());
   MysqlSession::Options options;
   options.socket = (*relay)->socket_path();
@@ -190,7 +193,7 @@ class ClosingFence final : public CountingFence {
 
 TEST_P(MysqlRelayTest, AClaimDuringTheLoginKeepsTheChildOut) {
   ClosingFence fence;
-  auto relay = MysqlRelay::Start(ctx_, address_, fence, nullptr);
+  auto relay = MysqlRelay::Start(ctx_, address_, RelayUse::kWrite, fence, nullptr);
   ASSERT_TRUE(relay.ok());
   MysqlSession::Options options;
   options.socket = (*relay)->socket_path();
@@ -203,7 +206,7 @@ TEST_P(MysqlRelayTest, VerifiesTheServersCertificate) {
   CountingFence fence;
   auto address = address_;
   address.tls_ca = "/etc/ssl/certs/ca-certificates.crt";
-  auto relay = MysqlRelay::Start(ctx_, address, fence, nullptr);
+  auto relay = MysqlRelay::Start(ctx_, address, RelayUse::kWrite, fence, nullptr);
   ASSERT_TRUE(relay.ok());
   MysqlSession::Options options;
   options.socket = (*relay)->socket_path();

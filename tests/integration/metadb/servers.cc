@@ -1,7 +1,13 @@
 #include "tests/integration/metadb/servers.h"
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -122,6 +128,43 @@ std::vector<upgrade::DbConnection> CountingFence::Now() const {
 int CountingFence::registered() const {
   const std::lock_guard lock(mutex_);
   return registered_;
+}
+
+UnreadClient::UnreadClient(std::vector<std::string> way, const upgrade::DbServerAddress& address,
+                           const std::string& statement) {
+  EXPECT_EQ(pipe2(unread_, O_CLOEXEC), 0);
+  way.insert(way.begin(), {"mariadb", "--no-defaults"});
+  way.insert(way.end(), {"--user=" + address.user, "--quick", "-Ne", statement});
+  std::string password = "MYSQL_PWD=" + address.password.Reveal();
+  std::vector<char*> argv;
+  for (auto& argument : way) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  char* const environment[] = {password.data(), nullptr};
+  child_ = fork();
+  EXPECT_GE(child_, 0);
+  if (child_ == 0) {
+    dup2(unread_[1], 1);
+    execve("/usr/bin/mariadb", argv.data(), environment);
+    _exit(127);
+  }
+}
+
+UnreadClient::~UnreadClient() {
+  Kill();
+  for (const int end : unread_) close(end);
+}
+
+bool UnreadClient::Waits() const {
+  int bytes = 0;
+  // A pipe holds 64 KiB, and the client writes less than that at once.
+  return ioctl(unread_[0], FIONREAD, &bytes) == 0 && bytes > 32 << 10;
+}
+
+void UnreadClient::Kill() {
+  if (child_ <= 0) return;
+  kill(child_, SIGKILL);
+  waitpid(child_, nullptr, 0);
+  child_ = -1;
 }
 
 bool Eventually(const std::function<bool()>& holds) {

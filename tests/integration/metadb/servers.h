@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/types.h>
 
 #include <functional>
 #include <memory>
@@ -66,6 +67,25 @@ class CountingFence : public upgrade::Fence {
   mutable std::mutex mutex_;
   int registered_ = 0;
   std::vector<upgrade::DbConnection> now_;
+};
+
+// The command line client as a process of its own that gets rows and takes less of them than there
+// are, as one whose owner is frozen does.
+class UnreadClient {
+ public:
+  // `way`: the options that lead to the server.
+  UnreadClient(std::vector<std::string> way, const upgrade::DbServerAddress& address,
+               const std::string& statement);
+  ~UnreadClient();
+  UnreadClient(const UnreadClient&) = delete;
+  UnreadClient& operator=(const UnreadClient&) = delete;
+  // Rows came, and fill all that it takes.
+  bool Waits() const;
+  void Kill();
+
+ private:
+  int unread_[2] = {-1, -1};
+  pid_t child_ = -1;
 };
 
 // Looks every 10 ms, for at most ten seconds.

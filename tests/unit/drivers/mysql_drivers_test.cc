@@ -84,9 +84,12 @@ TEST(SumExpression, TellsNullFromEmptyAndSuitsEachType) {
 TEST(ConnectionLines, GoAndComeBack) {
   const upgrade::DbConnection one{"h:1", 7, "u\"\n", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
   const upgrade::DbConnection two{"h:1", 18446744073709551615U, "é", "", "x", "", ""};
-  const auto text = ConnectionLine(one) + "not ours\n" + ConnectionLine(two) + "{\"id\":\"x\"}\n";
-  EXPECT_EQ(ParseConnections(text), (std::vector{one, two}));
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4);
+  upgrade::DbConnection reader = one;
+  reader.reads = true;
+  const auto text = ConnectionLine(one) + "not ours\n" + ConnectionLine(two) + "{\"id\":\"x\"}\n" +
+                    ConnectionLine(reader);
+  EXPECT_EQ(ParseConnections(text), (std::vector{one, two, reader}));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 5);
   EXPECT_TRUE(ParseConnections("").empty());
 }
 
@@ -127,11 +130,14 @@ TEST(OptionFiles, ThatCannotBeWrittenAreToldTheSameAtEachTry) {
 
 TEST(OwnConnections, CountALittleLongerThanTheyLast) {
   OwnConnections::Add("h:1", 7);
-  EXPECT_TRUE(OwnConnections::Has("h:1", 7));
-  EXPECT_FALSE(OwnConnections::Has("h:2", 7));
+  EXPECT_TRUE(OwnConnections::Has("h:1", 7, "a:1"));
+  EXPECT_FALSE(OwnConnections::Has("h:2", 7, "a:1"));
   OwnConnections::Remove("h:1", 7);
-  EXPECT_TRUE(OwnConnections::Has("h:1", 7)) << "the server may still show it";
-  EXPECT_FALSE(OwnConnections::Has("h:1", 8));
+  EXPECT_TRUE(OwnConnections::Has("h:1", 7, "a:1")) << "the server may still show it";
+  EXPECT_FALSE(OwnConnections::Has("h:1", 8, "a:1"));
+  OwnConnections::AddKept("h:1", 9, "a:1");
+  EXPECT_TRUE(OwnConnections::Has("h:1", 9, "a:1"));
+  EXPECT_FALSE(OwnConnections::Has("h:1", 9, "a:2")) << "the id is another's by now";
 }
 
 }  // namespace

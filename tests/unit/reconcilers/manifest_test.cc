@@ -119,7 +119,8 @@ class FakeMetaDb final : public MetaDb {
                         const std::string&) override {
     return Unused();
   }
-  Status EndConnections(const Context&, const std::vector<DbConnection>&) override {
+  Result<std::vector<DbConnection>> EndConnections(const Context&,
+                                                   const std::vector<DbConnection>&) override {
     return Unused();
   }
   Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context&) override { return Unused(); }
