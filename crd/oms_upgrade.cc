@@ -38,6 +38,7 @@ OMS_WORDS(Compression, "zstd", "none");
 OMS_WORDS(HaControl, "Auto", "Manual");
 OMS_WORDS(OnFailure, "Pause", "Retry", "Rollback");
 OMS_WORDS(OnVersionRevert, "Rollback", "Ignore");
+OMS_WORDS(LimitPolicy, "Advise", "Enforce");
 OMS_WORDS(Provisioner, "Manual", "OAT");
 OMS_WORDS(EditionChoice, "Detect", "Enterprise", "Community");
 OMS_WORDS(ConfigPlace, "Beside", "InPlace");
@@ -169,6 +170,7 @@ template <typename V>
 void Fields(V& v, Strategy& x) {
   v("onFailure", x.on_failure);
   v("onVersionRevert", x.on_version_revert);
+  v("limits", x.limits);
   v("rollbackWindow", x.rollback_window);
   v("maxRetries", x.max_retries);
   v("progressDeadline", x.progress_deadline);

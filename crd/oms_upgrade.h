@@ -44,6 +44,7 @@ enum class Compression { kZstd, kNone };
 enum class HaControl { kAuto, kManual };
 enum class OnFailure { kPause, kRetry, kRollback };
 enum class OnVersionRevert { kRollback, kIgnore };
+enum class LimitPolicy { kAdvise, kEnforce };
 enum class Provisioner { kManual, kOat };
 enum class EditionChoice { kDetect, kEnterprise, kCommunity };
 enum class ConfigPlace { kBeside, kInPlace };
@@ -168,6 +169,8 @@ struct Timeouts {
 struct Strategy {
   OnFailure on_failure = OnFailure::kPause;
   OnVersionRevert on_version_revert = OnVersionRevert::kRollback;
+  LimitPolicy limits =
+      LimitPolicy::kAdvise;  // Of the overview page (reconcilers/overview_limits.h).
   base::Duration rollback_window = std::chrono::hours(72);
   int max_retries = 3;
   base::Duration progress_deadline = std::chrono::hours(6);
@@ -316,7 +319,7 @@ struct HistoryEntry {
 };
 
 struct Progress {
-  std::string summary;  // "6/14 41%"
+  std::string summary;  // "6/15 40%"
   int percent = 0;
   std::optional<int64_t> eta_seconds;
   bool operator==(const Progress&) const = default;

@@ -141,18 +141,18 @@ bool Has(const std::vector<std::string>& words, std::string_view word) {
 }  // namespace
 
 std::vector<OverviewLimit> LimitsNotAcknowledged(const Version& from, const Version& to,
-                                                 const SeenOfOms& seen,
-                                                 const std::vector<std::string>& acknowledged,
+                                                 const SeenOfOms& seen, const crd::Spec& spec,
                                                  Asks asks) {
+  const bool enforced = spec.strategy.limits == crd::LimitPolicy::kEnforce;
   std::vector<OverviewLimit> missing;
   for (const Row& row : kRows) {
     if (!Applies(row, from, to, seen)) continue;
     LimitAnswer answer;
     if (seen.tasks != nullptr) answer = AskTasks(row.word, *seen.tasks);
     const bool holds = answer.says == LimitAnswer::Says::kNothing
-                           ? Has(acknowledged, row.word)
+                           ? Has(spec.acknowledge, row.word)
                            : answer.says == LimitAnswer::Says::kHolds;
-    if (holds || AsksOf(row, answer) != asks) continue;
+    if (holds || (enforced ? Asks::kWait : AsksOf(row, answer)) != asks) continue;
     missing.push_back({row.word, row.must, std::move(answer.tasks)});
   }
   return missing;

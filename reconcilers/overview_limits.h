@@ -5,13 +5,15 @@
 // be read and added to. Pure.
 //
 // A limit waits for its word (kWait: preflight) or is told (kTell: an event and a line of the
-// plan); the table says which, and why. Only of the way there: a rollback never asks.
+// plan); the table says which, and why, and with spec.strategy.limits: Enforce each waits. Only of
+// the way there: a rollback never asks.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "crd/oms_upgrade.h"
 #include "crd/version.h"
 #include "reconcilers/ports/task_api.h"
 
@@ -32,10 +34,9 @@ struct OverviewLimit {
 };
 
 // Those that apply to this way and are not known to hold, in the table's order: the word is not in
-// `acknowledged`, or the tasks break it.
+// spec.acknowledge, or the tasks break it.
 std::vector<OverviewLimit> LimitsNotAcknowledged(const crd::Version& from, const crd::Version& to,
-                                                 const SeenOfOms& seen,
-                                                 const std::vector<std::string>& acknowledged,
+                                                 const SeenOfOms& seen, const crd::Spec& spec,
                                                  Asks asks);
 
 // All words that spec.acknowledge may hold, of other tables too; sorted, each once.

@@ -437,7 +437,7 @@ void CheckOverview(const crd::Spec& spec, const crd::Version& from, const crd::V
   // Behind what else is wrong: an OMS that is not well answers nothing.
   if (facts.oms_tasks_trouble) found.push_back(*facts.oms_tasks_trouble);
   std::vector<OverviewLimit> broken, missing;
-  for (auto& limit : LimitsNotAcknowledged(from, to, SeenIn(facts), spec.acknowledge, Asks::kWait))
+  for (auto& limit : LimitsNotAcknowledged(from, to, SeenIn(facts), spec, Asks::kWait))
     (limit.tasks.empty() ? missing : broken).push_back(std::move(limit));
   if (!broken.empty()) found.push_back({"TasksNotReady", TextOfBroken(broken), true});
   if (missing.empty()) return;
@@ -568,8 +568,7 @@ std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& f
 std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& from,
                                     const crd::Version& to, const Facts& facts) {
   std::vector<std::string> told;
-  for (const auto& limit :
-       LimitsNotAcknowledged(from, to, SeenIn(facts), spec.acknowledge, Asks::kTell)) {
+  for (const auto& limit : LimitsNotAcknowledged(from, to, SeenIn(facts), spec, Asks::kTell)) {
     told.push_back(
         limit.tasks.empty()
             ? fmt::format("See that {}; {} in spec.acknowledge says that you have", limit.must,

@@ -273,6 +273,26 @@ TEST(Overview, ThePlainWayWaitsForNoWordAndTellsOfTheLimitsOnce) {
   EXPECT_EQ(told(""), 3);
 }
 
+TEST(Overview, EnforcedLimitsAreWaitedForOnThePlainWayToo) {
+  World world;
+  world.EditSpec([](json& spec) {
+    spec["strategy"]["limits"] = "Enforce";
+    spec["acknowledge"] = {"TasksSettled"};
+  });
+  Process process(world);
+  process.Settle();
+  EXPECT_EQ(Stalled(world), "True/AcknowledgementNeeded");
+  EXPECT_THAT(world.Resource().status.message,
+              HasSubstr("[TasksSettled, NoOblogproxyTasks, NoFullImportRunning]"));
+  EXPECT_EQ(world.oms_writes, 0);
+  world.EditSpec([](json& spec) {
+    spec["acknowledge"] = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
+  });
+  ASSERT_TRUE(process.RunToReady()) << Stalled(world) << world.Resource().status.message;
+  for (const auto& event : world.events)
+    EXPECT_EQ(event.find("SeeToItFirst"), std::string::npos) << event;
+}
+
 TEST(Overview, ThePlanNamesTheLimitsThatNobodyHasAcknowledged) {
   World world;
   world.EditSpec([](json& spec) {

@@ -12,14 +12,19 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::UnorderedElementsAreArray;
 using Words = std::vector<std::string>;
 
 constexpr SeenOfOms kUnguarded{true}, kSeparateCm{false, true};
 
 std::vector<OverviewLimit> Limits(const char* from, const char* to, Asks asks,
-                                  const SeenOfOms& seen = {}, const Words& acknowledged = {}) {
-  return LimitsNotAcknowledged(*crd::Version::Parse(from), *crd::Version::Parse(to), seen,
-                               acknowledged, asks);
+                                  const SeenOfOms& seen = {}, const Words& acknowledged = {},
+                                  crd::LimitPolicy limits = crd::LimitPolicy::kAdvise) {
+  crd::Spec spec;
+  spec.acknowledge = acknowledged;
+  spec.strategy.limits = limits;
+  return LimitsNotAcknowledged(*crd::Version::Parse(from), *crd::Version::Parse(to), seen, spec,
+                               asks);
 }
 
 Words WordsOf(const std::vector<OverviewLimit>& limits) {
@@ -80,6 +85,13 @@ TEST(OverviewLimits, AreAskedForWhereTheyApplyAndNowhereElse) {
     SCOPED_TRACE(std::string(way.from) + " -> " + way.to);
     EXPECT_EQ(WordsOf(Limits(way.from, way.to, Asks::kWait, way.seen)), way.waits);
     EXPECT_EQ(WordsOf(Limits(way.from, way.to, Asks::kTell, way.seen)), way.tells);
+    Words all = way.waits;
+    all.insert(all.end(), way.tells.begin(), way.tells.end());
+    const auto enforced = [&](Asks asks) {
+      return WordsOf(Limits(way.from, way.to, asks, way.seen, {}, crd::LimitPolicy::kEnforce));
+    };
+    EXPECT_THAT(enforced(Asks::kWait), UnorderedElementsAreArray(all));
+    EXPECT_THAT(enforced(Asks::kTell), IsEmpty());
   }
 }
 
@@ -101,8 +113,9 @@ TEST(OverviewLimits, TheTextSaysWhatToWriteWithTheWordsThatStandThereAlready) {
 
 TEST(OverviewLimits, TheLongestTextIsNotCut) {
   const Words there = {"UnlistedVersion"};
-  const auto all = Limits("3.2.1", "4.3.1", Asks::kWait, kUnguarded, there);
-  EXPECT_EQ(all.size(), 6u);
+  const auto all =
+      Limits("3.2.1", "4.3.1", Asks::kWait, kUnguarded, there, crd::LimitPolicy::kEnforce);
+  EXPECT_EQ(all.size(), 7u);
   // Less what stands before it: the step, and the other findings' words.
   EXPECT_LT(TextOf(all, there).size(), crd::kMaxMessageBytes - 60);
 }

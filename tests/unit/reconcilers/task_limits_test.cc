@@ -236,8 +236,10 @@ TEST(TaskLimits, ASeparateCmDatabaseWaitsForItsTasksWhateverThePersonSays) {
   seen.separate_cm = true;
   seen.tasks = &tasks;
   const auto waits = [&](const std::vector<std::string>& acknowledged) {
+    crd::Spec spec;
+    spec.acknowledge = acknowledged;
     return LimitsNotAcknowledged(*crd::Version::Parse("4.3.1"), *crd::Version::Parse("4.3.2"), seen,
-                                 acknowledged, Asks::kWait);
+                                 spec, Asks::kWait);
   };
   const auto broken = waits({"TasksReadyForSeparateCM"});
   ASSERT_EQ(broken.size(), 1u);
@@ -251,11 +253,15 @@ TEST(TaskLimits, ASeparateCmDatabaseWaitsForItsTasksWhateverThePersonSays) {
 }
 
 std::vector<OverviewLimit> Limits(Asks asks, const std::vector<OmsTask>& tasks,
-                                  const std::vector<std::string>& acknowledged = {}) {
+                                  const std::vector<std::string>& acknowledged = {},
+                                  crd::LimitPolicy limits = crd::LimitPolicy::kAdvise) {
   SeenOfOms seen;
   seen.tasks = &tasks;
+  crd::Spec spec;
+  spec.acknowledge = acknowledged;
+  spec.strategy.limits = limits;
   return LimitsNotAcknowledged(*crd::Version::Parse("4.3.0"), *crd::Version::Parse("4.3.1"), seen,
-                               acknowledged, asks);
+                               spec, asks);
 }
 
 TEST(TaskLimits, ALimitThatTasksShowToHoldIsNeitherWaitedForNorTold) {
@@ -270,6 +276,10 @@ TEST(TaskLimits, WhatTheTasksShowCountsAndNotTheWord) {
   EXPECT_EQ(told[0].word, "NoFullImportRunning");
   EXPECT_THAT(told[0].tasks, HasSubstr("its full migration runs"));
   EXPECT_TRUE(Limits(Asks::kWait, tasks).empty()) << "told here, as without the API";
+  const auto waits =
+      Limits(Asks::kWait, tasks, {"NoFullImportRunning"}, crd::LimitPolicy::kEnforce);
+  EXPECT_THAT(waits, testing::ElementsAre(
+                         testing::Field(&OverviewLimit::tasks, HasSubstr("full migration runs"))));
 }
 
 TEST(TaskLimits, WhatTheTasksDoNotTellIsAskedForByItsWord) {
