@@ -168,7 +168,8 @@ Decision AfterFailure(const crd::Spec& spec, const OperationRecord& record, Step
     const std::string why = fmt::format("{} failed ({})", NameOf(step), state.message);
     if (auto turn = TurnAfterFailure(spec, record, step, why, by_policy)) return *std::move(turn);
   }
-  return {Kind::kStall, step, Reason(state), state.message};
+  // OMS is down, mostly. What a person has mended is seen before that person looks here again.
+  return {Kind::kStall, step, Reason(state), state.message, kLookAgainAtTrouble};
 }
 
 // spec.strategy.progressDeadline: of the downtime, held time not counted (an edit counts anew). It

@@ -330,7 +330,11 @@ TEST(Decide, ARetryableFailureIsTriedAgainWithinItsLimitAndAfterAPause) {
   failures.last = {};
   EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kRun);
   failures.failures = upgrade.spec.strategy.max_retries + 1;
-  EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kStall);
+  const Decision stalled = upgrade.Decide(failures);
+  EXPECT_EQ(stalled.kind, Kind::kStall);
+  ASSERT_TRUE(stalled.wait.has_value())
+      << "what a person mends is seen without a touch of the resource";
+  EXPECT_LE(*stalled.wait, seconds(10));
   EXPECT_EQ(upgrade.Decide(failures).reason, "DumpFailed");
 }
 
