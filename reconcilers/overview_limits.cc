@@ -47,21 +47,21 @@ constexpr std::array kRows = {
     // "If an oblogproxy task exists in the current version, upgrade is not supported. You must
     // directly deploy OMS V4.3.1." Of the page for 4.3.1 alone.
     Row{"NoOblogproxyTasks", kEnterprise, kAny, V(4, 0, 1), V(4, 3, 1), Where::kAlways, Asks::kWait,
-        "no task reads by oblogproxy, which cannot be upgraded (overview of 4.3.1: deploy afresh)"},
+        "no task reads by oblogproxy, which cannot be upgraded (overview: deploy afresh)"},
     Row{"NoOblogproxyTasks", kEnterprise, V(4, 0, 1), kNone, V(4, 3, 1), Where::kAlways,
         Asks::kTell,
-        "no task reads by oblogproxy, which cannot be upgraded (overview of 4.3.1: deploy afresh)"},
+        "no task reads by oblogproxy, which cannot be upgraded (overview: deploy afresh)"},
 
     // "Make sure that data is synchronized in quasi-real-time, and that the forward switchover
     // process of the tasks is completed. We recommend that you do not use the new version to
     // perform
     // the forward switchover." On the pages of both editions.
     Row{"TasksSettled", kEnterprise, kAny, V(4, 0, 1), V(4, 0, 1), Where::kAlways, Asks::kWait,
-        "tasks are near real time and their forward switchover is done (upgrade overview)"},
+        "tasks are near real time and their forward switchover is done (overview)"},
     Row{"TasksSettled", kEnterprise, V(4, 0, 1), kNone, kAny, Where::kAlways, Asks::kTell,
-        "tasks are near real time and their forward switchover is done (upgrade overview)"},
+        "tasks are near real time and their forward switchover is done (overview)"},
     Row{"TasksSettled", kCommunity, kAny, kNone, kAny, Where::kAlways, Asks::kTell,
-        "tasks are near real time and their forward switchover is done (upgrade overview)"},
+        "tasks are near real time and their forward switchover is done (overview)"},
 
     // OMS never starts a Full-Import again by itself, after the upgrade or a rollback (guide, last
     // steps). A person resumes it: no data is lost, so it waits only where all does.
@@ -75,8 +75,7 @@ constexpr std::array kRows = {
     // the
     // dbType parameter." Without it these tasks cannot run afterwards. Community: 3.2.2 only.
     Row{"DbTypeSet", kEnterprise, V(3, 2, 1), V(3, 3, 0), V(3, 3, 0), Where::kAlways, Asks::kWait,
-        "Incr-Sync of each task with DDL synchronization has the parameter dbType (overview of "
-        "4.3.1)"},
+        "Incr-Sync of each task with DDL synchronization has the parameter dbType (overview)"},
     Row{"DbTypeSet", kCommunity, V(3, 2, 2), V(3, 3, 0), V(3, 3, 0), Where::kAlways, Asks::kWait,
         "Incr-Sync of each task with DDL synchronization has the parameter dbType (overview of "
         "4.0.0-CE)"},
@@ -84,13 +83,13 @@ constexpr std::array kRows = {
     // They are not shown in the console any more, so nobody would notice that they stand still.
     Row{"NoDataHubTasks", kEnterprise, V(3, 2, 1), V(3, 2, 2), V(3, 2, 2), Where::kAlways,
         Asks::kWait,
-        "no task is of DataHub: they vanish from the console; else ask OMS support (upgrade "
-        "overview)"},
+        "no task is of DataHub: they vanish from the console; else ask OMS support "
+        "(overview)"},
 
     // "An issue of incompatibility may occur due to the format change of trans." May, and for one
     // serialization that few use.
     Row{"NoSharePlex", kEnterprise, kAny, V(4, 0, 2), V(4, 0, 2), Where::kAlways, Asks::kTell,
-        "no task writes in the SharePlex format, which 4.0.2 changes (overview of 4.0.2)"},
+        "no task writes in the SharePlex format, which 4.0.2 changes (overview)"},
 
     // "If you want to deploy the cluster manager (CM) database separately, make sure that all data
     // migration and synchronization tasks have proceeded to the expected step", and then the cases
