@@ -162,8 +162,8 @@ class Dumper final : public upgrade::BackupTool {
     OMS_TRY(MakeFolder(request.folder));
     const fs::path raw = request.folder / (request.database + ".sql.part");
     {
-      OMS_ASSIGN(auto relay,
-                 MysqlRelay::Start(ctx, request.server, RelayUse::kRead, fence, &progress));
+      OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, request.server, UseOf(request.tool, oceanbase),
+                                               fence, &progress));
       OMS_ASSIGN(auto command, Command(request, *relay, raw, oceanbase, views));
       const auto child = RunChild(ctx, command);
       const auto health = relay->Health();
@@ -222,6 +222,12 @@ class Dumper final : public upgrade::BackupTool {
       OMS_ASSIGN(known, AskVersion(ctx, tool));
     }
     return known;
+  }
+
+  // OceanBase refuses SAVEPOINT and UNLOCK TABLES, too, to a session that is read only, and
+  // mysqldump says both.
+  static RelayUse UseOf(DumpTool tool, bool oceanbase) {
+    return oceanbase && tool == DumpTool::kMysqldump ? RelayUse::kWrite : RelayUse::kRead;
   }
 
   static Result<std::string> AskVersion(const Context& ctx, DumpTool tool) {
