@@ -255,6 +255,14 @@ TEST(Decide, AHoldOfMoreThanFiveMinutesBetweenHaOffAndTheStopPutsHaBack) {
   }
 }
 
+TEST(Decide, AHoldDoesNotPutHaBackBesideAComponentThatIsBeingUpgraded) {
+  Upgrade upgrade = Upgrade().HaOff();
+  upgrade.Pass(PointKind::kComponentUpgrading);
+  upgrade.spec.suspend = true;
+  upgrade.facts.now = At(100) + minutes(60);
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
+}
+
 TEST(Decide, UnderManualControlAHoldSwitchesNothing) {
   Upgrade upgrade = Upgrade().HaOff();
   upgrade.spec.ha.control = crd::HaControl::kManual;
