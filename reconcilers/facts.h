@@ -108,8 +108,7 @@ struct MetaFacts {
   std::map<std::string, HeartbeatInfo> heartbeats;  // By node.
   std::optional<bool> heartbeat_moves;              // nullopt: not known yet, still watching.
   SequenceTables sequence;
-  std::vector<DbConnection> foreign;  // Looked at once OMS is stopped.
-  bool fence_proved = false, rights_proved = false;
+  std::vector<DbConnection> foreign;     // Looked at once OMS is stopped.
   std::optional<LegacyFindings> legacy;  // From below 4.0.1, before the stop.
 
   // Of a database's role: rm, cm, cm_hb.

@@ -7,7 +7,7 @@ namespace oms::upgrade {
 namespace {
 
 // Base exists, and is written meanwhile.
-CompactionAct NextWhileWritten(const SequenceTables& tables) {
+CompactionAct NextWhileWritten(const SequenceTables& tables, bool back) {
   const auto& [base, bak, bak2] = tables;
   // By its rows alone: that a _bak hands out higher ids is what it is made for.
   const bool bak_holds_more =
@@ -17,13 +17,14 @@ CompactionAct NextWhileWritten(const SequenceTables& tables) {
   if (bak_holds_more || bak2_ahead) return CompactionAct::kRaise;
   if (bak2.exists) return CompactionAct::kDropBak2;
   if (!bak.exists) {
-    return base.rows > kMostRowsWritten ? CompactionAct::kCreateBakAhead : CompactionAct::kNone;
+    return !back && base.rows > kMostRowsWritten ? CompactionAct::kCreateBakAhead
+                                                 : CompactionAct::kNone;
   }
-  if (bak.rows == 0) return CompactionAct::kFillBak;
-  if (bak.rows == 1 && HighestId(bak) >= HighestId(base) + kSequenceHeadroom / 2)
+  if (!back && bak.rows == 0) return CompactionAct::kFillBak;
+  if (!back && bak.rows == 1 && HighestId(bak) >= HighestId(base) + kSequenceHeadroom / 2)
     return CompactionAct::kSwapAtOnce;
-  // Not far enough ahead (a person's, or one that was left long ago): its ids are given to the
-  // base, so that it can go.
+  // Not wanted any more, or not far enough ahead (a person's, or one that was left long ago): its
+  // ids are given to the base, so that it can go.
   return HighestId(bak) > HighestId(base) ? CompactionAct::kRaise : CompactionAct::kDropBak;
 }
 
@@ -48,7 +49,8 @@ CompactionAct NextCompactionAct(const SequenceTables& tables, SequenceUse use) {
     if (bak2.exists) return CompactionAct::kUndoSwap;
     return CompactionAct::kNone;
   }
-  if (use == SequenceUse::kWritten) return NextWhileWritten(tables);
+  if (use != SequenceUse::kStandsStill)
+    return NextWhileWritten(tables, use == SequenceUse::kWrittenOnTheWayBack);
   const auto ahead_of_base = [&b = base](const SequenceTable& other) {
     return other.exists && (HighestId(other) > HighestId(b) || (b.rows == 0 && other.rows > 0));
   };
@@ -68,7 +70,7 @@ CompactionAct NextCompactionAct(const SequenceTables& tables, SequenceUse use) {
 }
 
 bool Compacted(const SequenceTables& tables, SequenceUse use) {
-  const uint64_t most = use == SequenceUse::kWritten ? kMostRowsWritten : 1;
+  const uint64_t most = use == SequenceUse::kStandsStill ? 1 : kMostRowsWritten;
   return tables.base.exists && tables.base.rows <= most && !tables.bak.exists &&
          !tables.bak2.exists;
 }

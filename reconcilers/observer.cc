@@ -552,8 +552,6 @@ void Observation::LookAtMeta() {
       keep(site.meta.cm().Hosts(ctx_.WithTimeout(kMetaTimeout), config.drc_cm_db), meta.hosts) &&
       whole;
   JoinHealth(meta);
-  meta.fence_proved = memo_.fence_proved;
-  meta.rights_proved = memo_.rights_proved;
   // After the stop a fact that could not be read must not look like an empty one.
   if (whole || !Passed(PointKind::kStopping)) facts_.meta = std::move(meta);
 }
@@ -672,7 +670,7 @@ void Observation::Rehearse(NodeFacts& node) {
   if (*rewritten != node.config->content) node.rehearsed_config = *std::move(rewritten);
 }
 
-// Last, and only if all else holds: the two proofs that make something of ours in the MetaDB. Not
+// Last, and only if all else holds: the proofs that make something of ours in the MetaDB. Not
 // while a person has said that nothing is to be touched.
 void Observation::Prove() {
   if (look_.spec.mode == crd::Mode::kPlan || look_.spec.suspend) return;
@@ -689,14 +687,20 @@ void Observation::Prove() {
     }
     memo_.fence_proved = true;
   }
+  const std::string suffix = base::Sha256Hex(look_.site.oms).substr(0, 12);
   if (!memo_.rights_proved) {
     for (MetaDb* server : servers.Each()) {
-      const auto proof = server->ProveRights(ctx_, base::Sha256Hex(look_.site.oms).substr(0, 12));
+      const auto proof = server->ProveRights(ctx_, suffix);
       if (!proof.ok()) return Trouble(proof.error().Wrap(name(*server)), "MetaDBDenied");
     }
     memo_.rights_proved = true;
   }
-  facts_.meta->fence_proved = facts_.meta->rights_proved = true;
+  // Where heatbeat_sequence lies, if it is to be compacted while a component writes it.
+  if (facts_.keeps_tasks() && !memo_.rename_proved) {
+    const auto proof = servers.cm().ProveTwoTableRename(ctx_, suffix);
+    if (!proof.ok()) return Trouble(proof.error().Wrap(name(servers.cm())), "MetaDBDenied");
+    memo_.rename_proved = true;
+  }
 }
 
 // Another server, database or way there, or the operation after this one: nothing is proved yet.
@@ -714,7 +718,7 @@ void Observation::ForgetOthersProofs() {
   if (memo_.of == of) return;
   memo_.of = std::move(of);
   memo_.beats.clear();
-  memo_.fence_proved = memo_.rights_proved = false;
+  memo_.fence_proved = memo_.rights_proved = memo_.rename_proved = false;
   memo_.oms_tasks.reset();
 }
 

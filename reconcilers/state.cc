@@ -425,7 +425,9 @@ const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& nod
 }
 
 SequenceUse SequenceUseOf(const OperationRecord& record) {
-  return record.KeepsTasks() ? SequenceUse::kWritten : SequenceUse::kStandsStill;
+  if (!record.KeepsTasks()) return SequenceUse::kStandsStill;
+  return record.direction == Direction::kRollback ? SequenceUse::kWrittenOnTheWayBack
+                                                  : SequenceUse::kWritten;
 }
 
 std::string RunOf(const NodeFacts& node) {

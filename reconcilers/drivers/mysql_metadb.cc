@@ -38,7 +38,8 @@ namespace {
 constexpr char kBase[] = "heatbeat_sequence";  // sic
 constexpr char kBak[] = "heatbeat_sequence_bak";
 constexpr char kBak2[] = "heatbeat_sequence_bak2";
-constexpr char kProbe[] = "probe";  // The table in the database that proves the rights.
+// The tables in the database of a proof.
+constexpr char kProbe[] = "probe", kProbeNext[] = "probe_next", kProbeBefore[] = "probe_before";
 
 // Looking is quick; reading all rows, or DDL on a big table, is not.
 constexpr auto kShort = std::chrono::seconds(30);
@@ -437,21 +438,21 @@ class MysqlMetaDb final : public upgrade::MetaDb {
 
   Status ProveRights(const Context& ctx, const std::string& suffix) override {
     const std::string name = "oms_upgrade_probe_" + suffix;
-    OMS_TRY(CheckIdentifier(name));
-    OMS_ASSIGN(auto session, Open(ctx, "", kProve));
-    OMS_TRY(IsProbe(ctx, *session, name));
-    OMS_TRY(session->Execute(ctx, "DROP DATABASE IF EXISTS " + Quote(name)));
-    OMS_TRY(session->Execute(ctx, "CREATE DATABASE IF NOT EXISTS " + Quote(name)));
-    const auto made = session->Execute(
-        ctx, fmt::format("CREATE TABLE IF NOT EXISTS {}.{} (id int)", Quote(name), Quote(kProbe)));
-    if (made.Is(Code::kNotFound)) {
-      return MakeError(Code::kTransient, "MetaDBBusy",
-                       fmt::format("MetaDB {}: somebody else dropped {} in the same moment",
-                                   ServerName(address_), name));
-    }
-    if (!made.ok()) return made.error();
+    OMS_ASSIGN(auto session, MakeProbe(ctx, name, {kProbe}));
     OMS_TRY(session->Execute(ctx, "DROP DATABASE IF EXISTS " + Quote(name)));
     return base::Ok();
+  }
+
+  Status ProveTwoTableRename(const Context& ctx, const std::string& suffix) override {
+    const std::string name = "oms_upgrade_probe_" + suffix;
+    OMS_ASSIGN(auto session, MakeProbe(ctx, name, {kProbe, kProbeNext}));
+    const auto renamed = session->Execute(
+        ctx, fmt::format("RENAME TABLE {0}.{1} TO {0}.{3}, {0}.{2} TO {0}.{1}", Quote(name),
+                         Quote(kProbe), Quote(kProbeNext), Quote(kProbeBefore)));
+    const auto dropped = session->Execute(ctx, "DROP DATABASE IF EXISTS " + Quote(name));
+    if (renamed.Is(Code::kTerminal)) return NoTwoTableRename(renamed.error());
+    if (!renamed.ok()) return OfProbe(renamed.error(), name);
+    return dropped.ok() ? base::Ok() : Status(dropped.error());
   }
 
   Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string& rm,
@@ -525,13 +526,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
         // 1064 and the like: a server that has no such statement. Then the guide's two.
         if (!swapped.Is(Code::kTerminal)) return swapped.error();
         if (act == CompactionAct::kSwapAtOnce) {
-          return MakeError(
-              Code::kTerminal, "TwoTableRenameMissing",
-              fmt::format("the MetaDB cannot rename two tables in one statement ({}), so "
-                          "heatbeat_sequence cannot be compacted while a component writes it; "
-                          "nothing was renamed. Revert spec.version to go back, and upgrade "
-                          "without spec.deployment.keepTasksRunning",
-                          swapped.error().message));
+          return NoTwoTableRename(swapped.error());
         }
         OMS_TRY(session.Execute(ctx, rename(kBase, kBak2)));
         OMS_TRY(session.Execute(ctx, rename(kBak, kBase)));
@@ -629,16 +624,52 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return MysqlSession::Open(ctx, address_, {database, std::min(timeout, left), {}});
   }
 
-  // A probe that was killed leaves nothing but, perhaps, its own table without a row.
+  static base::Error NoTwoTableRename(const base::Error& refused) {
+    return MakeError(
+        Code::kTerminal, "TwoTableRenameMissing",
+        fmt::format("the MetaDB cannot rename two tables in one statement ({}), so "
+                    "heatbeat_sequence cannot be compacted while a component writes it; nothing "
+                    "was renamed. Set spec.deployment.keepTasksRunning to false; an upgrade that "
+                    "is under way: revert spec.version first",
+                    refused.message));
+  }
+
+  // Another process may be at the same proof: it drops what this one has made.
+  base::Error OfProbe(const base::Error& error, const std::string& name) const {
+    if (error.code != Code::kNotFound && error.code != Code::kAlreadyExists) return error;
+    return MakeError(Code::kTransient, "MetaDBBusy",
+                     fmt::format("MetaDB {}: somebody else dropped {} in the same moment",
+                                 ServerName(address_), name));
+  }
+
+  // The database of a proof, made anew with these tables in it, each without a row.
+  Result<std::unique_ptr<MysqlSession>> MakeProbe(const Context& ctx, const std::string& name,
+                                                  std::initializer_list<const char*> tables) {
+    OMS_TRY(CheckIdentifier(name));
+    OMS_ASSIGN(auto session, Open(ctx, "", kProve));
+    OMS_TRY(IsProbe(ctx, *session, name));
+    OMS_TRY(session->Execute(ctx, "DROP DATABASE IF EXISTS " + Quote(name)));
+    OMS_TRY(session->Execute(ctx, "CREATE DATABASE IF NOT EXISTS " + Quote(name)));
+    for (const char* table : tables) {
+      const auto made = session->Execute(
+          ctx, fmt::format("CREATE TABLE IF NOT EXISTS {}.{} (id int)", Quote(name), Quote(table)));
+      if (!made.ok()) return OfProbe(made.error(), name);
+    }
+    return session;
+  }
+
+  // A probe that was killed leaves nothing but, perhaps, its own tables without a row.
   Status IsProbe(const Context& ctx, MysqlSession& session, const std::string& name) const {
     OMS_ASSIGN(
         const auto tables,
         Names(ctx, session,
               "SELECT table_name FROM information_schema.tables WHERE table_schema = ?", name));
-    bool ours = tables.empty();
-    if (tables == std::vector<std::string>{kProbe}) {
+    bool ours = true;
+    for (const auto& table : tables) {
+      ours = ours && (table == kProbe || table == kProbeNext || table == kProbeBefore);
+      if (!ours) break;
       OMS_ASSIGN(const auto row, session.Query(ctx, fmt::format("SELECT 1 FROM {}.{} LIMIT 1",
-                                                                Quote(name), Quote(kProbe))));
+                                                                Quote(name), Quote(table))));
       ours = row.empty();
     }
     if (ours) return base::Ok();

@@ -213,6 +213,9 @@ class MetaDb {
   // dropped. kDenied if refused. kTerminal "ProbeDatabaseInUse", and nothing dropped: it holds
   // something.
   virtual base::Status ProveRights(const base::Context& ctx, const std::string& suffix) = 0;
+  // In a database as ProveRights': that two tables can be renamed in one statement, by this server
+  // and this user. kDenied, or kTerminal "TwoTableRenameMissing".
+  virtual base::Status ProveTwoTableRename(const base::Context& ctx, const std::string& suffix) = 0;
 
   // --- writing; each registers its connection with the fence first
   // UPDATE ... WHERE cfg_value = BINARY expected. kConflict if the value is another by now.

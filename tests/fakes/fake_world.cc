@@ -953,6 +953,13 @@ class Db final : public MetaDb, private Door {
       return base::Ok();
     });
   }
+  Status ProveTwoTableRename(const Context&, const std::string&) override {
+    return Write(cm_ ? "ProveTwoTableRename of CM" : "ProveTwoTableRename", false, [&]() -> Status {
+      if (world_.no_two_table_rename && cm_ == world_.separate_cm)
+        return MakeError(Code::kTerminal, "TwoTableRenameMissing", "no such statement");
+      return base::Ok();
+    });
+  }
   Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string& rm,
                       const std::string& expected, const std::string& desired) override {
     return Guarded(ctx, fence, "SwapHaConfig", [&]() -> Status {
@@ -988,6 +995,8 @@ class Db final : public MetaDb, private Door {
           bak = {true, 0, 0, base.auto_increment + kSequenceHeadroom};
           break;
         case CompactionAct::kSwapAtOnce:
+          if (act == CompactionAct::kSwapAtOnce && world_.no_two_table_rename)
+            return MakeError(Code::kTerminal, "TwoTableRenameMissing", "no such statement");
           bak2 = base;
           base = bak;
           bak = {};

@@ -162,6 +162,7 @@ class World {
   void MountCertificate(std::chrono::hours valid);
   // --- the MetaDB
   bool meta_down = false, cannot_fence = false, no_rights = false, heart_stands_still = false;
+  bool no_two_table_rename = false;           // On the server of the heartbeat database.
   bool load_held = false, dump_held = false;  // As script_held.
   int dumps_to_fail = 0;
   std::optional<uint64_t> query_timeout = 10'000'000;  // The global ob_query_timeout.

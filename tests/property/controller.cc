@@ -231,7 +231,6 @@ void Controller::ObserveMeta(bool flaky) {
   if (const Container* current = world_.Current(); current != nullptr && current->running) {
     heartbeat_moves_ = true;
   }
-  meta.fence_proved = meta.rights_proved = true;
   if (open && record_->Passed(PointKind::kStopping) &&
       (back || !record_->Passed(PointKind::kNewStarting))) {
     meta.sequence = world_.databases.sequence;

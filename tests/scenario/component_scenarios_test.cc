@@ -249,6 +249,21 @@ TEST_P(Component, AnAssistantThatBringsNothingPauses) {
   EXPECT_TRUE(world.Find("oms_430")->info.running);
 }
 
+TEST_P(Component, AServerThatLosesTheTwoTableRenameMeanwhilePausesAndGoesBack) {
+  Process process(world);
+  ASSERT_TRUE(process.RunUntil([&] { return world.Record().has_value(); }));
+  world.no_two_table_rename = true;
+  ASSERT_TRUE(process.RunUntil([&] { return Stalled(world).starts_with("True"); }));
+  EXPECT_EQ(Stalled(world), "True/TwoTableRenameMissing");
+  EXPECT_TRUE(world.sequence.bak.exists);
+  EXPECT_FALSE(world.sequence.bak2.exists) << "nothing was renamed";
+  GoBack(world);
+  ASSERT_TRUE(process.RunUntil([&] { return IsSettled(world); })) << Why(world);
+  ExpectOldAgain(world, false);
+  EXPECT_TRUE(world.sequence.base.exists);
+  EXPECT_FALSE(world.sequence.bak.exists);
+}
+
 TEST_P(Component, AFailedScriptOfTheManagementNodeGoesBackWithTheComponentStopped) {
   world.exit_code_of["upgrade-script"] = 3;
   Process process(world);
@@ -325,6 +340,26 @@ TEST(ComponentRefused, WithoutARunFolderOfTheHost) {
   auto& mounts = world.Find("omsb_430")->info.mounts;
   std::erase_if(mounts, [](const auto& mount) { return mount.destination == "/home/ds/run"; });
   EXPECT_NE(RefusedFor(world).find("True/"), std::string::npos);
+}
+
+TEST(ComponentRefused, WhereTwoTablesAreNotRenamedInOneStatementAndGoesOnWithoutTasks) {
+  Separated world;
+  world.no_two_table_rename = true;
+  EXPECT_EQ(RefusedFor(world), "True/TwoTableRenameMissing");
+  world.EditSpec([](nlohmann::json& spec) { spec["deployment"]["keepTasksRunning"] = false; });
+  Process process(world);
+  EXPECT_TRUE(process.RunToReady()) << Why(world);
+}
+
+TEST(ComponentRefused, WhereTheSecondServerIsTheOneThatCannotRename) {
+  Separated world;
+  world.SeparateCm();
+  auto& second = world.host_files["/data2/conf/config.yaml"].content;
+  const std::string first = world.host_files["/data/conf/config.yaml"].content;
+  second.resize(second.find("\"oms_meta_host\""));
+  second += first.substr(first.find("\"oms_cm_meta_host\""));
+  world.no_two_table_rename = true;
+  EXPECT_EQ(RefusedFor(world), "True/TwoTableRenameMissing");
 }
 
 // ---------------------------------------------------------------------------------------- crashes

@@ -1,7 +1,7 @@
 #include "reconcilers/drivers/mysql_metadb.h"
 
 #include "reconcilers/heartbeat.h"
-#include "tests/integration/metadb/renumbering_proxy.h"
+#include "tests/integration/metadb/metadb_proxy.h"
 #include "tests/integration/metadb/servers.h"
 
 namespace oms::drivers {
@@ -30,11 +30,12 @@ class MysqlMetaDbTest : public OnServer {
     return tables.ok() ? *tables : upgrade::SequenceTables{};
   }
   // Until there is nothing left to do; the acts.
-  std::vector<CompactionAct> CompactAll(const std::string& database) {
+  std::vector<CompactionAct> CompactAll(
+      const std::string& database, upgrade::SequenceUse use = upgrade::SequenceUse::kStandsStill) {
     CountingFence fence;
     std::vector<CompactionAct> acts;
     while (acts.size() < 12) {
-      const auto act = NextCompactionAct(Look(database));
+      const auto act = NextCompactionAct(Look(database), use);
       if (act == CompactionAct::kNone) break;
       acts.push_back(act);
       const auto done = meta_db_->Compact(ctx_, fence, database, act);
@@ -322,7 +323,7 @@ TEST_P(MysqlMetaDbTest, ProvesThatTheFenceWorks) {
 }
 
 TEST_P(MysqlMetaDbTest, AFenceThroughAProxyWithIdsOfItsOwnIsNoneAndTold) {
-  const RenumberingProxy proxy(address_);
+  const MetaDbProxy proxy(address_, MetaDbProxy::Twist::kOtherIds);
   auto through = address_;
   through.port = proxy.port();
   const auto meta_db = MysqlMetaDbProvider().Open(through);
@@ -353,7 +354,8 @@ TEST_P(MysqlMetaDbTest, WhatAProbeThatWasKilledLeftIsDroppedAndNothingElse) {
     for (const auto& statement : statements) Sql(statement);
   };
   const std::string table = "CREATE TABLE " + quoted + ".probe (id int)";
-  for (const auto& ours : {std::vector<std::string>{}, {table}}) {
+  const std::string before = "CREATE TABLE " + quoted + ".probe_before (id int)";
+  for (const auto& ours : {std::vector<std::string>{}, {table}, {table, before}}) {
     left(ours);
     const auto proved = meta_db_->ProveRights(ctx_, suffix);
     EXPECT_TRUE(proved.ok()) << proved.error().message;
@@ -361,6 +363,7 @@ TEST_P(MysqlMetaDbTest, WhatAProbeThatWasKilledLeftIsDroppedAndNothingElse) {
   }
   for (const auto& not_ours :
        {std::vector<std::string>{table, "INSERT INTO " + quoted + ".probe VALUES (1)"},
+        {table, before, "INSERT INTO " + quoted + ".probe_before VALUES (1)"},
         {"CREATE TABLE " + quoted + ".t (id int)"}}) {
     left(not_ours);
     const auto proved = meta_db_->ProveRights(ctx_, suffix);
@@ -368,6 +371,66 @@ TEST_P(MysqlMetaDbTest, WhatAProbeThatWasKilledLeftIsDroppedAndNothingElse) {
     EXPECT_EQ(proved.error().reason, "ProbeDatabaseInUse");
     EXPECT_EQ(One(count), "1");
     Sql("DROP DATABASE " + quoted);
+  }
+}
+
+TEST_P(MysqlMetaDbTest, ProvesThatTwoTablesAreRenamedInOneStatementAndLeavesNothing) {
+  const auto suffix = base::RandomId().substr(0, 8);
+  const std::string left =
+      "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = "
+      "'oms_upgrade_probe_" +
+      suffix + "'";
+  const auto proved = meta_db_->ProveTwoTableRename(ctx_, suffix);
+  EXPECT_TRUE(proved.ok()) << proved.error().message;
+  EXPECT_EQ(One(left), "0");
+  if (!address_.tls_ca.empty()) return;  // Nobody between can read it then.
+
+  const MetaDbProxy proxy(address_, MetaDbProxy::Twist::kNoRenameTable);
+  auto through = address_;
+  through.port = proxy.port();
+  const auto without = MysqlMetaDbProvider().Open(through)->ProveTwoTableRename(ctx_, suffix);
+  ASSERT_TRUE(without.Is(Code::kTerminal)) << (without.ok() ? "ok" : without.error().message);
+  EXPECT_EQ(without.error().reason, "TwoTableRenameMissing");
+  EXPECT_NE(without.error().message.find("keepTasksRunning to false"), std::string::npos);
+  EXPECT_EQ(One(left), "0");
+}
+
+TEST_P(MysqlMetaDbTest, SwapsAtOnceOrNotAtAllWhereAComponentWrites) {
+  const auto database = NewDatabase();
+  MakeSequence(database, "heatbeat_sequence", 5);
+  MakeSequence(database, "heatbeat_sequence_bak", 1, 5);
+  Sql("ALTER TABLE `" + database + "`.heatbeat_sequence_bak AUTO_INCREMENT = 5000000");
+  ASSERT_EQ(NextCompactionAct(Look(database), upgrade::SequenceUse::kWritten),
+            CompactionAct::kSwapAtOnce);
+  CountingFence fence;
+  if (address_.tls_ca.empty()) {
+    const MetaDbProxy proxy(address_, MetaDbProxy::Twist::kNoRenameTable);
+    auto through = address_;
+    through.port = proxy.port();
+    const auto refused = MysqlMetaDbProvider().Open(through)->Compact(ctx_, fence, database,
+                                                                      CompactionAct::kSwapAtOnce);
+    EXPECT_EQ(refused.ok() ? "ok" : refused.error().reason, "TwoTableRenameMissing");
+    EXPECT_EQ(Look(database).base.rows, 5U);
+    EXPECT_TRUE(Look(database).bak.exists);
+    EXPECT_FALSE(Look(database).bak2.exists);
+  }
+  ASSERT_TRUE(meta_db_->Compact(ctx_, fence, database, CompactionAct::kSwapAtOnce).ok());
+  EXPECT_EQ(Look(database).base.rows, 1U);
+  EXPECT_GE(NextId(database), 5'000'000U);
+}
+
+TEST_P(MysqlMetaDbTest, OnTheWayBackACopyIsTakenAwayAndItsIdsAreKept) {
+  const auto database = NewDatabase();
+  MakeSequence(database, "heatbeat_sequence", 5);
+  for (const int rows : {0, 1}) {  // As it was made, and filled.
+    MakeSequence(database, "heatbeat_sequence_bak", rows, 5);
+    Sql("ALTER TABLE `" + database +
+        "`.heatbeat_sequence_bak AUTO_INCREMENT = " + std::to_string(5'000'000 + rows * 1'000'000));
+    EXPECT_EQ(CompactAll(database, upgrade::SequenceUse::kWrittenOnTheWayBack),
+              (std::vector<CompactionAct>{CompactionAct::kRaise, CompactionAct::kDropBak}));
+    EXPECT_FALSE(Look(database).bak.exists);
+    EXPECT_EQ(Look(database).base.rows, 5U + rows);
+    EXPECT_GE(NextId(database), 5'000'000U + rows * 1'000'000U);
   }
 }
 

@@ -173,6 +173,36 @@ TEST(CompactionWhileWritten, GoesByATableThatIsAheadAndOneStatement) {
                                         CompactionAct::kSwapAtOnce, CompactionAct::kDropBak2}));
 }
 
+// Whoever goes back from a server that has no such statement must not need it.
+TEST(CompactionWhileWritten, OnTheWayBackTakesTheCopiesAwayAndRenamesNothing) {
+  const auto every = EveryTable();
+  for (const auto& base : every) {
+    if (!base.exists) continue;  // It stands while a component writes it.
+    for (const auto& bak : every) {
+      for (const auto& bak2 : every) {
+        SequenceTables now{base, bak, bak2};
+        const uint64_t highest = std::max({HighestId(base), HighestId(bak), HighestId(bak2)});
+        for (int acts = 0;; ++acts) {
+          const auto act = NextCompactionAct(now, SequenceUse::kWrittenOnTheWayBack);
+          if (act == CompactionAct::kNone) break;
+          ASSERT_LT(acts, 12) << "the acts never end";
+          ASSERT_TRUE(act == CompactionAct::kRaise || act == CompactionAct::kDropBak ||
+                      act == CompactionAct::kDropBak2);
+          Apply(act, now);
+          if (HasFatalFailure()) return;
+          now.base.max_id = HighestId(now.base) + 1;  // A component takes one meanwhile.
+          now.base.auto_increment = now.base.max_id + 1;
+          ++now.base.rows;
+        }
+        ASSERT_TRUE(now.base.exists);
+        ASSERT_FALSE(now.bak.exists || now.bak2.exists);
+        ASSERT_GE(now.base.rows, base.rows) << "the rows that were there are there";
+        ASSERT_GE(HighestId(now.base), std::max(highest, HighestId(base)));
+      }
+    }
+  }
+}
+
 TEST(CompactionWhileWritten, ACopyThatTheBaseHasCaughtUpWithIsMadeAnew) {
   const SequenceTables tables{Table(5000, 900'000, 900'001), Table(1, 100, 1'000'101), {}};
   EXPECT_EQ(NextCompactionAct(tables, SequenceUse::kWritten), CompactionAct::kRaise)

@@ -1,4 +1,4 @@
-#include "tests/integration/metadb/renumbering_proxy.h"
+#include "tests/integration/metadb/metadb_proxy.h"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ bool SendAll(int to, std::string_view bytes) {
 }
 
 // Header (4 bytes), protocol (1), version and its NUL, id (4, the lowest first).
-bool SendGreeting(int from, int to) {
+bool SendGreetingWithOtherId(int from, int to) {
   std::string packet;
   std::array<char, 512> buffer{};
   while (packet.size() < 4 || packet.size() < 4U + static_cast<unsigned char>(packet[0])) {
@@ -50,24 +50,29 @@ bool SendGreeting(int from, int to) {
   return SendAll(to, packet);
 }
 
-void PassOn(int client, int server) {
+void PassOn(int client, int server, std::string_view misspelt) {
   std::array<char, 16384> buffer{};
   for (std::array<pollfd, 2> fds{{{client, POLLIN, 0}, {server, POLLIN, 0}}};
        poll(fds.data(), fds.size(), -1) > 0;) {
     for (size_t i = 0; i < fds.size(); ++i) {
       if (fds[i].revents == 0) continue;
       const ssize_t n = recv(fds[i].fd, buffer.data(), buffer.size(), 0);
-      if (n <= 0 || !SendAll(fds[1 - i].fd, {buffer.data(), static_cast<size_t>(n)})) return;
+      if (n <= 0) return;
+      std::string bytes(buffer.data(), static_cast<size_t>(n));
+      const size_t at = misspelt.empty() || i != 0 ? std::string::npos : bytes.find(misspelt);
+      if (at != std::string::npos) bytes[at] = '?';
+      if (!SendAll(fds[1 - i].fd, bytes)) return;
     }
   }
 }
 
 }  // namespace
 
-struct RenumberingProxy::Sockets {
+struct MetaDbProxy::Sockets {
   int listener = -1;
   int port = 0;
   int server_port = 0;
+  Twist twist = Twist::kOtherIds;
   std::mutex mutex;
   std::set<int> open;  // Guarded by mutex, as `threads`.
   std::vector<std::jthread> threads;
@@ -81,8 +86,8 @@ struct RenumberingProxy::Sockets {
     }
     const sockaddr_in address = Local(server_port);
     if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-        SendGreeting(server, client)) {
-      PassOn(client, server);
+        (twist != Twist::kOtherIds || SendGreetingWithOtherId(server, client))) {
+      PassOn(client, server, twist == Twist::kNoRenameTable ? "RENAME TABLE" : "");
     }
     const std::lock_guard lock(mutex);
     for (const int fd : {client, server}) {
@@ -100,8 +105,9 @@ struct RenumberingProxy::Sockets {
   }
 };
 
-RenumberingProxy::RenumberingProxy(const upgrade::DbServerAddress& server)
+MetaDbProxy::MetaDbProxy(const upgrade::DbServerAddress& server, Twist twist)
     : sockets_(std::make_unique<Sockets>()) {
+  sockets_->twist = twist;
   sockets_->server_port = server.port;
   sockets_->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = Local(0);
@@ -116,7 +122,7 @@ RenumberingProxy::RenumberingProxy(const upgrade::DbServerAddress& server)
   sockets_->acceptor = std::jthread([sockets = sockets_.get()] { sockets->Accept(); });
 }
 
-RenumberingProxy::~RenumberingProxy() {
+MetaDbProxy::~MetaDbProxy() {
   shutdown(sockets_->listener, SHUT_RDWR);
   if (sockets_->acceptor.joinable()) sockets_->acceptor.join();
   close(sockets_->listener);
@@ -127,6 +133,6 @@ RenumberingProxy::~RenumberingProxy() {
   sockets_->threads.clear();  // Joined.
 }
 
-int RenumberingProxy::port() const { return sockets_->port; }
+int MetaDbProxy::port() const { return sockets_->port; }
 
 }  // namespace oms::drivers
