@@ -6,7 +6,7 @@ namespace oms::upgrade {
 
 namespace {
 
-// Base exists, and is written meanwhile.
+// Base exists, and stays in its place until the one statement that puts another there.
 CompactionAct NextWhileWritten(const SequenceTables& tables, bool back) {
   const auto& [base, bak, bak2] = tables;
   // By its rows alone: that a _bak hands out higher ids is what it is made for.
@@ -50,7 +50,7 @@ CompactionAct NextCompactionAct(const SequenceTables& tables, SequenceUse use) {
     return CompactionAct::kNone;
   }
   if (use != SequenceUse::kStandsStill)
-    return NextWhileWritten(tables, use == SequenceUse::kWrittenOnTheWayBack);
+    return NextWhileWritten(tables, use == SequenceUse::kOnTheWayBack);
   const auto ahead_of_base = [&b = base](const SequenceTable& other) {
     return other.exists && (HighestId(other) > HighestId(b) || (b.rows == 0 && other.rows > 0));
   };

@@ -22,10 +22,10 @@ uint64_t HighestId(const SequenceTable& table);
 // A component that keeps running writes the base meanwhile: two ALTERs would leave it without a
 // table, the row that was copied is no longer the last one when the tables change places, and the
 // compacted table fills again. So _bak is made ahead, the swap is one statement, and a table that
-// is small counts as compacted. On the way back nothing is compacted beside it: a _bak that was
-// made gives its ids to the base and goes, for which no two tables need to be renamed in one
-// statement.
-enum class SequenceUse { kStandsStill, kWritten, kWrittenOnTheWayBack };
+// is small counts as compacted.
+// On the way back nothing is compacted any more, as what cannot be done may be why one goes back: a
+// base that stands stays, and takes over the ids of a copy before that goes.
+enum class SequenceUse { kStandsStill, kWritten, kOnTheWayBack };
 inline constexpr uint64_t kMostRowsWritten = 1000;
 
 // kNone: nothing is to be done, or none of the three tables exists (then Compacted() is false).

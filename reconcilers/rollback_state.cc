@@ -81,8 +81,18 @@ bool StopUnfinished(const Input& in, const FrozenNode& frozen, const NodeFacts& 
 // not come back beside it. Nullopt: there is nothing to wait for.
 std::optional<StepState> ComponentScript(const Input& in, const FrozenNode& frozen,
                                          const NodeFacts& node) {
-  if (!frozen.kept || !node.script || in.record.ComponentUpgraded(frozen)) return std::nullopt;
+  if (!frozen.kept || in.record.ComponentUpgraded(frozen)) return std::nullopt;
   const bool runs = node.old_container && node.old_container->running;
+  if (!node.script) {
+    const int begun = in.record.LastAttempt(PointKind::kScriptStarting, frozen.name,
+                                            std::string(NameOf(Step::kUpgradeComponents)));
+    // It could not be looked at, which is no word on whether it runs.
+    if (begun == 0 || !node.old_container) return std::nullopt;
+    return Running(
+        fmt::format("waiting for the engine of node {}: whether the upgrade script of "
+                    "the component '{}' runs is not known",
+                    frozen.name, frozen.old_name));
+  }
   switch (node.script->kind) {
     case ScriptState::Kind::kRunning: {
       StepState waiting = Running(
@@ -228,16 +238,17 @@ bool OldOneRuns(const Input& in) {
   });
 }
 
-// What the upgrade had begun and no restore replaces: the compaction is carried to its end, and a
-// global setting put back.
+// What the upgrade had begun and no restore replaces: copies of the compaction go, and a global
+// setting is put back.
 StepState SettleDatabases(const Input& in) {
-  if (!Stopped(in) || (Restores(in) && !in.record.global_query_timeout)) {
+  const bool set = in.record.global_query_timeout || in.record.cm_global_query_timeout;
+  if (!Stopped(in) || (Restores(in) && !set)) {
     return Skipped("nothing was begun in the databases");
   }
   if (Seen(in, Step::kSettleDatabases)) return Done();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
   // Somebody has started it: its tables are its own again, once it has them.
-  if (OldOneRuns(in) && in.facts.meta->sequence.base.exists && !in.record.global_query_timeout)
+  if (OldOneRuns(in) && in.facts.meta->sequence.base.exists && !set)
     return Skipped("the old container runs already");
   return Pending();
 }
@@ -299,7 +310,7 @@ StepState AwaitOldHealth(const Input& in) {
     const std::string missing = node.health->Missing();
     if (missing.empty()) return Done();
     // It may be an earlier upgrade's new one, whose console its IS_UPGRADE holds back.
-    if (OldConsoleHeld(in.record, node))
+    if (OldConsoleHeld(node))
       return Pending(fmt::format("oms_console is to be started on node {}", frozen.name));
     const auto since = in.record.PassedAt(PointKind::kOldStarting, frozen.name);
     if (since && in.facts.now - *since > in.spec.strategy.timeouts.healthy) {
@@ -340,8 +351,8 @@ StepState RestoreHa(const Input& in) {
 
 }  // namespace
 
-bool OldConsoleHeld(const OperationRecord& record, const NodeFacts& node) {
-  return record.ScriptNode().name != node.name && node.old_container && node.health &&
+bool OldConsoleHeld(const NodeFacts& node) {
+  return node.old_container && node.health &&
          node.old_container->EnvValue("IS_UPGRADE") == "true" &&
          node.health->Program(kConsole) == "STOPPED";
 }

@@ -33,8 +33,9 @@ std::string AcceptToken(const OperationRecord& record, const std::string& reason
 int SavesTried(const OperationRecord& record);
 inline constexpr char kSavesForgiven[] = "SaveUpgradedState/forgiven";
 
-// An old container that an earlier upgrade made, on a node where its script did not run.
-bool OldConsoleHeld(const OperationRecord& record, const NodeFacts& node);
+// An old container that an earlier upgrade made: its script ran on another node, or in a container
+// that is gone and was made again.
+bool OldConsoleHeld(const NodeFacts& node);
 
 // Below this folder of the operation lies what was kept of the upgraded state.
 std::string UpgradedFolder(int attempt);

@@ -425,9 +425,8 @@ const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& nod
 }
 
 SequenceUse SequenceUseOf(const OperationRecord& record) {
-  if (!record.KeepsTasks()) return SequenceUse::kStandsStill;
-  return record.direction == Direction::kRollback ? SequenceUse::kWrittenOnTheWayBack
-                                                  : SequenceUse::kWritten;
+  if (record.direction == Direction::kRollback) return SequenceUse::kOnTheWayBack;
+  return record.KeepsTasks() ? SequenceUse::kWritten : SequenceUse::kStandsStill;
 }
 
 std::string RunOf(const NodeFacts& node) {

@@ -142,9 +142,16 @@ base::Status RestoreConfig(const base::Context& ctx, OperationSession& op) {
     const HostFileRequest request =
         FileRequest(op.record(), node, image,
                     {node.config_source, kept.sha256, kept.uid, kept.gid, kept.mode}, content);
+    const auto read = [&] {
+      return ReadHostFile(ctx, engine, request.helper, request.host_folder, request.file_name);
+    };
+    // That it could not be written may be why one goes back.
+    if (const auto now = read(); now.ok() && now->content == content && now->uid == kept.uid &&
+                                 now->gid == kept.gid && now->mode == kept.mode) {
+      continue;
+    }
     OMS_TRY(WriteHostFile(ctx, engine, request));
-    OMS_ASSIGN(const FileContent seen,
-               ReadHostFile(ctx, engine, request.helper, request.host_folder, request.file_name));
+    OMS_ASSIGN(const FileContent seen, read());
     if (seen.content != content) {
       return base::MakeError(base::Code::kTransient, "HostFile",
                              node.config_source + " reads back otherwise than it was written");

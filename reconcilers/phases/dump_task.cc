@@ -52,9 +52,15 @@ QueryTimeouts RememberedTimeouts(const OperationRecord& record) {
 }
 
 base::Status PutBack(const base::Context& ctx, const World& world, const QueryTimeouts& timeouts) {
-  base::Status rm, cm;
-  if (timeouts.rm) rm = world.meta.rm().SetGlobalQueryTimeout(ctx, *world.fence, *timeouts.rm);
-  if (timeouts.cm) cm = world.meta.cm().SetGlobalQueryTimeout(ctx, *world.fence, *timeouts.cm);
+  const auto put_back = [&](MetaDb& server, std::optional<uint64_t> before) -> base::Status {
+    if (!before) return base::Ok();
+    // Who may not set it has not raised it either, and must be able to go back.
+    OMS_ASSIGN(const auto now, server.GlobalQueryTimeout(ctx));
+    if (now == before) return base::Ok();
+    return server.SetGlobalQueryTimeout(ctx, *world.fence, *before);
+  };
+  const base::Status rm = put_back(world.meta.rm(), timeouts.rm);
+  const base::Status cm = put_back(world.meta.cm(), timeouts.cm);
   return rm.ok() ? cm : rm;
 }
 

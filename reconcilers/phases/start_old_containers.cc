@@ -83,7 +83,7 @@ base::Status StartOldContainers(const base::Context& ctx, OperationSession& op) 
 base::Status AcceptOldHealth(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts != nullptr && OldConsoleHeld(op.record(), *facts))
+    if (facts != nullptr && OldConsoleHeld(*facts))
       return LetConsoleStart(ctx, op, node.name, facts->old_container->id);
   }
   for (const auto& node : op.record().nodes) {

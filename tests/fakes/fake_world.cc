@@ -352,6 +352,10 @@ Status World::StartLocked(Container& container) {
   } else if (container.files.contains("/oms-upgrade-content")) {
     // The helper that writes a host's file: its script's name is argv 0, then name, owner, mode.
     FileContent file = container.files.at("/oms-upgrade-content");
+    if (host_files_read_only) {
+      StopLocked(container, 1);
+      return base::Ok();
+    }
     const std::string owner = argv.at(3);
     file.uid = std::stoll(owner.substr(0, owner.find(':')));
     file.gid = std::stoll(owner.substr(owner.find(':') + 1));
@@ -661,6 +665,7 @@ class Engine final : public ContainerEngine, private Door {
       auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
       if (!found->info.running) return MakeError(Code::kConflict, "NotRunning", "not running");
+      if (world_.top_fails) return MakeError(Code::kTransient, "EngineUnreachable", "no answer");
       List list = {{"1", "supervisord"}};
       for (auto& script : world_.scripts) {
         if (script.container != found->info.id || !script.running) continue;
@@ -976,6 +981,11 @@ class Db final : public MetaDb, private Door {
     return Guarded(ctx, fence, "Compact", [&]() -> Status {
       if (!world_.HoldsLocked(cm_, heartbeat_db)) return MakeError(Code::kNotFound, "no table");
       auto& [base, bak, bak2] = world_.sequence;
+      if (world_.no_alter && act != CompactionAct::kDropBak && act != CompactionAct::kDropBak2) {
+        // Made, and its AUTO_INCREMENT cannot be set.
+        if (act == CompactionAct::kCreateBak) bak = {true, 0, 0, 1};
+        return MakeError(Code::kDenied, "MetaDBDenied", "ALTER is denied");
+      }
       switch (act) {
         case CompactionAct::kNone: break;
         case CompactionAct::kCreateBak: bak = {true, 0, 0, base.auto_increment}; break;
@@ -1058,6 +1068,8 @@ class Db final : public MetaDb, private Door {
   Status SetGlobalQueryTimeout(const Context& ctx, Fence& fence, uint64_t micros) override {
     OMS_TRY(ctx.Check());
     return Guarded(ctx, fence, "SetGlobalQueryTimeout", [&]() -> Status {
+      if (world_.no_set_global)
+        return MakeError(Code::kDenied, "MetaDBDenied", "SET GLOBAL is denied");
       QueryTimeout() = micros;
       return base::Ok();
     });

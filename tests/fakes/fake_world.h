@@ -150,6 +150,8 @@ class World {
   int starts_to_refuse = 0;
   base::Code refuses_with = base::Code::kTransient;
   bool supervisor_silent = false;
+  bool top_fails = false;  // `docker top` alone.
+  bool host_files_read_only = false;
   std::optional<upgrade::HttpsTrust> speaks;  // What nginx asks of who asks it; nullopt: HTTP.
   // --- OMS's task API: what it shows to "admin" with this password, or why it does not
   std::vector<upgrade::OmsTask> tasks;
@@ -162,7 +164,9 @@ class World {
   void MountCertificate(std::chrono::hours valid);
   // --- the MetaDB
   bool meta_down = false, cannot_fence = false, no_rights = false, heart_stands_still = false;
-  bool no_two_table_rename = false;           // On the server of the heartbeat database.
+  bool no_two_table_rename = false;  // On the server of the heartbeat database.
+  bool no_alter = false;             // Of heatbeat_sequence and its copies.
+  bool no_set_global = false;
   bool load_held = false, dump_held = false;  // As script_held.
   int dumps_to_fail = 0;
   std::optional<uint64_t> query_timeout = 10'000'000;  // The global ob_query_timeout.

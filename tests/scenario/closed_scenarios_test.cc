@@ -32,6 +32,24 @@ void Wants432(World& world) {
   });
 }
 
+TEST(WayBack, ToAContainerThatIsGoneStartsTheConsoleThatItsUpgradeHeld) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(process.RunToReady()) << Why(world);
+  Wants432(world);
+  ASSERT_TRUE(process.RunUntil([&] { return world.Find("oms_432") != nullptr; }));
+  ASSERT_TRUE(process.RunToReady()) << Why(world);
+  world.Locked([&] { world.containers.erase(std::string(world.Find("oms_431")->info.id)); });
+  world.consoles["oms_431"] = "STOPPED";  // As IS_UPGRADE holds it in a new file system.
+  world.EditSpec([](json& spec) {
+    spec["version"] = "4.3.1";
+    spec["image"] = {{"reference", "oms:4.3.1"}, {"archive", fakes::kArchive}};
+  });
+  ASSERT_TRUE(RunBack(world, process)) << Why(world);
+  EXPECT_EQ(world.consoles["oms_431"], "RUNNING");
+  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+}
+
 // ------------------------------------------------------------------------------------ given up
 
 TEST(Abandoned, IsNeitherReadyNorBegunAgainByItself) {

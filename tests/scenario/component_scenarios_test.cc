@@ -197,6 +197,22 @@ TEST_P(Component, ARevertBeforeTheStopLeavesTheComponentAsItIs) {
               testing::Contains(HasSubstr("was upgraded to 4.3.1, and stays so")));
 }
 
+TEST_P(Component, AScriptThatCannotBeLookedAtIsNotTakenForEnded) {
+  world.Locked([&] { world.script_held = true; });
+  Process process(world);
+  ASSERT_TRUE(process.RunUntil([&] { return world.Held(); }));
+  GoBack(world);
+  world.Locked([&] { world.top_fails = true; });
+  process.Settle(5);
+  EXPECT_FALSE(upgrade::ReadHa(*world.ha)->enabled) << "it may run";
+  ASSERT_TRUE(world.Record().has_value());
+  EXPECT_TRUE(world.Record()->open());
+  world.Locked([&] { world.top_fails = false; });
+  world.Release();
+  ASSERT_TRUE(process.RunUntil([&] { return IsSettled(world); })) << Why(world);
+  ExpectOldAgain(world, false);
+}
+
 TEST_P(Component, AFailedScriptPausesBeforeTheStop) {
   world.exit_code_of["component-upgrade"] = 3;
   Process process(world);
@@ -250,10 +266,12 @@ TEST_P(Component, AnAssistantThatBringsNothingPauses) {
 }
 
 TEST_P(Component, AServerThatLosesTheTwoTableRenameMeanwhilePausesAndGoesBack) {
+  world.Locked([&] { world.script_held = true; });
   Process process(world);
-  ASSERT_TRUE(process.RunUntil([&] { return world.Record().has_value(); }));
-  world.no_two_table_rename = true;
-  ASSERT_TRUE(process.RunUntil([&] { return Stalled(world).starts_with("True"); }));
+  ASSERT_TRUE(process.RunUntil([&] { return world.Held(); }));
+  world.Locked([&] { world.no_two_table_rename = true; });
+  world.Release();
+  ASSERT_TRUE(process.RunUntil([&] { return Stalled(world).starts_with("True"); })) << Why(world);
   EXPECT_EQ(Stalled(world), "True/TwoTableRenameMissing");
   EXPECT_TRUE(world.sequence.bak.exists);
   EXPECT_FALSE(world.sequence.bak2.exists) << "nothing was renamed";

@@ -386,6 +386,33 @@ TEST(WayBack, RemovesTheRewrittenConfigThatNothingReadsAnyMore) {
   EXPECT_EQ(world.host_files["/data/conf/config.yaml"].content, fakes::kOldConfig);
 }
 
+TEST(QueryTimeout, ThatMayNotBeSetDoesNotKeepFromGoingBack) {
+  World world;
+  world.EditSpec(WithMysqldump);
+  world.no_set_global = true;
+  Process process(world);
+  process.Settle();
+  ASSERT_EQ(Stalled(world), "True/MetaDBDenied") << Why(world);
+  EXPECT_FALSE(world.Find("oms_430")->info.running) << "found out with OMS down";
+  world.EditSpec([](json& spec) { spec["version"] = "4.3.0"; });
+  ASSERT_TRUE(RunBack(world, process)) << Why(world);
+  EXPECT_TRUE(world.Find("oms_430")->info.running);
+  EXPECT_EQ(world.query_timeout, 10'000'000U);
+}
+
+TEST(Compaction, ThatMayNotAlterItsTablesDoesNotKeepFromGoingBack) {
+  World world;
+  world.no_alter = true;
+  Process process(world);
+  process.Settle();
+  ASSERT_EQ(Stalled(world), "True/MetaDBDenied") << Why(world);
+  world.EditSpec([](json& spec) { spec["version"] = "4.3.0"; });
+  ASSERT_TRUE(RunBack(world, process)) << Why(world);
+  EXPECT_TRUE(world.Find("oms_430")->info.running);
+  EXPECT_TRUE(world.sequence.base.exists);
+  EXPECT_FALSE(world.sequence.bak.exists || world.sequence.bak2.exists);
+}
+
 // ------------------------------------------------------------------------------- in place
 
 void InPlace(json& spec) {
@@ -412,6 +439,19 @@ TEST(InPlace, EditsConfigYamlItselfOnceOmsIsStopped) {
   EXPECT_EQ(world.Find("oms_431")->info.FindMount("/home/admin/conf/config.yaml")->source,
             "/data/conf/config.yaml");
   EXPECT_EQ(ConditionOf(world.Resource(), "ConfigRewritten"), "True/Done");
+}
+
+TEST(InPlace, AFileThatCannotBeWrittenDoesNotKeepFromGoingBack) {
+  World world;
+  world.EditSpec(InPlace);
+  world.host_files_read_only = true;
+  Process process(world);
+  process.Settle();
+  ASSERT_EQ(Stalled(world), "True/HostFile") << Why(world);
+  world.EditSpec([](json& spec) { spec["version"] = "4.3.0"; });
+  ASSERT_TRUE(RunBack(world, process)) << Why(world);
+  EXPECT_EQ(world.host_files["/data/conf/config.yaml"].content, fakes::kOldConfig);
+  EXPECT_TRUE(world.Find("oms_430")->info.running);
 }
 
 TEST(InPlace, IsPutBackOnTheWayBackByteForByte) {

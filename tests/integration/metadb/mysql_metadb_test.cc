@@ -426,7 +426,7 @@ TEST_P(MysqlMetaDbTest, OnTheWayBackACopyIsTakenAwayAndItsIdsAreKept) {
     MakeSequence(database, "heatbeat_sequence_bak", rows, 5);
     Sql("ALTER TABLE `" + database +
         "`.heatbeat_sequence_bak AUTO_INCREMENT = " + std::to_string(5'000'000 + rows * 1'000'000));
-    EXPECT_EQ(CompactAll(database, upgrade::SequenceUse::kWrittenOnTheWayBack),
+    EXPECT_EQ(CompactAll(database, upgrade::SequenceUse::kOnTheWayBack),
               (std::vector<CompactionAct>{CompactionAct::kRaise, CompactionAct::kDropBak}));
     EXPECT_FALSE(Look(database).bak.exists);
     EXPECT_EQ(Look(database).base.rows, 5U + rows);

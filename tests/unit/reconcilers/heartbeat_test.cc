@@ -183,7 +183,7 @@ TEST(CompactionWhileWritten, OnTheWayBackTakesTheCopiesAwayAndRenamesNothing) {
         SequenceTables now{base, bak, bak2};
         const uint64_t highest = std::max({HighestId(base), HighestId(bak), HighestId(bak2)});
         for (int acts = 0;; ++acts) {
-          const auto act = NextCompactionAct(now, SequenceUse::kWrittenOnTheWayBack);
+          const auto act = NextCompactionAct(now, SequenceUse::kOnTheWayBack);
           if (act == CompactionAct::kNone) break;
           ASSERT_LT(acts, 12) << "the acts never end";
           ASSERT_TRUE(act == CompactionAct::kRaise || act == CompactionAct::kDropBak ||
