@@ -274,6 +274,26 @@ TEST(SeparateCm, ThatIsAnotherServerInTheMiddleIsNotGoneOnWith) {
   }
 }
 
+TEST(SeparateCm, ItsQueryTimeoutIsPutBackWhereOnlyThatWasRaised) {
+  MysqldumpWorld world;
+  world.query_timeout = 48ULL * 3600 * 1'000'000;  // Of RM's server: long enough as it is.
+  {
+    Process first(world, "first");
+    ASSERT_TRUE(first.RunToReady()) << Why(world);
+  }
+  Wants(world, "4.3.0");
+  {
+    Process second(world, "second");
+    second.life.DieAfter("SetGlobalQueryTimeout");
+    EXPECT_FALSE(second.RunUntil([&] { return IsBack(world); }));
+  }
+  ASSERT_NE(world.cm_query_timeout, kCmTimeout) << "raised to keep the upgraded state";
+  world.EditSpec([](json& spec) { spec["backup"]["tool"] = "mydumper"; });
+  Process third(world, "third");
+  ASSERT_TRUE(third.RunUntil([&] { return IsBack(world); })) << Why(world);
+  EXPECT_EQ(world.cm_query_timeout, kCmTimeout);
+}
+
 TEST(SeparateCm, ThatIsAwayAfterTheStopIsWaitedFor) {
   for (const bool back : {false, true}) {
     SeparateWorld world;
