@@ -82,6 +82,7 @@ struct NodeFacts {
   bool planned_name_runs = false;    // ... and runs.
   std::vector<std::string> helpers;  // Of this operation, left behind; looked at on the way back.
   bool old_image_gone = false;       // Looked at where the old container is gone.
+  bool old_name_taken = false;       // The same; by a container of another image.
   uint64_t old_image_size = 0;       // Looked at before the stop, where it is to be saved.
   std::optional<ImageInfo> target_image;
   std::optional<bool> script_in_image;  // nullopt: not looked at.
@@ -104,6 +105,7 @@ struct MetaFacts {
   std::optional<DbServerInfo> cm_server;  // ... and of cm and cm_hb, where that is another one.
   std::vector<DbInfo> databases;          // rm, cm, cm_hb
   std::optional<std::string> ha_raw;      // nullopt: no such row.
+  std::string ha_unreadable;              // On the way back: why the server cannot read that row.
   std::vector<HostRow> hosts;
   std::map<std::string, HeartbeatInfo> heartbeats;  // By node.
   std::optional<bool> heartbeat_moves;              // nullopt: not known yet, still watching.

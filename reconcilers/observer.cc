@@ -176,6 +176,7 @@ void Observation::LookForOldAgain(const SiteNode& site, const FrozenNode& frozen
   }
   if (!again.ok() && !again.Is(base::Code::kNotFound))
     return Trouble(again.error().Wrap("node " + site.name), "EngineUnreachable");
+  node.old_name_taken = again.ok();
   node.old_image_gone =
       site.engine->InspectImage(ctx_, frozen.old_image_id).Is(base::Code::kNotFound);
 }
@@ -501,7 +502,13 @@ void Observation::LookAtMetaGoingBack() {
       whole = false;
     }
   };
-  keep(servers.rm().ReadHaConfig(ctx_, record_->Database("rm")), meta.ha_raw);
+  auto ha = servers.rm().ReadHaConfig(ctx_, record_->Database("rm"));
+  if (ha.Is(base::Code::kTerminal)) {
+    // The server answers: what the upgrade has made of that table is no reason to wait.
+    meta.ha_unreadable = ha.error().message;
+  } else {
+    keep(std::move(ha), meta.ha_raw);
+  }
   const bool awaits = std::any_of(facts_.nodes.begin(), facts_.nodes.end(),
                                   [](const NodeFacts& node) { return node.health.has_value(); });
   if (awaits) {

@@ -39,6 +39,8 @@ StepState VerifyBackups(const Input& in) {
 // it since. The phase writes that down.
 StepState SwitchHaOffForUndo(const Input& in) {
   const bool unread = !in.facts.meta || !in.facts.meta->ha_raw;
+  if (in.facts.meta && !in.facts.meta->ha_unreadable.empty())
+    return Done("ha.config cannot be read: " + in.facts.meta->ha_unreadable);
   if (unread && (!in.facts.meta || !in.facts.troubles.empty())) {
     return Running("waiting for the MetaDB");
   }
@@ -284,6 +286,12 @@ StepState StartOldContainers(const Input& in) {
       died.retryable = died.repeatable = true;
       return died;
     }
+    if (!node.old_container && node.old_name_taken) {
+      return Failed("NameTaken",
+                    fmt::format("node {}: the old container '{}' is gone, and another one of that "
+                                "name is in its place; rename or remove it, then annotate {}",
+                                frozen.name, frozen.old_name, crd::kResetAt));
+    }
     if (!node.old_container && node.old_image_gone &&
         !in.record.image_backups.contains(frozen.name)) {
       return Failed("OldImageGone",
@@ -337,6 +345,11 @@ StepState RestoreHa(const Input& in) {
   // Until then the table may be gone, which is no failure of this step.
   if (Stopped(in) && !Seen(in, Step::kAwaitOldHealth)) return Pending();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
+  if (!in.facts.meta->ha_unreadable.empty()) {
+    return Failed("HAConfigUnreadable",
+                  "ha.config cannot be read: " + in.facts.meta->ha_unreadable +
+                      "; mend oms_normal_config, then annotate " + std::string(crd::kResetAt));
+  }
   if (!in.facts.meta->ha_raw) {
     // A row that could not be read must not pass for one that is gone.
     if (!in.facts.troubles.empty()) return Running("waiting for the MetaDB");

@@ -40,7 +40,7 @@ need_root() {
 # `devenv.sh oms start`, would make another OMS than the scripts expect.
 oms_defaults() {
   unset OMS_INSTANCE OMS_METADB OMS_HTTPS OMS_OAT OMS_SEPARATE_CM OMS_SEPARATED OMS_NODES \
-    OMS_KEEP_IMAGES OMS_HOST_IP
+    OMS_KEEP_IMAGES OMS_HOST_IP OMS_BEAT_SECONDS
 }
 
 # In this file and beside it: a filter that stops reading early (head, grep -q)

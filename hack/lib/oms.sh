@@ -9,6 +9,7 @@
 # an OMS as OAT deploys it, OMS_NODES=2 one of two nodes on this host, and
 # OMS_SEPARATED=1 beside that makes the second one a component container.
 # OMS_SEPARATE_CM=1 puts cm and cm_hb alone on the MariaDB.
+# OMS_BEAT_SECONDS is the time between two heartbeats, 1 if not given.
 # OMS_SAMPLE_ROWS, OMS_SAMPLE_SEQUENCE: how many rows rm's bulk tables and
 # heatbeat_sequence get.
 
@@ -373,6 +374,7 @@ oms_run_node() {
   fi
   if [[ -n ${OMS_OAT:-} ]]; then own+=(-e OMS_STANDIN_OAT=true); fi
   if oms_is_component "$node"; then own+=(-e OMS_STANDIN_ROLE=component); fi
+  if [[ -n ${OMS_BEAT_SECONDS:-} ]]; then own+=(-e OMS_STANDIN_BEAT_SECONDS="$OMS_BEAT_SECONDS"); fi
   # The guide's own flags, step 5.
   docker run -dit --net host \
     -v "$root/config.yaml:/home/admin/conf/config.yaml" \

@@ -41,8 +41,13 @@ base::Status Recreate(const base::Context& ctx, OperationSession& op, const Froz
              RecreateFromInspect(node.old_inspect, same ? node.old_image : ""));
   OMS_TRY(ctx.Check());
   const auto created = op.engine(node.name).Create(ctx, node.old_name, body);
-  // A process before us was faster: the next look finds it by its name and image.
-  if (!created.ok() && !created.Is(base::Code::kAlreadyExists)) return created.error();
+  // Somebody was faster. If it was a process before us, the next look finds it by name and image.
+  if (created.Is(base::Code::kAlreadyExists)) {
+    return base::MakeError(base::Code::kTransient, "NameTaken",
+                           fmt::format("node {}: the name '{}' is taken by another container",
+                                       node.name, node.old_name));
+  }
+  if (!created.ok()) return created.error();
   op.Warn("OldContainerRecreated",
           fmt::format("node {}: the container '{}' was gone and was made again from its settings",
                       node.name, node.old_name));

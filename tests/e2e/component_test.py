@@ -18,7 +18,8 @@ class ComponentTest(GoingBack):
     flags = ("--leader-elect", "false")
 
     def fresh_oms(self):
-        devenv("oms", "start", "4.3.0", env={"OMS_NODES": "2", "OMS_SEPARATED": "1"})
+        # Often enough that a dump, however quick, is never between two beats.
+        devenv("oms", "start", "4.3.0", env={"OMS_NODES": "2", "OMS_SEPARATED": "1", "OMS_BEAT_SECONDS": "0.05"})
         docker("update", "--restart", "always", OLD, COMPONENT)
         docker("rmi", "-f", TOOLS, check=False)
         self.oms = Oms()

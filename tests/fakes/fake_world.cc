@@ -865,6 +865,8 @@ class Db final : public MetaDb, private Door {
     return Seen<Row>([&]() -> Result<Row> {
       if (!world_.HoldsLocked(cm_, rm) || !world_.databases.contains("oms_rm"))
         return MakeError(Code::kNotFound, "no such table");
+      if (world_.ha_unreadable)
+        return MakeError(Code::kTerminal, "MetaDBError", "unknown column 'cfg_value'");
       return world_.ha;
     });
   }
@@ -1033,6 +1035,7 @@ class Db final : public MetaDb, private Door {
       ++world_.drops;
       world_.databases.erase(name);
       world_.unreadable.erase(name);
+      if (name == "oms_rm") world_.ha_unreadable = false;
       return base::Ok();
     });
   }

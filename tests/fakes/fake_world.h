@@ -167,6 +167,7 @@ class World {
   bool no_two_table_rename = false;  // On the server of the heartbeat database.
   bool no_alter = false;             // Of heatbeat_sequence and its copies.
   bool no_set_global = false;
+  bool ha_unreadable = false;                 // Until oms_rm is dropped.
   bool load_held = false, dump_held = false;  // As script_held.
   int dumps_to_fail = 0;
   std::optional<uint64_t> query_timeout = 10'000'000;  // The global ob_query_timeout.

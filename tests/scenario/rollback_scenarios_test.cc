@@ -314,6 +314,39 @@ TEST(Rollback, AnOldContainerThatSomebodyRemovedIsMadeAgain) {
   EXPECT_THAT(world.events, Contains(HasSubstr("OldContainerRecreated")));
 }
 
+TEST(Rollback, AnotherContainerInTheOldOnesPlaceIsToldAndNotTouched) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(process.RunToReady());
+  std::string foreign;
+  world.Locked([&] {
+    auto container = *world.Find("oms_430");
+    world.containers.erase(container.info.id);
+    container.info.image_id = "sha256:of-somebody-else";
+    container.info.id = foreign = world.NewId();
+    world.containers[foreign] = container;
+  });
+  Wants(world, "4.3.0");
+  process.Settle();
+  EXPECT_EQ(Stalled(world), "True/NameTaken");
+  EXPECT_EQ(world.Find("oms_430")->info.id, foreign);
+  EXPECT_FALSE(world.Find("oms_430")->info.running);
+  world.Locked([&] { world.containers.erase(foreign); });
+  world.Annotate(crd::kResetAt, "removed");
+  ASSERT_TRUE(RunBack(world, process)) << Why(world) << process.LastError();
+  ExpectAsBefore(world);
+}
+
+TEST(Rollback, AnHaTableThatTheUpgradeHasLeftUnreadableDoesNotHoldTheWayBack) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(process.RunToReady());
+  world.Locked([&] { world.ha_unreadable = true; });
+  Wants(world, "4.3.0");
+  ASSERT_TRUE(RunBack(world, process)) << Why(world) << process.LastError();
+  ExpectAsBefore(world);
+}
+
 TEST(Rollback, ARowOfAnotherMetaDbIsNeverRestoredInto) {
   World world;
   Process process(world);

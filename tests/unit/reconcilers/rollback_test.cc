@@ -178,6 +178,9 @@ TEST(Rollback, AnUnreadableHaRowIsNotTakenForOneThatIsGone) {
   EXPECT_EQ(upgrade.of(Step::kRestoreHa).verdict, Verdict::kRunning);
   upgrade.facts.troubles.clear();
   EXPECT_EQ(upgrade.of(Step::kRestoreHa).reason, "HAConfigMissing");
+  upgrade.meta().ha_unreadable = "unknown column 'cfg_value'";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall) << "the server has said so: no wait mends it";
+  EXPECT_EQ(upgrade.of(Step::kRestoreHa).reason, "HAConfigUnreadable");
 }
 
 // --------------------------------------------------------------------------- never both, never
@@ -292,6 +295,14 @@ TEST(Rollback, AnOldContainerWhoseImageIsGoneTooIsBroughtBackFromTheSavedOne) {
   EXPECT_EQ(upgrade.Decide().step, Step::kStartOldContainers);
   upgrade.record.image_backups.clear();
   EXPECT_EQ(upgrade.Decide().reason, "OldImageGone");
+}
+
+TEST(Rollback, AnotherContainerInTheOldOnesPlaceIsAPersonsCase) {
+  Upgrade upgrade = Restored();
+  upgrade.node().old_container.reset();
+  upgrade.node().old_name_taken = true;
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall);
+  EXPECT_EQ(upgrade.Decide().reason, "NameTaken");
 }
 
 TEST(Rollback, AnOldContainerThatStaysIllIsToldAndStillLookedAt) {
