@@ -708,6 +708,13 @@ void Observation::Prove() {
     if (!proof.ok()) return Trouble(proof.error().Wrap(name(servers.cm())), "MetaDBDenied");
     memo_.rename_proved = true;
   }
+  if (look_.spec.backup.tool == crd::BackupTool::kMysqldump && !memo_.query_timeout_proved) {
+    for (MetaDb* server : servers.Each()) {
+      const auto proof = server->ProveQueryTimeout(ctx_);
+      if (!proof.ok()) return Trouble(proof.error().Wrap(name(*server)), "MetaDBDenied");
+    }
+    memo_.query_timeout_proved = true;
+  }
 }
 
 // Another server, database or way there, or the operation after this one: nothing is proved yet.
@@ -726,6 +733,7 @@ void Observation::ForgetOthersProofs() {
   memo_.of = std::move(of);
   memo_.beats.clear();
   memo_.fence_proved = memo_.rights_proved = memo_.rename_proved = false;
+  memo_.query_timeout_proved = false;
   memo_.oms_tasks.reset();
 }
 

@@ -455,6 +455,21 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return dropped.ok() ? base::Ok() : Status(dropped.error());
   }
 
+  // Not ob_query_timeout itself: another controller may be raising it, or putting it back.
+  Status ProveQueryTimeout(const Context& ctx) override {
+    OMS_ASSIGN(const auto now, GlobalQueryTimeout(ctx));
+    if (!now || *now >= upgrade::kRaisedQueryTimeout) return base::Ok();
+    OMS_ASSIGN(auto session, Open(ctx));
+    const auto set = session->Execute(ctx, "SET GLOBAL ob_trx_timeout = @@global.ob_trx_timeout");
+    if (set.ok()) return base::Ok();
+    if (!set.Is(Code::kDenied)) return set.error();
+    return MakeError(Code::kDenied, "MetaDBDenied",
+                     fmt::format("user '{}' may not SET GLOBAL ({}), by which ob_query_timeout is "
+                                 "raised for mysqldump: GRANT ALTER SYSTEM ON *.* to that user, or "
+                                 "set spec.backup.tool to mydumper",
+                                 address_.user, set.error().message));
+  }
+
   Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string& rm,
                       const std::string& expected, const std::string& desired) override {
     OMS_TRY(CheckIdentifier(rm));

@@ -8,11 +8,8 @@
 namespace oms::upgrade {
 namespace {
 
-// mysqldump cannot set a session variable, and OceanBase's ob_query_timeout (10 s) cuts a long
-// table in its middle: the global one is raised for the dump. What it was is in the record before
-// that, so that the attempt after a crash puts the same value back. Nullopt: it need not be
-// touched.
-constexpr uint64_t kRaisedQueryTimeout = 24ULL * 3600 * 1'000'000;  // Microseconds.
+// What it was is in the record before it is raised, so that the attempt after a crash puts the same
+// value back. Nullopt: it need not be touched.
 constexpr base::Duration kPutBackWithin = std::chrono::seconds(10);
 
 base::Status Remember(const base::Context& ctx, MetaDb& server, std::optional<uint64_t>& known) {

@@ -171,6 +171,10 @@ class Fence {
   virtual void Unregister(const DbConnection& connection) = 0;
 };
 
+// Microseconds. mysqldump cannot set a session variable, and OceanBase's ob_query_timeout (10 s)
+// cuts a long table in its middle: the global one is raised to this for the dump.
+inline constexpr uint64_t kRaisedQueryTimeout = 24ULL * 3600 * 1'000'000;
+
 class MetaDb {
  public:
   virtual ~MetaDb() = default;
@@ -216,6 +220,9 @@ class MetaDb {
   // In a database as ProveRights': that two tables can be renamed in one statement, by this server
   // and this user. kDenied, or kTerminal "TwoTableRenameMissing".
   virtual base::Status ProveTwoTableRename(const base::Context& ctx, const std::string& suffix) = 0;
+  // That the global ob_query_timeout is as long as kRaisedQueryTimeout, or may be set by this user:
+  // another global variable, which takes the same right, is set to what it is. kDenied.
+  virtual base::Status ProveQueryTimeout(const base::Context& ctx) = 0;
 
   // --- writing; each registers its connection with the fence first
   // UPDATE ... WHERE cfg_value = BINARY expected. kConflict if the value is another by now.

@@ -967,6 +967,13 @@ class Db final : public MetaDb, private Door {
       return base::Ok();
     });
   }
+  Status ProveQueryTimeout(const Context&) override {
+    return Write(cm_ ? "ProveQueryTimeout of CM" : "ProveQueryTimeout", false, [&]() -> Status {
+      if (cm_ ? world_.cm_no_set_global : world_.no_set_global)
+        return MakeError(Code::kDenied, "MetaDBDenied", "SET GLOBAL is denied");
+      return base::Ok();
+    });
+  }
   Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string& rm,
                       const std::string& expected, const std::string& desired) override {
     return Guarded(ctx, fence, "SwapHaConfig", [&]() -> Status {
@@ -1071,7 +1078,7 @@ class Db final : public MetaDb, private Door {
   Status SetGlobalQueryTimeout(const Context& ctx, Fence& fence, uint64_t micros) override {
     OMS_TRY(ctx.Check());
     return Guarded(ctx, fence, "SetGlobalQueryTimeout", [&]() -> Status {
-      if (world_.no_set_global)
+      if (cm_ ? world_.cm_no_set_global : world_.no_set_global)
         return MakeError(Code::kDenied, "MetaDBDenied", "SET GLOBAL is denied");
       QueryTimeout() = micros;
       return base::Ok();

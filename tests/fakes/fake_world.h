@@ -166,7 +166,7 @@ class World {
   bool meta_down = false, cannot_fence = false, no_rights = false, heart_stands_still = false;
   bool no_two_table_rename = false;  // On the server of the heartbeat database.
   bool no_alter = false;             // Of heatbeat_sequence and its copies.
-  bool no_set_global = false;
+  bool no_set_global = false, cm_no_set_global = false;
   bool ha_unreadable = false;                 // Until oms_rm is dropped.
   bool load_held = false, dump_held = false;  // As script_held.
   int dumps_to_fail = 0;

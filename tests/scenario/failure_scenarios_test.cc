@@ -386,11 +386,29 @@ TEST(WayBack, RemovesTheRewrittenConfigThatNothingReadsAnyMore) {
   EXPECT_EQ(world.host_files["/data/conf/config.yaml"].content, fakes::kOldConfig);
 }
 
+TEST(QueryTimeout, ThatMayNotBeSetIsToldBeforeTheStopAndNotAskedOfMydumper) {
+  World world;
+  world.SeparateCm();
+  world.EditSpec(WithMysqldump);
+  world.cm_no_set_global = true;
+  Process process(world);
+  process.Settle();
+  EXPECT_EQ(Stalled(world), "True/MetaDBDenied") << Why(world);
+  EXPECT_TRUE(world.Find("oms_430")->info.running);
+  EXPECT_FALSE(world.Record());
+  world.EditSpec([](json& spec) { spec["backup"]["tool"] = "mydumper"; });
+  EXPECT_TRUE(process.RunToReady()) << Why(world);
+}
+
 TEST(QueryTimeout, ThatMayNotBeSetDoesNotKeepFromGoingBack) {
   World world;
   world.EditSpec(WithMysqldump);
-  world.no_set_global = true;
+  world.load_held = true;
   Process process(world);
+  ASSERT_TRUE(process.RunUntil([&] { return world.Held(); }));
+  world.Locked([&] { world.no_set_global = true; });
+  world.Release();
+  process.AwaitTasks();
   process.Settle();
   ASSERT_EQ(Stalled(world), "True/MetaDBDenied") << Why(world);
   EXPECT_FALSE(world.Find("oms_430")->info.running) << "found out with OMS down";

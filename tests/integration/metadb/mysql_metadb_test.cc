@@ -458,6 +458,28 @@ TEST_P(MysqlMetaDbTest, ReadsAndSetsTheGlobalQueryTimeoutWhereThereIsOne) {
   EXPECT_EQ(meta_db_->GlobalQueryTimeout(ctx_).value(), *before);
 }
 
+TEST_P(MysqlMetaDbTest, WhoMayNotSetTheGlobalQueryTimeoutIsToldSoBeforehand) {
+  const auto proved = meta_db_->ProveQueryTimeout(ctx_);
+  EXPECT_TRUE(proved.ok()) << proved.error().message;
+  if (!IsOceanBase()) return;
+  const std::string user = "it_" + base::RandomId().substr(0, 8);
+  Sql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
+  auto address = address_;
+  address.user = user;
+  address.password = base::Secret("a-pass-w0rd");
+  const auto weak = MysqlMetaDbProvider().Open(address);
+  const auto refused = weak->ProveQueryTimeout(ctx_);
+  EXPECT_TRUE(refused.Is(Code::kDenied)) << (refused.ok() ? "ok" : refused.error().message);
+  const auto before = meta_db_->GlobalQueryTimeout(ctx_);
+  ASSERT_TRUE(before.ok());
+  CountingFence fence;
+  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, upgrade::kRaisedQueryTimeout).ok());
+  const auto needless = weak->ProveQueryTimeout(ctx_);
+  EXPECT_TRUE(needless.ok()) << needless.error().message;
+  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, **before).ok());
+  Sql("DROP USER '" + user + "'@'%'");
+}
+
 TEST_P(MysqlMetaDbTest, ADigestTellsEveryDifferenceAndNothingElse) {
   const auto make = [&](const std::string& database) {
     auto session = Session(database);

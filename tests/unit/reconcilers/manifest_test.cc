@@ -108,6 +108,7 @@ class FakeMetaDb final : public MetaDb {
   Status ProveFence(const Context&) override { return Unused(); }
   Status ProveRights(const Context&, const std::string&) override { return Unused(); }
   Status ProveTwoTableRename(const Context&, const std::string&) override { return Unused(); }
+  Status ProveQueryTimeout(const Context&) override { return Unused(); }
   Status SwapHaConfig(const Context&, Fence&, const std::string&, const std::string&,
                       const std::string&) override {
     return Unused();
