@@ -7,7 +7,7 @@ import socket
 import time
 from pathlib import Path
 
-from harness import LATER, Resource, World, docker, inspect, kubectl, main, run, say, sql, until
+from harness import Resource, World, docker, inspect, kubectl, main, run, say, sql, until
 
 
 def silent_port():
@@ -57,7 +57,7 @@ class BadInputTest(World):
         """Stalled, or Ready=Unknown where it may pass by itself; with words for a person."""
         resource.apply(version, changes)
         if stalls:
-            found = resource.wait("Stalled", seconds=LATER)
+            found = resource.wait_stalled(reason)
             self.assertEqual(resource.condition("Ready")["status"], "False")
         else:
             found = until(f"Ready is not True because of {reason}", lambda: (c := resource.condition("Ready")).get(

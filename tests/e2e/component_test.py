@@ -15,8 +15,6 @@ TOOLS = "oms-upgrade-tools:4.3.1"
 class ComponentTest(GoingBack):
     """The tests share an OMS only where one has left it as it was, which an upgraded component never is."""
 
-    flags = ("--leader-elect", "false")
-
     def fresh_oms(self):
         # Often enough that a dump, however quick, is never between two beats.
         devenv("oms", "start", "4.3.0", env={"OMS_NODES": "2", "OMS_SEPARATED": "1", "OMS_BEAT_SECONDS": "0.05"})

@@ -214,7 +214,7 @@ void World::Release() {
 
 bool World::AwaitHeld(int count) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return held_ >= count; });
+  return changed_.wait_for(lock, std::chrono::seconds(45), [&] { return held_ >= count; });
 }
 
 bool World::Held() const {
@@ -1591,7 +1591,7 @@ bool Process::SomethingRuns() const {
 void Process::AwaitTasks() {
   std::unique_lock lock(mutex_);
   // A held task is not waited for; the deadline only keeps a broken test from hanging.
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(45);
   while (SomethingRuns() && !world_.Held() && std::chrono::steady_clock::now() < deadline) {
     woken_.wait_for(lock, std::chrono::milliseconds(5));
   }

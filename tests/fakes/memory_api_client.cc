@@ -93,7 +93,7 @@ int MemoryApiClient::RunningWatches() const {
 }
 
 bool MemoryApiClient::WaitUntil(const std::function<bool()>& done) const {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(45);
   while (!done()) {
     std::unique_lock lock(mutex_);
     if (std::chrono::steady_clock::now() > deadline) return false;

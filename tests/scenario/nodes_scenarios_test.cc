@@ -153,6 +153,7 @@ TEST_P(TwoNodes, WhoseSecondOldContainerRanAgainAreBackedUpAnew) {
   world.Locked([&] { world.dump_held = true; });
   Process second(world, "second");
   (void)second.RunUntil([&] { return world.Held(); });
+  ASSERT_TRUE(world.AwaitHeld(3));
   world.StartByHand("omsb_430");
   world.EndContainer("omsb_430", 0);
   world.Release();

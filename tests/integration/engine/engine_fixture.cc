@@ -104,7 +104,7 @@ std::string EngineTest::MakeContainer(const std::string& what, const std::string
 }
 
 bool EngineTest::Await(const std::function<bool()>& what) const {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!what()) {
     if (std::chrono::steady_clock::now() > until) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));

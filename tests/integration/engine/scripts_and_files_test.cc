@@ -43,10 +43,20 @@ class OnceScript : public EngineTest {
   }
   // Begins a script that waits for the file `go`, and leaves it running.
   void BeginOneThatWaits() {
-    ASSERT_TRUE(
-        Run("echo begun; while ! test -e /home/admin/logs/go; do sleep 0.1; done; echo done",
-            milliseconds(500))
-            .Is(Code::kTimeout));
+    std::stop_source stop;
+    const auto output =
+        folder_ / "logs" / fs::path(marker_).lexically_relative("/home/admin/logs") / "output.log";
+    const auto begun = [&] { return fs::exists(output) && ReadText(output) == "begun\n"; };
+    std::thread starter_dies([&] {
+      EXPECT_TRUE(Await(begun));
+      stop.request_stop();
+    });
+    const auto run = upgrade::RunScript(
+        ctx_.WithStop(stop.get_token()), *engine_, container_, marker_, "/home/admin",
+        {"/bin/sh", "-c",
+         "echo begun; while ! test -e /home/admin/logs/go; do sleep 0.1; done; echo done"});
+    starter_dies.join();
+    ASSERT_TRUE(run.Is(Code::kCancelled)) << (run.ok() ? "ok" : run.error().message);
   }
 
   std::string container_;

@@ -229,7 +229,7 @@ TEST_P(DumpToolTest, AStopEndsTheDumpAtOnceAndItsConnections) {
     progress_.done = 0;
     base::SteadyTime stopped;
     std::thread stopper([&] {
-      EXPECT_TRUE(Eventually([&] { return progress_.done > 1'000'000; }));
+      EXPECT_TRUE(Eventually([&] { return progress_.done > 100'000; }));
       stopped = std::chrono::steady_clock::now();
       stop.request_stop();
     });
@@ -303,12 +303,17 @@ TEST_P(DumpToolTest, ThreeDatabasesAreBackedUpWithAManifestThatVerifies) {
 TEST_P(DumpToolTest, ADumpThatTheQueryTimeoutWouldCutIsPreventedOrNoticed) {
   if (!IsOceanBase()) return;  // Others have no such limit.
   const auto database = NewDatabase();
-  Big(database, 17);
+  Big(database, 18);
   const auto before = meta_db_->GlobalQueryTimeout(ctx_).value().value();
-  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence_, 300'000).ok());
-  const auto mysqldump = Dump(database, DumpTool::kMysqldump, Compression::kNone);
-  const bool left_something = fs::exists(last_ / (database + ".sql.part")) &&
-                              fs::file_size(last_ / (database + ".sql.part")) > 0;
+  base::Result<upgrade::DumpOutcome> mysqldump = base::MakeError(Code::kInternal, "not run");
+  bool left_something = false;
+  // On a busy machine the first limit may cut what comes before the rows.
+  for (uint64_t limit = 300'000; !left_something && limit < 3'000'000; limit *= 2) {
+    ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence_, limit).ok());
+    mysqldump = Dump(database, DumpTool::kMysqldump, Compression::kNone);
+    const fs::path part = last_ / (database + ".sql.part");
+    left_something = mysqldump.ok() || (fs::exists(part) && fs::file_size(part) > 0);
+  }
   const auto mydumper = Dump(database, DumpTool::kMydumper, Compression::kZstd);
   const auto put_back = meta_db_->SetGlobalQueryTimeout(ctx_, fence_, before);
   ASSERT_TRUE(put_back.ok()) << put_back.error().message;

@@ -475,7 +475,6 @@ TEST_F(RestClientTest, AWatchOfAPeerThatOnlyAcceptsEndsLikeAnyRequest) {
 
 TEST_F(RestClientTest, SilenceOnAWatchIsACleanEnd) {
   options_.watch_margin = milliseconds(0);
-  options_.request_timeout = milliseconds(300);  // Of the answer alone, which came.
   Serve([](FakeExchange& x) {
     x.BeginStream();
     x.Chunk(EventLine("ADDED", "a", "6"));
@@ -495,7 +494,7 @@ TEST_F(RestClientTest, AStopEndsAQuietWatchAtOnceAndClosesItsConnection) {
     x.Hang();
   });
   EXPECT_TRUE(Watch(ctx_.WithStop(stop.get_token())).Is(Code::kCancelled));
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(45);
   while (server_->open_connections() > 0 && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::yield();
   }
@@ -512,7 +511,7 @@ TEST_F(RestClientTest, AnErrorOfTheSinkEndsTheWatchAndItsConnection) {
     return base::Status(base::MakeError(Code::kInternal, "enough"));
   });
   EXPECT_TRUE(status.Is(Code::kInternal));
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(45);
   while (server_->open_connections() > 0 && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::yield();
   }
@@ -540,7 +539,7 @@ TEST_F(RestClientTest, ManyRequestsAtOnceWithManyCancelsLeaveItUsable) {
   for (auto& thread : threads) thread.join();
   bool answered = false;
   for (int i = 0; i < 10 && !answered; ++i) {
-    answered = client.Get(ctx_.WithTimeout(milliseconds(500)), kThings, kA).ok();
+    answered = client.Get(ctx_.WithTimeout(std::chrono::seconds(20)), kThings, kA).ok();
   }
   EXPECT_TRUE(answered);
 }
