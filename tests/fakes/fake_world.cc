@@ -617,6 +617,7 @@ class Engine final : public ContainerEngine, private Door {
     return world_.Write<std::string>(
         life_, "Create " + name, !name.starts_with("oms-upgrade-"), [&]() -> Result<std::string> {
           OMS_TRY(Reached());
+          if (world_.before_create) world_.before_create();
           return world_.CreateLocked(name, json::parse(body), endpoint_);
         });
   }

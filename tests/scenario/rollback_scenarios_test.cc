@@ -314,27 +314,53 @@ TEST(Rollback, AnOldContainerThatSomebodyRemovedIsMadeAgain) {
   EXPECT_THAT(world.events, Contains(HasSubstr("OldContainerRecreated")));
 }
 
-TEST(Rollback, AnotherContainerInTheOldOnesPlaceIsToldAndNotTouched) {
-  World world;
-  Process process(world);
-  ASSERT_TRUE(process.RunToReady());
-  std::string foreign;
-  world.Locked([&] {
-    auto container = *world.Find("oms_430");
-    world.containers.erase(container.info.id);
-    container.info.image_id = "sha256:of-somebody-else";
-    container.info.id = foreign = world.NewId();
-    world.containers[foreign] = container;
-  });
-  Wants(world, "4.3.0");
-  process.Settle();
+// Somebody's container takes the old one's name, and its id is the answer.
+std::string TakeTheOldName(World& world) {
+  auto container = *world.Find("oms_430");
+  world.containers.erase(container.info.id);
+  container.info.image_id = "sha256:of-somebody-else";
+  container.info.id = world.NewId();
+  world.containers[container.info.id] = container;
+  return container.info.id;
+}
+
+void ExpectToldAndNotTouched(World& world, Process& process, const std::string& foreign) {
   EXPECT_EQ(Stalled(world), "True/NameTaken");
   EXPECT_EQ(world.Find("oms_430")->info.id, foreign);
   EXPECT_FALSE(world.Find("oms_430")->info.running);
+  EXPECT_THAT(world.events, Not(Contains(HasSubstr("OldContainerRecreated"))));
   world.Locked([&] { world.containers.erase(foreign); });
   world.Annotate(crd::kResetAt, "removed");
   ASSERT_TRUE(RunBack(world, process)) << Why(world) << process.LastError();
   ExpectAsBefore(world);
+}
+
+TEST(Rollback, AnotherContainerInTheOldOnesPlaceIsToldAndNotTouched) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(process.RunToReady());
+  const auto foreign = world.Locked([&] { return TakeTheOldName(world); });
+  Wants(world, "4.3.0");
+  process.Settle();
+  ExpectToldAndNotTouched(world, process, foreign);
+}
+
+TEST(Rollback, ANameThatIsTakenJustBeforeTheOldOneIsMadeAgainIsNoSuccess) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(process.RunToReady());
+  const World::Container old = *world.Find("oms_430");
+  world.Locked([&] { world.containers.erase(old.info.id); });
+  std::string foreign;
+  world.before_create = [&] {
+    if (!foreign.empty()) return;
+    world.containers[old.info.id] = old;
+    foreign = TakeTheOldName(world);
+  };
+  Wants(world, "4.3.0");
+  process.Settle();
+  ASSERT_FALSE(foreign.empty());
+  ExpectToldAndNotTouched(world, process, foreign);
 }
 
 TEST(Rollback, AnHaTableThatTheUpgradeHasLeftUnreadableDoesNotHoldTheWayBack) {
