@@ -13,6 +13,19 @@ using upgrade::CompactionAct;
 
 class MysqlMetaDbTest : public OnServer {
  protected:
+  // The test drops it.
+  std::string UserWithoutRights() {
+    const std::string user = "it_" + base::RandomId().substr(0, 8);
+    RootSql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
+    return user;
+  }
+  std::shared_ptr<upgrade::MetaDb> OpenAs(const std::string& user) {
+    auto address = address_;
+    address.user = user;
+    address.password = base::Secret("a-pass-w0rd");
+    return MysqlMetaDbProvider().Open(address);
+  }
+
   void MakeSequence(const std::string& database, const std::string& table, int rows,
                     int first = 1) {
     Sql("CREATE TABLE `" + database + "`.`" + table +
@@ -435,15 +448,10 @@ TEST_P(MysqlMetaDbTest, OnTheWayBackACopyIsTakenAwayAndItsIdsAreKept) {
 }
 
 TEST_P(MysqlMetaDbTest, AUserWithoutRightsIsDenied) {
-  const std::string user = "it_" + base::RandomId().substr(0, 8);
-  Sql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
-  auto address = address_;
-  address.user = user;
-  address.password = base::Secret("a-pass-w0rd");
-  const auto weak = MysqlMetaDbProvider().Open(address);
-  const auto proved = weak->ProveRights(ctx_, "x");
+  const std::string user = UserWithoutRights();
+  const auto proved = OpenAs(user)->ProveRights(ctx_, "x");
   EXPECT_TRUE(proved.Is(Code::kDenied)) << (proved.ok() ? "ok" : proved.error().message);
-  Sql("DROP USER '" + user + "'@'%'");
+  RootSql("DROP USER '" + user + "'@'%'");
 }
 
 TEST_P(MysqlMetaDbTest, ReadsAndSetsTheGlobalQueryTimeoutWhereThereIsOne) {
@@ -462,12 +470,8 @@ TEST_P(MysqlMetaDbTest, WhoMayNotSetTheGlobalQueryTimeoutIsToldSoBeforehand) {
   const auto proved = meta_db_->ProveQueryTimeout(ctx_);
   EXPECT_TRUE(proved.ok()) << proved.error().message;
   if (!IsOceanBase()) return;
-  const std::string user = "it_" + base::RandomId().substr(0, 8);
-  Sql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
-  auto address = address_;
-  address.user = user;
-  address.password = base::Secret("a-pass-w0rd");
-  const auto weak = MysqlMetaDbProvider().Open(address);
+  const std::string user = UserWithoutRights();
+  const auto weak = OpenAs(user);
   const auto refused = weak->ProveQueryTimeout(ctx_);
   EXPECT_TRUE(refused.Is(Code::kDenied)) << (refused.ok() ? "ok" : refused.error().message);
   const auto before = meta_db_->GlobalQueryTimeout(ctx_);
@@ -477,7 +481,7 @@ TEST_P(MysqlMetaDbTest, WhoMayNotSetTheGlobalQueryTimeoutIsToldSoBeforehand) {
   const auto needless = weak->ProveQueryTimeout(ctx_);
   EXPECT_TRUE(needless.ok()) << needless.error().message;
   ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, **before).ok());
-  Sql("DROP USER '" + user + "'@'%'");
+  RootSql("DROP USER '" + user + "'@'%'");
 }
 
 TEST_P(MysqlMetaDbTest, ADigestTellsEveryDifferenceAndNothingElse) {
@@ -562,13 +566,9 @@ TEST_P(MysqlMetaDbTest, WhatThisUserMayNotReadIsDeniedAndNoDifference) {
   const auto database = NewDatabase();
   Sql("CREATE TABLE `" + database + "`.t (a int)");
   Sql("CREATE VIEW `" + database + "`.v AS SELECT a FROM `" + database + "`.t");
-  const std::string user = "it_" + base::RandomId().substr(0, 8);
-  RootSql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
+  const std::string user = UserWithoutRights();
   RootSql("GRANT SELECT ON `" + database + "`.* TO '" + user + "'@'%'");
-  auto address = address_;
-  address.user = user;
-  address.password = base::Secret("a-pass-w0rd");
-  const auto digest = MysqlMetaDbProvider().Open(address)->Digest(ctx_, database);
+  const auto digest = OpenAs(user)->Digest(ctx_, database);
   EXPECT_TRUE(digest.Is(Code::kDenied)) << (digest.ok() ? "ok" : digest.error().message);
   RootSql("DROP USER '" + user + "'@'%'");
 }
