@@ -8,10 +8,10 @@
 namespace oms::upgrade {
 namespace {
 
-// What it was is in the record before it is raised, so that the attempt after a crash puts the same
-// value back. Nullopt: it need not be touched.
 constexpr base::Duration kPutBackWithin = std::chrono::seconds(10);
 
+// What the timeout was is in the record before it is raised, so that the attempt after a crash puts
+// the same value back. Nullopt: it need not be touched.
 base::Status Remember(const base::Context& ctx, MetaDb& server, std::optional<uint64_t>& known) {
   if (known) return base::Ok();
   OMS_ASSIGN(known, server.GlobalQueryTimeout(ctx));

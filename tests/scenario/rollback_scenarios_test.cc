@@ -326,6 +326,7 @@ std::string TakeTheOldName(World& world) {
 
 void ExpectToldAndNotTouched(World& world, Process& process, const std::string& foreign) {
   EXPECT_EQ(Stalled(world), "True/NameTaken");
+  EXPECT_THAT(world.Resource().status.message, HasSubstr("another one of that name"));
   EXPECT_EQ(world.Find("oms_430")->info.id, foreign);
   EXPECT_FALSE(world.Find("oms_430")->info.running);
   EXPECT_THAT(world.events, Not(Contains(HasSubstr("OldContainerRecreated"))));
