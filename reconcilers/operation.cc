@@ -355,6 +355,14 @@ bool OperationRecord::Passed(PointKind kind, const std::string& node) const {
                      [&](const Point& p) { return p.kind == kind && p.node == node; });
 }
 
+bool OperationRecord::TouchedOms() const {
+  // The points of an undo begin with those of the upgrade that it undoes, but for HA's.
+  const bool stopped = undoes
+                           ? Passed(PointKind::kRollbackStopping)
+                           : Passed(PointKind::kStopping) || Passed(PointKind::kComponentUpgrading);
+  return stopped || Passed(PointKind::kHaDisabling);
+}
+
 int OperationRecord::LastAttempt(PointKind kind, const std::string& node,
                                  const std::string& step) const {
   int last = 0;

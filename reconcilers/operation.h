@@ -136,7 +136,8 @@ struct DirectionChange {
   base::WallTime at;
 };
 
-// Which resource, with which spec and which reset token.
+// Which resource, with which spec, and the last reset token that was given. An annotation that is
+// gone is no token: the last one stays.
 struct ResourceMark {
   std::string uid;
   int64_t generation = 0;
@@ -216,6 +217,10 @@ struct OperationRecord {
   std::map<std::string, FileRef> image_backups;    // By node.
 
   bool open() const { return outcome == OperationOutcome::kOpen; }
+  // The resource as this operation has taken it last.
+  const ResourceMark& Taken() const { return !open() && !latched.uid.empty() ? latched : handled; }
+  // Something of OMS was touched: its HA switch, its containers, a component.
+  bool TouchedOms() const;
   bool Passed(PointKind kind) const;
   bool Passed(PointKind kind, const std::string& node) const;
   // The last attempt of a script that was begun; 0: none.

@@ -31,7 +31,14 @@ UpgradeReconciler::Pass::Pass(UpgradeReconciler& owner, KeyMemory& memory,
       me_{owner.options_.cluster, key_.ToString()} {}
 
 ResourceMark UpgradeReconciler::Pass::Mark() const {
-  return {resource_->meta.uid, resource_->meta.generation, Annotation(crd::kResetAt)};
+  return MarkAfter(site_.record ? &*site_.record : nullptr);
+}
+
+ResourceMark UpgradeReconciler::Pass::MarkAfter(const OperationRecord* last) const {
+  ResourceMark mark{resource_->meta.uid, resource_->meta.generation, Annotation(crd::kResetAt)};
+  // Whoever takes the annotation away (a tool that prunes what it did not write) asks for nothing.
+  if (mark.reset_token.empty() && last != nullptr) mark.reset_token = last->Taken().reset_token;
+  return mark;
 }
 
 std::string UpgradeReconciler::Pass::Annotation(const char* name) const {
@@ -44,7 +51,9 @@ Wishes UpgradeReconciler::Pass::WishesNow(const base::Context& ctx) const {
   wishes.deleting = deleting();
   wishes.approve = Annotation(crd::kApprove);
   wishes.resource = Mark();
-  wishes.look_now = Annotation(crd::kRequestedAt) != known_.status.last_handled.requested_at;
+  const std::string requested = Annotation(crd::kRequestedAt);
+  wishes.look_now =
+      !acted_ && !requested.empty() && requested != known_.status.last_handled.requested_at;
   if (spec_.maintenance_window) {
     const auto window = LookAtWindow(*spec_.maintenance_window, ctx.clock().Wall());
     wishes.window_open = window.ok() && window->open;

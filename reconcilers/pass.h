@@ -133,6 +133,7 @@ class UpgradeReconciler::Pass {
   bool operation_open() const { return site_.record && site_.record->open(); }
   bool others_row() const { return site_.row && !site_.row->Free() && site_.row->owner != me_; }
   ResourceMark Mark() const;
+  ResourceMark MarkAfter(const OperationRecord* last) const;  // Null: none is known.
   std::string Annotation(const char* name) const;
   Wishes WishesNow(const base::Context& ctx) const;
 
@@ -154,6 +155,7 @@ class UpgradeReconciler::Pass {
   Decision decision_;
   bool decided_ = false;  // In this round: decision_ may be shown.
   bool deferred_ = false;
+  bool acted_ = false;  // In this pass: a request to look now has had its look.
 };
 
 }  // namespace oms::upgrade

@@ -158,6 +158,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
     default: break;
   }
   act.log().Info("acting");
+  acted_ = true;
   const Step step = decision_.step;
   memory_.failures.begun = step;
   const auto limit = LimitOf(spec_.strategy.timeouts, step);
@@ -294,7 +295,7 @@ base::Status UpgradeReconciler::Pass::AbandonUnreached(const base::Context& ctx)
   for (const auto& entry : *entries) texts.push_back(entry.text);
   auto record = FoldRecords(texts);
   if (!record.ok() || !record->open()) return base::Ok();
-  MarkAbandoned(*record, Mark(), ctx.clock().Wall());
+  MarkAbandoned(*record, MarkAfter(&*record), ctx.clock().Wall());
   OMS_TRY(ctx.Check());
   OMS_TRY(store.Append(folder, entries->back().n + 1, record->ToJson()));
   TellAbandoned(*record);
@@ -350,7 +351,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::TakeEdit(
     const base::Context& ctx) {
   const OperationRecord& record = *site_.record;
   const ResourceMark mark = Mark();
-  const bool token = !mark.reset_token.empty() && record.handled.reset_token != mark.reset_token;
+  const bool token = record.handled.reset_token != mark.reset_token;
   OperationSession op = Session();
   if (token) {
     if (auto turn = TurnOnToken(record, *state_)) {

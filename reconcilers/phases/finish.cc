@@ -46,6 +46,18 @@ base::Status TurnBack(const base::Context& ctx, OperationSession& op, const std:
   });
 }
 
+namespace {
+
+// One that ended before OMS was touched has cost nobody anything, so it is no turn of two sources
+// that fight: its beginning and its turns are not counted (`recent` ends with them).
+void ForgetIfUntouched(OperationRecord& record) {
+  if (record.TouchedOms()) return;
+  const size_t own = 1 + (record.undoes ? 0 : record.turns.size());
+  record.recent.resize(record.recent.size() - std::min(own, record.recent.size()));
+}
+
+}  // namespace
+
 base::Status CloseOperation(const base::Context& ctx, OperationSession& op,
                             const ResourceMark& resource) {
   const base::WallTime now = ctx.clock().Wall();
@@ -55,6 +67,7 @@ base::Status CloseOperation(const base::Context& ctx, OperationSession& op,
     record.outcome_reason = back && !record.turns.empty() ? record.turns.back().why
                                                           : std::string(crd::reason::kSucceeded);
     record.ended = now;
+    ForgetIfUntouched(record);
     // Of one that was turned it is the turn that counts: an edit since asks for a new one.
     if (!back) record.latched = resource;
   });
@@ -77,6 +90,7 @@ base::Result<bool> CallOffUndo(const base::Context& ctx, OperationSession& op,
     record.outcome_reason = why;
     record.ended = now;
     record.latched = resource;
+    ForgetIfUntouched(record);
   }));
   return true;
 }

@@ -508,6 +508,12 @@ void World::Annotate(const std::string& key, const std::string& value) {
   api.Put(kUpgrades, object);
 }
 
+void World::TakeAnnotation(const std::string& key) {
+  auto object = *api.Find(kUpgrades, kKey);
+  object["metadata"]["annotations"].erase(key);
+  api.Put(kUpgrades, object);
+}
+
 void World::Delete() {
   base::SystemClock system;
   (void)api.Delete(Context(system, {}), kUpgrades, kKey);

@@ -239,6 +239,7 @@ class World {
   void EraseStatus();
   void EditSpec(const std::function<void(nlohmann::json&)>& edit);
   void Annotate(const std::string& key, const std::string& value);
+  void TakeAnnotation(const std::string& key);  // As a tool that prunes what it does not know.
   void Delete();
   crd::OmsUpgrade Resource() const;
   std::optional<upgrade::OperationRecord> Record() const;  // The one that the row names.
