@@ -253,7 +253,9 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     return Rest(*latched);
   }
   if (WantsUndo(spec_, closed)) {
-    if (auto plan = PlanRollback(spec_, *closed.way_back, closed.now, NumbersNow(ctx)); plan.ok()) {
+    if (auto plan = PlanRollback(spec_, *closed.way_back, closed.now,
+                                 {resource_->meta.generation, site_.record->id}, NumbersNow(ctx));
+        plan.ok()) {
       plan_ = *std::move(plan);
     } else {
       return Stall(plan.error().reason, plan.error().message);

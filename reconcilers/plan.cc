@@ -22,7 +22,7 @@ using Json = nlohmann::json;
 
 // The first field of what is hashed; raised when its meaning changes, so that old approvals end.
 constexpr char kUpgradeFormat[] = "upgrade/1";
-constexpr char kRollbackFormat[] = "rollback/1";
+constexpr char kRollbackFormat[] = "rollback/2";
 constexpr size_t kHashDigits = 12;
 
 std::string HashOf(const Json& what) {
@@ -486,8 +486,8 @@ class UpgradePlan {
 class RollbackPlan {
  public:
   RollbackPlan(const crd::Spec& spec, const OperationRecord& undone, base::WallTime now,
-               const UndoNumbers& numbers)
-      : spec_(spec), undone_(undone), now_(now), numbers_(numbers) {
+               const UndoRequest& request, const UndoNumbers& numbers)
+      : spec_(spec), undone_(undone), now_(now), request_(request), numbers_(numbers) {
     const BackupRef& backup = *undone.backup;
     folder_ = backup.folder.starts_with('/') ? backup.folder : undone.folder + "/" + backup.folder;
     for (const auto& database : undone.databases) names_.push_back(database.name);
@@ -636,17 +636,18 @@ class RollbackPlan {
       databases.push_back(Json::array({database.role, database.name, database.server}));
     }
     for (const StepInfo& info : StepsOf(Direction::kRollback)) steps.push_back(info.name);
-    return HashOf(
-        Json::array({kRollbackFormat, undone_.id, undone_.to, undone_.from, std::move(nodes),
-                     std::move(databases), folder_, undone_.backup->manifest_sha256,
-                     undone_.ha_was_on, undone_.ha_raw ? base::Sha256Hex(*undone_.ha_raw) : "",
-                     Manual(), spec_.ha.perceive_store_client_checkpoint, ConfigWasEdited(),
-                     spec_.backup.directory, NameOfTool(spec_), std::move(steps)}));
+    return HashOf(Json::array({kRollbackFormat, request_.generation, request_.follows, undone_.id,
+                               undone_.to, undone_.from, std::move(nodes), std::move(databases),
+                               folder_, undone_.backup->manifest_sha256, undone_.ha_was_on,
+                               undone_.ha_raw ? base::Sha256Hex(*undone_.ha_raw) : "", Manual(),
+                               spec_.ha.perceive_store_client_checkpoint, ConfigWasEdited(),
+                               spec_.backup.directory, NameOfTool(spec_), std::move(steps)}));
   }
 
   const crd::Spec& spec_;
   const OperationRecord& undone_;
   const base::WallTime now_;
+  const UndoRequest& request_;
   const UndoNumbers& numbers_;
   std::string folder_;
   std::vector<std::string> names_;
@@ -711,14 +712,15 @@ base::Result<Plan> PlanUpgrade(const UpgradePlanInput& in) {
 }
 
 base::Result<Plan> PlanRollback(const crd::Spec& spec, const OperationRecord& undone,
-                                base::WallTime now, const UndoNumbers& numbers) {
+                                base::WallTime now, const UndoRequest& request,
+                                const UndoNumbers& numbers) {
   if (!undone.backup) {
     return base::MakeError(base::Code::kTerminal, "NoBackup",
                            fmt::format("the upgrade from {} to {} (operation {}) has no backup to "
                                        "go back to",
                                        undone.from, undone.to, undone.id));
   }
-  return RollbackPlan(spec, undone, now, numbers).Make();
+  return RollbackPlan(spec, undone, now, request, numbers).Make();
 }
 
 }  // namespace oms::upgrade

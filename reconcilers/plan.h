@@ -75,6 +75,13 @@ struct UpgradePlanInput {
 // kInvalid "PlanIncomplete" if the facts lack what would be written or destroyed: look again.
 base::Result<Plan> PlanUpgrade(const UpgradePlanInput& in);
 
+// Which request to go back is planned: what an approval of it is for. One that was made long ago,
+// or has come to nothing since, is another one.
+struct UndoRequest {
+  int64_t generation = 0;  // Of the resource's spec that asks for it.
+  std::string follows;     // The id of the operation before.
+};
+
 // What is known of the databases now; only for texts and estimates.
 struct UndoNumbers {
   std::optional<uint64_t> database_bytes;  // All three.
@@ -84,6 +91,7 @@ struct UndoNumbers {
 
 // Going back after `undone`, an upgrade that succeeded. kTerminal "NoBackup" if it has none.
 base::Result<Plan> PlanRollback(const crd::Spec& spec, const OperationRecord& undone,
-                                base::WallTime now, const UndoNumbers& numbers = {});
+                                base::WallTime now, const UndoRequest& request,
+                                const UndoNumbers& numbers = {});
 
 }  // namespace oms::upgrade

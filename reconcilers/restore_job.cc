@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "controller/base/sha256.h"
 #include "controller/base/task_group.h"
 #include "crd/conditions.h"
 #include "crd/oms_upgrade.h"
@@ -27,13 +28,25 @@ base::Error Corrupt(const std::string& what) {
                   what, crd::kResetAt));
 }
 
+std::string SumOf(const DatabaseDigest& digest) {
+  std::string text = digest.charset + "/" + digest.collation + "\n";
+  for (const auto& table : digest.tables)
+    text += fmt::format("{}\t{}\t{}\n", table.name, table.rows, table.crc_sum);
+  for (const auto& object : digest.objects)
+    text += fmt::format("{}\t{}\t{}\n", object.kind, object.name, object.sha256);
+  return base::Sha256Hex(text);
+}
+
 // The difference in words; a database that is gone is one.
 Result<std::string> Difference(const Context& ctx, const ManifestDatabase& database,
                                MetaDb& meta_db, Comparing comparing = Comparing::kAsItIs) {
   const auto found = meta_db.Digest(ctx, database.name);
   if (found.Is(Code::kNotFound)) return std::string("the database is gone");
   if (!found.ok()) return found.error();
-  return DescribeDifference(database.digest, *found, comparing);
+  std::string words = DescribeDifference(database.digest, *found, comparing);
+  // What a person accepts is what was found, and not the next thing of the same words.
+  if (!words.empty()) words += fmt::format(" (sum {})", SumOf(*found).substr(0, 8));
+  return words;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "controller/base/sha256.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/heartbeat.h"
 
@@ -199,7 +200,7 @@ StepState RestoreDatabases(const Input& in) {
     if (differs != in.record.restore_differs.end() &&
         Attempts(in, DifferingLoads(database)) >= kMaxLoads &&
         (task == nullptr || task->state != TaskView::State::kRunning)) {
-      const std::string token = AcceptToken(in.record, crd::reason::kRestoreDiffers);
+      const std::string token = AcceptDifference(in.record, database);
       if (in.facts.accept == token) return Pending("a person accepts the difference");
       return Failed(crd::reason::kRestoreDiffers,
                     fmt::format("database {} was loaded twice and still differs from its backup: "
@@ -376,6 +377,12 @@ bool GoesOn(const OperationRecord& record, const FrozenNode& node) {
 
 std::string AcceptToken(const OperationRecord& record, const std::string& reason) {
   return reason + "-" + record.id.substr(0, 8);
+}
+
+std::string AcceptDifference(const OperationRecord& record, const std::string& database) {
+  const std::string& difference = record.restore_differs.at(database);
+  return fmt::format("{}-{}-{}", AcceptToken(record, crd::reason::kRestoreDiffers), database,
+                     base::Sha256Hex(difference).substr(0, 8));
 }
 
 int SavesTried(const OperationRecord& record) {

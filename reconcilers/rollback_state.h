@@ -28,6 +28,9 @@ bool GoesOn(const OperationRecord& record, const FrozenNode& node);
 // What a person writes into the annotation oms.oceanbase.com/accept to accept `reason` for this
 // operation, and for no other.
 std::string AcceptToken(const OperationRecord& record, const std::string& reason);
+// The same for the difference of one database, as it was found last: it accepts that one alone.
+// There must be one.
+std::string AcceptDifference(const OperationRecord& record, const std::string& database);
 
 // Tries to save the upgraded state since the last reset token; their folders go on counting.
 int SavesTried(const OperationRecord& record);

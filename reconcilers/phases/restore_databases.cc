@@ -154,8 +154,7 @@ base::Status RestoreDatabases(const base::Context& ctx, OperationSession& op) {
       if (view->output.empty()) continue;
     }
     if (Attempts(op, DifferingLoads(database)) >= kMaxLoads) {
-      const bool accepted =
-          op.facts().accept == AcceptToken(op.record(), crd::reason::kRestoreDiffers);
+      const bool accepted = op.facts().accept == AcceptDifference(op.record(), database);
       if (accepted) OMS_TRY(Accept(ctx, op, database));
       continue;
     }

@@ -1429,7 +1429,7 @@ class Dumper final : public BackupTool, private Door {
       world_.FillLocked(request.database, content);
       if (world_.loads_to_spoil > 0) {
         --world_.loads_to_spoil;
-        world_.databases[request.database] += " with another row";
+        world_.databases[request.database] += world_.spoils_with;
       }
       return base::Ok();
     }));

@@ -175,6 +175,7 @@ class World {
   bool restore_held = false;                           // As script_held.
   int loads_to_fail = 0;                               // End in the middle, with an error.
   int loads_to_spoil = 0;  // End well, and leave other rows than were dumped.
+  std::string spoils_with = " with another row";
   std::string password = "s3cret-word";
   std::string server_identity = "tenant-1";
   std::optional<std::string> ha = kHaText;

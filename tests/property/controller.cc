@@ -903,7 +903,7 @@ void Controller::RestoreDatabases() {
       if (view->output.empty()) continue;
     }
     if (Attempts(upgrade::DifferingLoads(database)) >= upgrade::kMaxLoads) {
-      if (facts_.accept == upgrade::AcceptToken(*record_, crd::reason::kRestoreDiffers)) {
+      if (facts_.accept == upgrade::AcceptDifference(*record_, database)) {
         world_.accepted = true;
         conclude(database, "");
       }

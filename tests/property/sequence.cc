@@ -142,8 +142,10 @@ void Player::HappenToResource(const Event& event) {
     case What::kReset: resource.reset = "reset-" + std::to_string(++tokens_); break;
     case What::kAccept:
       if (const auto* record = world_.Record(); record != nullptr) {
-        resource.accept = upgrade::AcceptToken(
-            *record, event.a == 0 ? crd::reason::kRestoreDiffers : "UpgradedStateUnsaved");
+        resource.accept = upgrade::AcceptToken(*record, "UpgradedStateUnsaved");
+        if (event.a == 0 && !record->restore_differs.empty())
+          resource.accept =
+              upgrade::AcceptDifference(*record, record->restore_differs.begin()->first);
       }
       break;
     case What::kAbandon:

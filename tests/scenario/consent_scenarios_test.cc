@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 
@@ -98,6 +100,107 @@ TEST(RequestedAt, ThatIsTakenAwayEndsNoPause) {
   world.TakeAnnotation(crd::kRequestedAt);
   for (int i = 0; i < 3; ++i) (void)process.Pass();  // The clock stands still.
   EXPECT_EQ(world.starts_to_refuse, 998) << "the pause is not over";
+}
+
+// ----------------------------------------------------------- approvals of an undo, and acceptances
+
+std::string PlanHash(const World& world) {
+  const auto status = world.Resource().status;
+  return status.plan ? status.plan->hash : std::string();
+}
+
+TEST(Approval, OfALateUndoIsForThatRevertAlone) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(RunUp(world, process)) << Why(world);
+  world.clock.Advance(std::chrono::hours(100));
+  Wants(world, "4.3.0");
+  process.Settle();
+  ASSERT_EQ(Ready(world), "False/AwaitingApproval");
+  const std::string asked = PlanHash(world);
+  // Thought better of; and the approval comes all the same.
+  Wants(world, "4.3.1");
+  world.Annotate(crd::kApprove, asked);
+  process.Settle();
+  ASSERT_EQ(Ready(world), "True/Succeeded");
+  world.clock.Advance(std::chrono::hours(24 * 30));
+  Wants(world, "4.3.0");
+  process.Settle();
+  EXPECT_EQ(Ready(world), "False/AwaitingApproval") << Why(world);
+  EXPECT_EQ(world.drops, 0);
+  EXPECT_THAT(world.Resource().status.message, HasSubstr("34d 4h ago"));
+  world.Annotate(crd::kApprove, PlanHash(world));
+  EXPECT_TRUE(RunBack(world, process)) << Why(world);
+}
+
+TEST(Approval, OfAnUndoThatWasCalledOffIsUsedUp) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(RunUp(world, process)) << Why(world);
+  world.clock.Advance(std::chrono::hours(100));
+  const auto record = *world.Record();
+  const std::string file = record.folder + "/" + record.backup->folder + "/oms_cm/data.sql";
+  world.Locked([&] { world.files[file][3] ^= 1; });  // Holds it before its stop.
+  Wants(world, "4.3.0");
+  process.Settle();
+  const std::string asked = PlanHash(world);
+  world.Annotate(crd::kApprove, asked);
+  process.Settle();
+  ASSERT_EQ(Stalled(world), "True/BackupCorrupt") << Why(world);
+  Wants(world, "4.3.1");
+  process.Settle();
+  ASSERT_EQ(world.Record()->outcome, upgrade::OperationOutcome::kCalledOff) << Why(world);
+  world.Locked([&] { world.files[file][3] ^= 1; });
+  Wants(world, "4.3.0");
+  process.Settle();
+  EXPECT_EQ(Ready(world), "False/AwaitingApproval") << Why(world);
+  EXPECT_NE(PlanHash(world), asked);
+  EXPECT_EQ(world.drops, 0);
+}
+
+TEST(Accepting, TheDifferenceOfOneDatabaseAcceptsThatOneAlone) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(RunUp(world, process)) << Why(world);
+  world.loads_to_spoil = 6;  // Each of the three, twice.
+  Wants(world, "4.3.0");
+  process.Settle();
+  ASSERT_EQ(Stalled(world), "True/RestoreDiffers") << Why(world);
+  std::set<std::string> accepted;
+  for (size_t n = 1; n <= 3; ++n) {
+    const std::string message = world.Resource().status.message;
+    const std::string key = std::string(crd::kAccept) + "=";
+    const size_t at = message.find(key);
+    ASSERT_NE(at, std::string::npos) << message;
+    const std::string token = message.substr(at + key.size());
+    EXPECT_TRUE(accepted.insert(token).second) << "asked for each of its own: " << token;
+    world.Annotate(crd::kAccept, token);
+    process.Settle();
+    EXPECT_EQ(world.Record()->restored.size(), n);
+    EXPECT_EQ(Stalled(world) == "True/RestoreDiffers", n < 3) << Why(world);
+  }
+  EXPECT_TRUE(RunBack(world, process)) << Why(world);
+}
+
+TEST(Accepting, ADifferenceIsNoAcceptanceOfALaterOne) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(RunUp(world, process)) << Why(world);
+  world.loads_to_spoil = 6;
+  Wants(world, "4.3.0");
+  process.Settle();
+  const std::string message = world.Resource().status.message;
+  const std::string token = message.substr(message.rfind('=') + 1);
+  // Loaded again, and other rows are wrong.
+  world.spoils_with = " with quite another row";
+  world.loads_to_spoil = 6;
+  world.Annotate(crd::kResetAt, "again");
+  process.Settle();
+  ASSERT_EQ(Stalled(world), "True/RestoreDiffers");
+  world.Annotate(crd::kAccept, token);
+  process.Settle();
+  EXPECT_EQ(Stalled(world), "True/RestoreDiffers");
+  EXPECT_TRUE(world.Record()->restored.empty());
 }
 
 // ---------------------------------------------------------------------------------------- flapping

@@ -398,6 +398,7 @@ TEST(UpgradePlan, InTheStatusEndsWithDowntimeAndTheWayBack) {
 // An upgrade that has succeeded, and what is asked of it.
 struct Undone : World {
   base::WallTime now = upgrade::At(0) + std::chrono::hours(76) + std::chrono::minutes(30);
+  upgrade::UndoRequest request{7, "before"};
   UndoNumbers numbers;
 
   Undone() {
@@ -409,7 +410,7 @@ struct Undone : World {
     record.nodes.front().target_image_id = "sha256:new";
   }
   Plan Back() const {
-    auto plan = PlanRollback(spec, record, now, numbers);
+    auto plan = PlanRollback(spec, record, now, request, numbers);
     EXPECT_TRUE(plan.ok());
     return plan.ok() ? *std::move(plan) : Plan{};
   }
@@ -504,6 +505,8 @@ TEST(RollbackPlan, HasAnotherHashForEachThingThatIsWrittenOrDestroyed) {
   const std::vector<Row> rows = {
       {"nothing", [](Undone&) {}},
       {"operation", [](Undone& u) { u.record.id = "other"; }},
+      {"a request before this one", [](Undone& u) { u.request.generation = 6; }},
+      {"a request that came to nothing", [](Undone& u) { u.request.follows = "called off"; }},
       {"from", [](Undone& u) { u.record.from = "4.2.5"; }},
       {"to", [](Undone& u) { u.record.to = "4.3.2"; }},
       {"old container", [](Undone& u) { u.record.nodes[0].old_id = "other"; }},
@@ -530,7 +533,7 @@ TEST(RollbackPlan, HasAnotherHashForEachThingThatIsWrittenOrDestroyed) {
 TEST(RollbackPlan, CannotBeMadeWithoutABackup) {
   Undone undone;
   undone.record.backup.reset();
-  const auto plan = PlanRollback(undone.spec, undone.record, undone.now);
+  const auto plan = PlanRollback(undone.spec, undone.record, undone.now, undone.request);
   ASSERT_FALSE(plan.ok());
   EXPECT_EQ(plan.error().code, base::Code::kTerminal);
   EXPECT_EQ(plan.error().reason, "NoBackup");
