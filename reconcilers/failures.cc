@@ -9,10 +9,26 @@ namespace {
 
 std::string KeyOf(Step step) { return std::string(NameOf(step)) + ": "; }
 
+// The first act may have changed what only the engine or the MetaDB shows, so that the second is
+// right to follow; the same words after that one too mean that nothing moves.
+constexpr int kMostIdleActs = 2;
+
+// Acts that leave a trace each may follow each other: one for each node, tries of a dump or a load.
+int MostActs(const OperationRecord& record, Step step) {
+  switch (step) {
+    case Step::kDisableHa:
+    case Step::kEnableHa:
+    case Step::kSwitchHaOff:
+    case Step::kRestoreHa: return 5;
+    default: return 20 + 10 * static_cast<int>(record.nodes.size());
+  }
+}
+
 // Counts from one again where another step is at hand than the one that failed before.
 StepFailure Next(Step step, const base::SteadyTime now, std::string what, FailureMemory& memory) {
   if (!memory.what.starts_with(KeyOf(step))) memory.count = {};
   memory.what = std::move(what);
+  memory.acts = {};
   memory.count.last = now;
   memory.begun.reset();
   return {step, ++memory.count.failures, {}, {}, false};
@@ -105,6 +121,29 @@ StepFailure FailureOf(Step step, const base::Error& error, base::SteadyTime now,
       error.code == base::Code::kNotFound || error.code == base::Code::kAlreadyExists;
   failure.retryable = error.Retryable() || error.code == base::Code::kInternal || moved;
   return failure;
+}
+
+void NoteAct(Step step, const StepState& at, bool trace, FailureMemory& memory) {
+  ActsInARow& row = memory.acts;
+  if (row.step != step) row = {step, at.message, 0, 0};
+  ++row.acts;
+  row.idle = trace ? 0 : (row.message == at.message ? row.idle : 0) + 1;
+  row.message = at.message;
+}
+
+std::optional<base::Error> WithoutEffect(const OperationRecord& record, Step step,
+                                         const StepState& at, FailureMemory& memory) {
+  ActsInARow& row = memory.acts;
+  const int most = MostActs(record, step);
+  if (row.step != step) return std::nullopt;
+  const bool idle = row.idle >= kMostIdleActs && row.message == at.message;
+  if (!idle && row.acts < most) return std::nullopt;
+  return base::MakeError(
+      base::Code::kTransient, "NoEffect",
+      fmt::format(
+          "{} was done {} times, and the next look did not show it{}{}; see whether somebody "
+          "or something sets it back",
+          NameOf(step), row.acts, at.message.empty() ? "" : ": ", at.message));
 }
 
 void Forgive(const State& state, const Facts& facts, const ResourceMark& resource, bool by_token,

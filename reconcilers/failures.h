@@ -15,11 +15,21 @@
 
 namespace oms::upgrade {
 
+// Acts of one step that returned well, one after the other, each of which the next look did not
+// show.
+struct ActsInARow {
+  std::optional<Step> step;
+  std::string message;  // Of the step when it was acted on last: what was still to be done.
+  int acts = 0;
+  int idle = 0;  // Of these, the last ones, that left no trace: no record, no task.
+};
+
 // Of the step at hand; lost with the process.
 struct FailureMemory {
   FailureCount count;
   std::string what;           // Which end of which try was counted last.
   std::optional<Step> begun;  // Begun (again) by this process since a try of it failed.
+  ActsInARow acts;
 };
 
 // The step at hand: the first of this direction that is not complete. Nullopt: all are.
@@ -42,6 +52,17 @@ std::optional<NewFailure> CountFailure(const OperationRecord& record, const Stat
 // record.
 StepFailure FailureOf(Step step, const base::Error& error, base::SteadyTime now,
                       FailureMemory& memory);
+
+// An act of `step`, in the state `at`, returned well. `trace`: it wrote into the record or started
+// a task.
+void NoteAct(Step step, const StepState& at, bool trace, FailureMemory& memory);
+
+// The step would be acted on once more, although acts of it have changed nothing that a look can
+// see: a failed try, kTransient "NoEffect", in place of an act without end. Either the act has
+// nothing to do where the look sees something to be done, or somebody undoes it each time. Nullopt:
+// act.
+std::optional<base::Error> WithoutEffect(const OperationRecord& record, Step step,
+                                         const StepState& at, FailureMemory& memory);
 
 // An edit of the spec, or a new reset token (`by_token`), is taken: failures are counted from zero,
 // and so is time. `now` by the wall.

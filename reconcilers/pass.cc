@@ -17,6 +17,23 @@ runtime::ObjectRef RefTo(const crd::OmsUpgrade& resource) {
   return {crd::kApiVersion, crd::kKind, resource.meta.ns, resource.meta.name, resource.meta.uid};
 }
 
+// "namespace/name" of a row, which somebody else may have written: what is no such name of
+// Kubernetes is asked for nowhere.
+std::optional<kube::ObjectKey> KeyOf(const std::string& object) {
+  const size_t slash = object.find('/');
+  if (slash == std::string::npos) return std::nullopt;
+  kube::ObjectKey key{object.substr(0, slash), object.substr(slash + 1)};
+  for (const auto& part : {key.ns, key.name}) {
+    const bool name =
+        !part.empty() && part.size() <= 253 && part.front() != '.' &&
+        std::all_of(part.begin(), part.end(), [](char c) {
+          return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+        });
+    if (!name) return std::nullopt;
+  }
+  return key;
+}
+
 }  // namespace
 
 using Kind = Decision::Kind;
@@ -123,10 +140,9 @@ std::optional<base::Result<UpgradeReconciler::Pass::Next>> UpgradeReconciler::Pa
     const base::Context& ctx) {
   const auto allowed = CheckLimits(spec_, owner_.options_.limits);
   if (allowed.ok()) return std::nullopt;
-  const auto& operation = known_.status.operation;
-  const bool open = operation && known_.status.direction != crd::Direction::kNone;
-  if (deleting() && (orphans() || !open)) return LeaveAsItIs(ctx, open);
-  if (open && Annotation(crd::kAbandon) == operation->id) return Abandon(ctx);
+  const bool open = ShownOpen();
+  if (deleting() && (!open || (orphans() && !MayRestore()))) return LeaveAsItIs(ctx, open);
+  if (open && Annotation(crd::kAbandon) == known_.status.operation->id) return Abandon(ctx);
   return Stall(allowed.error().reason,
                deleting() ? allowed.error().message + "; or " + WayOut() : allowed.error().message,
                std::nullopt);
@@ -157,8 +173,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
   if (WantsAbandon()) return Abandon(ctx);
   // An open operation is rolled back first, by the same loop as any rollback. A restore that has
   // begun to drop goes to its end in any case.
-  const bool restores = operation_open() && site_.record->Passed(PointKind::kFirstDrop);
-  if (deleting() && (!operation_open() || (orphans() && !restores))) return Deleted(ctx);
+  if (deleting() && (!operation_open() || orphans()) && !MayRestore()) return Deleted(ctx);
   if (site_.trouble) return InTrouble();
   if (operation_open() && !IsBelow(site_.record->folder, owner_.options_.limits.backup_dirs)) {
     return Stall("BackupDirectoryNotAllowed",
@@ -169,20 +184,47 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
   return operation_open() ? WithOperation(ctx) : WithoutOperation(ctx);
 }
 
+bool UpgradeReconciler::Pass::ShownOpen() const {
+  return known_.status.operation && known_.status.direction != crd::Direction::kNone;
+}
+
+bool UpgradeReconciler::Pass::MayRestore() const {
+  if (site_.record) return operation_open() && site_.record->Passed(PointKind::kFirstDrop);
+  if (!ShownOpen()) return false;
+  // This process knows more than the status, which may be a step behind.
+  const auto& operation = *known_.status.operation;
+  return memory_.dropping == operation.id ||
+         (known_.status.direction == crd::Direction::kRollback &&
+          operation.point_of_no_return == crd::PointOfNoReturn::kRollbackStopping);
+}
+
 UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::InTrouble() {
-  const auto& operation = known_.status.operation;
-  const bool open =
-      operation_open() || (operation && known_.status.direction != crd::Direction::kNone);
+  const bool open = operation_open() || ShownOpen();
   const auto wanted = crd::Version::Parse(spec_.version);
   const bool idle = wanted.ok() && wanted->ToString() == known_.status.current_version;
   const Trouble& trouble = *site_.trouble;
   if (open || idle) {
     const bool stalls = !trouble.passing && open;
+    std::string message = trouble.message;
+    if (deleting() && open) {
+      message += fmt::format(
+          "; the resource is being deleted, and goes once its databases are restored; or give the "
+          "operation up by {}={}",
+          crd::kAbandon, site_.record ? site_.record->id : known_.status.operation->id);
+    }
     return Rest({stalls ? Kind::kStall : Kind::kUnknown, Step::kPreflight, trouble.reason,
-                 trouble.message, kLookAgainAtTrouble});
+                 std::move(message), kLookAgainAtTrouble});
   }
   preflight_ = StepState{Verdict::kFailed, trouble.reason, trouble.message};
   return Stall(trouble.reason, trouble.message);
+}
+
+// Deleted while no controller looked. Only of our own cluster can that be known; what the API
+// server does not tell is taken to be there.
+bool UpgradeReconciler::Pass::IsGone(const base::Context& ctx, const Owner& owner) const {
+  const auto key = KeyOf(owner.object);
+  if (owner.cluster != me_.cluster || !key || owner_.lookup_(*key) != nullptr) return false;
+  return owner_.status_.IsGone(ctx, *key);
 }
 
 std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckOwner(
@@ -190,6 +232,11 @@ std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckOwner
   if (!others_row()) return std::nullopt;
   if (Annotation(crd::kTakeOver) == site_.row->owner.object) {
     ctx.log().Warn("taking OMS '{}' over from {} by annotation", site_.oms,
+                   site_.row->owner.object);
+    return std::nullopt;
+  }
+  if (site_.row->operation_id.empty() && IsGone(ctx, site_.row->owner)) {
+    ctx.log().Info("OMS '{}' is free: its owner {} is deleted, and had nothing open", site_.oms,
                    site_.row->owner.object);
     return std::nullopt;
   }

@@ -33,6 +33,14 @@ struct UpgradeReconciler::KeyMemory {
   std::optional<crd::Status> crd_dropped;  // The API server has dropped fields of this one.
   std::vector<std::string> held;           // Secrets.
   std::string let_go_of;                   // The closed operation whose Secrets were let go.
+  std::string dropping;                    // The operation that was seen to drop databases.
+  // How the row is given free when the resource is deleted with nothing open.
+  struct IdleRow {
+    std::shared_ptr<Ownership> ownership;
+    std::string oms;
+    uint64_t epoch = 0;
+  };
+  std::optional<IdleRow> idle_row;
   UndoNumbers numbers;
   std::string numbers_of;  // The operation whose undo they are for.
   // What old backups were last looked through for, and when it is worth another look.
@@ -79,6 +87,8 @@ class UpgradeReconciler::Pass {
   std::optional<Next> CheckSamePlace();
   base::Status HoldWhatIsNamed(const base::Context& ctx);
   base::Result<Next> Act(const base::Context& ctx);
+  base::Result<Next> StepFailed(const base::Context& act, OperationSession& op, Step step,
+                                const base::Error& error);
   base::Result<Next> End(const base::Context& ctx, OperationSession& op);
   void RemoveLeftConfig(const base::Context& ctx, OperationSession& op);
   base::Result<Next> Turn(const base::Context& ctx, OperationSession& op);
@@ -99,6 +109,7 @@ class UpgradeReconciler::Pass {
 
   // --- the row
   std::optional<Next> CheckOwner(const base::Context& ctx);
+  bool IsGone(const base::Context& ctx, const Owner& owner) const;
   // Makes sure that the row is ours; true if it had to be claimed, and everything must be looked at
   // anew.
   base::Result<bool> Claim(const base::Context& ctx);
@@ -131,6 +142,11 @@ class UpgradeReconciler::Pass {
   bool deleting() const { return resource_->meta.deletion_timestamp.has_value(); }
   bool orphans() const { return spec_.deletion_policy == crd::DeletionPolicy::kOrphan; }
   bool operation_open() const { return site_.record && site_.record->open(); }
+  // What cannot be looked at is not closed: the status tells what was seen last.
+  bool unseen_open() const { return !site_.record && ShownOpen(); }
+  bool ShownOpen() const;
+  // Databases are being dropped and loaded, or may be, as far as can be seen. That goes to its end.
+  bool MayRestore() const;
   bool others_row() const { return site_.row && !site_.row->Free() && site_.row->owner != me_; }
   ResourceMark Mark() const;
   ResourceMark MarkAfter(const OperationRecord* last) const;  // Null: none is known.

@@ -238,6 +238,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     return LookAnew();
   }
   LetGo(ctx);
+  if (site_.row && site_.row->owner == me_)
+    memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};
   if (!site_.running) {
     return Stall("ContainerNotFound",
                  "there is no OMS container any more, and no operation is open");
@@ -250,6 +252,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   const Wishes wishes = WishesNow(ctx);
   if (const auto latched = Latched(spec_, closed, wishes)) {
     // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
+    OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
     return Rest(*latched);
   }
   if (WantsUndo(spec_, closed)) {
@@ -269,6 +272,9 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   }
   closed.preflight = preflight_ ? &*preflight_ : nullptr;
   decision_ = DecideWithoutOperation(spec_, closed, wishes);
+  const bool begins = decision_.kind == Kind::kOpen || decision_.kind == Kind::kOpenUndo;
+  // It is for an open operation alone; an uninstall would hang on it.
+  if (!begins) OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
   switch (decision_.kind) {
     case Kind::kIdle:
       DescribeIdle(running);
@@ -284,9 +290,9 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const base::Context& ctx,
                                                                           bool undo) {
-  OMS_TRY(owner_.status_.AddFinalizer(ctx, *resource_, known_));
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return LookAnew();
+  OMS_TRY(owner_.status_.AddFinalizer(ctx, key_, known_));
   NewOperation operation;
   operation.id = base::RandomId();
   operation.key = key_;
@@ -356,7 +362,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs
     secrets.insert(secrets.end(), site_.record->secrets.begin(), site_.record->secrets.end());
   const auto gone = LetSecretsGo(ctx, *owner_.ports_.api, key_.ns, secrets, resource_->meta.uid);
   if (!gone.ok() && !gone.Is(base::Code::kDenied)) return gone.error();
-  OMS_TRY(owner_.status_.RemoveFinalizer(ctx, *resource_, known_));
+  OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
   return Rest({Kind::kIdle, Step::kPreflight, crd::reason::kUpToDate, "deleted"});
 }
 
@@ -365,7 +371,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
     const base::Context& ctx) {
   // What another owner has taken over is none of this resource's business any more.
   const bool others = others_row();
-  const bool open = !others && operation_open();
+  const bool open = !others && (operation_open() || unseen_open());
   if (site_.trouble && !orphans() && !others) {
     return Stall(site_.trouble->reason,
                  fmt::format("the resource is being deleted, but whether an operation is open "

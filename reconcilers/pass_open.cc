@@ -61,6 +61,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   if (const auto elsewhere = CheckSamePlace()) return *elsewhere;
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return LookAnew();
+  // A `kubectl replace` takes it away, and a deletion would then forget the operation half-way.
+  if (!deleting()) OMS_TRY(owner_.status_.AddFinalizer(ctx, key_, known_));
   OMS_TRY(HoldWhatIsNamed(ctx));
   OMS_ASSIGN(const bool corrected, TakeImage(ctx));
   if (corrected) return LookAnew();
@@ -68,6 +70,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
              to = crd::Version::Parse(site_.record->to);
   if (!from.ok() || !to.ok())
     return Stall("RecordFormat", "the record names versions that cannot be read");
+  memory_.idle_row.reset();
+  if (site_.record->Passed(PointKind::kFirstDrop)) memory_.dropping = site_.record->id;
   path_ = StepsForTarget(*to);
   // The way was accepted when the operation was opened; an edit of spec.acknowledge must not take
   // steps out of its middle.
@@ -157,13 +161,26 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
     case Kind::kRestoreHa: OMS_TRY(RestoreHaSwitch(act, op)); return Next::kRest;
     default: break;
   }
+  const Step step = decision_.step;
+  const StepState& at = At(*state_, step);
+  if (auto idle = WithoutEffect(*site_.record, step, at, memory_.failures)) {
+    // What could not be looked at may well be as it should be.
+    if (!facts_->troubles.empty()) {
+      const Trouble& trouble = facts_->troubles.front();
+      return Rest({Kind::kWait, step, trouble.reason, trouble.message, kLookAgainAtTrouble});
+    }
+    return StepFailed(act, op, step, *idle);
+  }
   act.log().Info("acting");
   acted_ = true;
-  const Step step = decision_.step;
   memory_.failures.begun = step;
   const auto limit = LimitOf(spec_.strategy.timeouts, step);
+  const int n = site_.last_n;
   const base::Status done = RunStep(limit ? act.WithTimeout(limit->limit) : act, step, op);
-  if (done.ok()) return Next::kAgain;
+  if (done.ok()) {
+    NoteAct(step, at, site_.last_n != n || op.started() > 0, memory_.failures);
+    return Next::kAgain;
+  }
   // Not this step's doing: we are told to stop, or another one owns the operation.
   OMS_TRY(act.Check());
   if (done.Is(base::Code::kFenced) || done.Is(base::Code::kCancelled)) return done.error();
@@ -172,6 +189,12 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
     error = error.Wrap(fmt::format("{} took longer than {} (spec.strategy.timeouts.{})",
                                    NameOf(step), base::FormatDuration(limit->limit), limit->field));
   }
+  return StepFailed(act, op, step, error);
+}
+
+// A try of it has come to nothing: told, and written down.
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::StepFailed(
+    const base::Context& act, OperationSession& op, Step step, const base::Error& error) {
   act.log().Warn("{}: {}", base::ToString(error.code), error.message);
   const StepFailure failure = FailureOf(step, error, act.clock().Now(), memory_.failures);
   Event(true, failure.reason, failure.message);

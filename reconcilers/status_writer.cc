@@ -28,7 +28,7 @@ uint64_t Number(const std::string& version) {
 StatusWriter::Known StatusWriter::Newest(const crd::OmsUpgrade& cached,
                                          const std::optional<Known>& ours) {
   if (ours && Number(ours->resource_version) >= Number(cached.meta.resource_version)) return *ours;
-  Known known{cached.meta.resource_version, cached.status, {}};
+  Known known{cached.meta.resource_version, cached.status, {}, cached.meta.finalizers};
   if (ours) known.written = ours->written;
   return known;
 }
@@ -49,7 +49,7 @@ base::Status StatusWriter::Write(const base::Context& ctx, const kube::ObjectKey
   OMS_ASSIGN(const json answer,
              api_.Patch(ctx, kOmsUpgrades, key, kube::PatchType::kMerge, *patch, "status"));
   OMS_ASSIGN(const crd::OmsUpgrade stored, crd::FromJson(answer));
-  known = {stored.meta.resource_version, stored.status, ctx.clock().Now()};
+  known = {stored.meta.resource_version, stored.status, ctx.clock().Now(), stored.meta.finalizers};
   // An old CRD prunes what it does not know, in silence (design section 3).
   if (crd::StatusToJson(stored.status) != wanted) {
     return base::MakeError(base::Code::kTerminal, crd::reason::kCrdTooOld,
@@ -60,6 +60,14 @@ base::Status StatusWriter::Write(const base::Context& ctx, const kube::ObjectKey
   return base::Ok();
 }
 
+bool StatusWriter::IsGone(const base::Context& ctx, const kube::ObjectKey& key) const {
+  return api_.Get(ctx, kOmsUpgrades, key).Is(base::Code::kNotFound);
+}
+
+bool StatusWriter::Known::Held() const {
+  return std::find(finalizers.begin(), finalizers.end(), crd::kFinalizer) != finalizers.end();
+}
+
 base::Status StatusWriter::SetFinalizers(const base::Context& ctx, const kube::ObjectKey& key,
                                          const std::vector<std::string>& finalizers, Known& known) {
   const json patch = {
@@ -67,25 +75,24 @@ base::Status StatusWriter::SetFinalizers(const base::Context& ctx, const kube::O
   OMS_ASSIGN(const json answer, api_.Patch(ctx, kOmsUpgrades, key, kube::PatchType::kMerge, patch));
   OMS_ASSIGN(const kube::ObjectMeta meta, kube::ParseMeta(answer));
   known.resource_version = meta.resource_version;
+  known.finalizers = meta.finalizers;
   return base::Ok();
 }
 
-base::Status StatusWriter::AddFinalizer(const base::Context& ctx, const crd::OmsUpgrade& resource,
+base::Status StatusWriter::AddFinalizer(const base::Context& ctx, const kube::ObjectKey& key,
                                         Known& known) {
-  auto finalizers = resource.meta.finalizers;
-  if (std::find(finalizers.begin(), finalizers.end(), crd::kFinalizer) != finalizers.end())
-    return base::Ok();
+  if (known.Held()) return base::Ok();
+  auto finalizers = known.finalizers;
   finalizers.emplace_back(crd::kFinalizer);
-  return SetFinalizers(ctx, resource.meta.Key(), finalizers, known);
+  return SetFinalizers(ctx, key, finalizers, known);
 }
 
-base::Status StatusWriter::RemoveFinalizer(const base::Context& ctx,
-                                           const crd::OmsUpgrade& resource, Known& known) {
-  auto finalizers = resource.meta.finalizers;
-  const auto gone = std::remove(finalizers.begin(), finalizers.end(), crd::kFinalizer);
-  if (gone == finalizers.end()) return base::Ok();
-  finalizers.erase(gone, finalizers.end());
-  return SetFinalizers(ctx, resource.meta.Key(), finalizers, known);
+base::Status StatusWriter::RemoveFinalizer(const base::Context& ctx, const kube::ObjectKey& key,
+                                           Known& known) {
+  if (!known.Held()) return base::Ok();
+  auto finalizers = known.finalizers;
+  std::erase(finalizers, crd::kFinalizer);
+  return SetFinalizers(ctx, key, finalizers, known);
 }
 
 }  // namespace oms::upgrade

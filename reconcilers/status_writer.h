@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "controller/base/context.h"
 #include "controller/base/result.h"
@@ -19,6 +20,8 @@ class StatusWriter {
     std::string resource_version;
     crd::Status status;
     base::SteadyTime written;  // Of the last write.
+    std::vector<std::string> finalizers;
+    bool Held() const;  // Our finalizer is among them.
   };
 
   explicit StatusWriter(kube::ApiClient& api) : api_(api) {}
@@ -34,11 +37,13 @@ class StatusWriter {
   base::Status Write(const base::Context& ctx, const kube::ObjectKey& key,
                      const crd::Status& status, Known& known, bool& deferred);
 
-  // Adds our finalizer. `known.resource_version` follows.
-  base::Status AddFinalizer(const base::Context& ctx, const crd::OmsUpgrade& resource,
-                            Known& known);
-  base::Status RemoveFinalizer(const base::Context& ctx, const crd::OmsUpgrade& resource,
-                               Known& known);
+  // Adds our finalizer, or takes it away, where it is not so already; those of others stay. `known`
+  // follows. kConflict: the object has changed.
+  base::Status AddFinalizer(const base::Context& ctx, const kube::ObjectKey& key, Known& known);
+  base::Status RemoveFinalizer(const base::Context& ctx, const kube::ObjectKey& key, Known& known);
+
+  // The API server says that there is no such resource; false where it does not tell.
+  bool IsGone(const base::Context& ctx, const kube::ObjectKey& key) const;
 
  private:
   base::Status SetFinalizers(const base::Context& ctx, const kube::ObjectKey& key,

@@ -56,6 +56,7 @@ class UpgradeReconciler final : public runtime::Reconciler {
   class Pass;
 
   std::shared_ptr<KeyMemory> MemoryOf(const kube::ObjectKey& key);
+  void Forget(const base::Context& ctx, const kube::ObjectKey& key);
 
   const Options options_;
   const Ports ports_;

@@ -28,6 +28,7 @@ base::Status OperationSession::Pass(const base::Context& ctx, PointKind kind,
 
 void OperationSession::Start(const base::Context& ctx, const std::string& task,
                              base::Duration timeout, LongTasks::Work work) {
+  ++started_;
   tasks_.Start(ctx, record_.id + "/" + task, timeout, std::move(work), wake_);
 }
 

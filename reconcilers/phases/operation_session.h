@@ -68,6 +68,7 @@ class OperationSession {
   // Starts a long task of this operation; its end wakes the resource.
   void Start(const base::Context& ctx, const std::string& task, base::Duration timeout,
              LongTasks::Work work);
+  int started() const { return started_; }  // How many, by this session.
   void Event(const std::string& reason, const std::string& message) const {
     tell_(false, reason, message);
   }
@@ -85,6 +86,7 @@ class OperationSession {
   LongTasks& tasks_;
   std::function<void()> wake_;
   Tell tell_;
+  int started_ = 0;
 };
 
 }  // namespace oms::upgrade

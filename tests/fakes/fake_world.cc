@@ -897,6 +897,7 @@ class Db final : public MetaDb, private Door {
   Result<HeartbeatInfo> Heartbeat(const Context&, const std::string& heartbeat_db,
                                   const std::string& ip) override {
     return Seen<HeartbeatInfo>([&]() -> Result<HeartbeatInfo> {
+      if (world_.before_heartbeat) world_.before_heartbeat();
       if (!world_.HoldsLocked(cm_, heartbeat_db)) return MakeError(Code::kNotFound, "no table");
       if (ip != "10.0.0.1" && ip != "10.0.0.2") return HeartbeatInfo{};
       base::WallTime& last = ip == "10.0.0.2" ? world_.second_beat : world_.last_beat;
@@ -988,6 +989,7 @@ class Db final : public MetaDb, private Door {
       if (world_.before_ha_swap) world_.before_ha_swap();
       if (world_.ha != expected) return MakeError(Code::kConflict, "ha.config is another by now");
       world_.ha = desired;
+      if (world_.after_ha_swap) world_.after_ha_swap();
       return base::Ok();
     });
   }

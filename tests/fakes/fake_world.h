@@ -179,8 +179,10 @@ class World {
   std::string password = "s3cret-word";
   std::string server_identity = "tenant-1";
   std::optional<std::string> ha = kHaText;
-  std::function<void()> before_create;   // Between the look and each Create of a controller.
-  std::function<void()> before_ha_swap;  // Between the read and each write of a controller.
+  std::function<void()> before_create;     // Between the look and each Create of a controller.
+  std::function<void()> before_ha_swap;    // Between the read and each write of a controller.
+  std::function<void()> after_ha_swap;     // Right after each.
+  std::function<void()> before_heartbeat;  // Before each look at it.
   std::map<std::string, std::string> databases;  // Name -> what it holds.
   std::vector<upgrade::HostRow> hosts = {{"10.0.0.1", "ONLINE"}};
   upgrade::SequenceTables sequence;

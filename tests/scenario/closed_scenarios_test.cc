@@ -222,6 +222,9 @@ TEST(TakenOver, UnderAnotherNameTheNewContainerIsStillKnown) {
 
 TEST(Owner, IsTheOtherOfTwoResourcesForOneOms) {
   World world;
+  json first = *world.api.Find({crd::kGroup, crd::kVersionName, crd::kPlural}, {"ns", "oms"});
+  first["metadata"] = {{"namespace", "ns"}, {"name", "first"}};
+  world.api.Put({crd::kGroup, crd::kVersionName, crd::kPlural}, first);
   world.row = upgrade::OwnershipRow{{"cluster-1", "ns/first"}, "p", 7, "", "", "", {}};
   Process process(world);
   process.Settle();
