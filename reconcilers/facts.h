@@ -45,6 +45,7 @@ struct HealthFacts {
   // Its state in supervisord's words; empty: it knows no such program.
   std::string Program(std::string_view name) const;
   std::string health_problem;        // Of /oms/health; empty: healthy, or not offered (a 404).
+  bool says_unhealthy = false;       // It is OMS's own word.
   bool host_online = false;          // cm.host
   std::string host_problem;          // Why it is not, in words.
   bool heartbeat_fresh = false;      // heart_beat is newer than this container's start.

@@ -73,6 +73,14 @@ std::string HealthProblem(const base::Result<HttpAnswer>& answer) {
   return "/oms/health does not say healthy";
 }
 
+bool SaysUnhealthy(const base::Result<HttpAnswer>& answer) {
+  if (!answer.ok()) return false;  // It may be our way to it that is closed.
+  if (answer->status != 200) return answer->status >= 500;
+  const auto body = nlohmann::json::parse(answer->body, nullptr, false);
+  return body.is_object() && body.contains("data") && body["data"].is_object() &&
+         body["data"].contains("healthy") && body["data"]["healthy"] == false;
+}
+
 HealthFacts LookAtHealth(const base::Context& ctx, ContainerEngine& engine, HttpProbe& probe,
                          const HealthQuery& query) {
   HealthFacts health;
@@ -93,8 +101,10 @@ HealthFacts LookAtHealth(const base::Context& ctx, ContainerEngine& engine, Http
     return health;
   }
   if (health.supervisor_answers) {
-    health.health_problem = HealthProblem(probe.Get(ctx.WithTimeout(kHealthTimeout), query.host,
-                                                    query.port, "/oms/health", query.https));
+    const auto answer = probe.Get(ctx.WithTimeout(kHealthTimeout), query.host, query.port,
+                                  "/oms/health", query.https);
+    health.health_problem = HealthProblem(answer);
+    health.says_unhealthy = SaysUnhealthy(answer);
   }
   return health;
 }

@@ -22,6 +22,9 @@ std::vector<SupervisorProgram> ParseSupervisorStatus(std::string_view output);
 // 3).
 std::string HealthProblem(const base::Result<HttpAnswer>& answer);
 
+// It is sure to be unhealthy: by its own word, or by an error of its own.
+bool SaysUnhealthy(const base::Result<HttpAnswer>& answer);
+
 // What a node of this role must show, beside a supervisord whose programs run. The documents name
 // no list for the separated deployment; what a role may lack is not waited for.
 struct RoleNeeds {

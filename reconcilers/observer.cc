@@ -41,6 +41,7 @@ class Observation {
         record_(look.site.record && look.site.record->open() ? &*look.site.record : nullptr) {}
 
   Facts Run(const LongTasks& tasks);
+  Facts RunIdle();
 
  private:
   bool Passed(PointKind kind) const { return record_ != nullptr && record_->Passed(kind); }
@@ -765,7 +766,41 @@ Facts Observation::Run(const LongTasks& tasks) {
   return std::move(facts_);
 }
 
+Facts Observation::RunIdle() {
+  facts_.now = ctx_.clock().Wall();
+  facts_.steady_now = ctx_.clock().Now();
+  const OmsConfig& config = *look_.site.config;
+  MetaFacts meta = Servers();
+  bool whole = true;
+  for (const auto& site : look_.site.nodes) {
+    NodeFacts node;
+    node.name = site.name;
+    node.role = RoleOf(site.name);
+    if (site.Current() != nullptr) node.old_container = *site.Current();
+    LookAtServices(site, node);
+    if (node.health) {
+      auto beat =
+          look_.site.meta.cm().Heartbeat(ctx_.WithTimeout(kMetaTimeout), config.drc_cm_heartbeat_db,
+                                         node.old_container->EnvValue("OMS_HOST_IP"));
+      whole = whole && beat.ok();
+      if (beat.ok()) meta.heartbeats[site.name] = *std::move(beat);
+    }
+    facts_.nodes.push_back(std::move(node));
+  }
+  auto hosts = look_.site.meta.cm().Hosts(ctx_.WithTimeout(kMetaTimeout), config.drc_cm_db);
+  if (hosts.ok()) meta.hosts = *std::move(hosts);
+  if (!whole || !hosts.ok()) return std::move(facts_);
+  JoinHealth(meta);
+  facts_.meta = std::move(meta);
+  return std::move(facts_);
+}
+
 }  // namespace
+
+Facts ObserveIdle(const base::Context& ctx, const Ports& ports, const Look& look) {
+  Memo none;
+  return Observation(ctx, ports, look, none).RunIdle();
+}
 
 Facts Observe(const base::Context& ctx, const Ports& ports, const Look& look,
               const LongTasks& tasks, Memo& memo) {

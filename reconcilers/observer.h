@@ -48,4 +48,7 @@ struct Look {
 Facts Observe(const base::Context& ctx, const Ports& ports, const Look& look,
               const LongTasks& tasks, Memo& memo);
 
+// With no operation open: how the containers that stand for OMS feel. Cheap, and nothing else.
+Facts ObserveIdle(const base::Context& ctx, const Ports& ports, const Look& look);
+
 }  // namespace oms::upgrade

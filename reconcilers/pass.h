@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "reconcilers/failures.h"
+#include "reconcilers/idle_health.h"
 #include "reconcilers/plan.h"
 #include "reconcilers/status_view.h"
 #include "reconcilers/upgrade_reconciler.h"
@@ -28,6 +29,8 @@ struct UpgradeReconciler::KeyMemory {
   bool measured = false;  // Its metrics are shown.
   std::string told;       // The last reason that became an event.
   bool told_not_running = false;
+  IdleMemory idle;
+  bool told_unwell = false;
   DowntimeLevel told_downtime = DowntimeLevel::kWell;  // Of the open operation.
   bool told_ha_off = false;
   std::optional<crd::Status> crd_dropped;  // The API server has dropped fields of this one.
@@ -70,6 +73,10 @@ class UpgradeReconciler::Pass {
   base::Result<Next> WithoutOperation(const base::Context& ctx);
   // The upgrade that led to what runs, by its new container's label; null: none of ours did.
   const OperationRecord* RunsNewOf() const;
+  // The upgrade that led to what the databases are, where its new container is gone on some node
+  // and the old one has not run there since; null: none.
+  const OperationRecord* NewContainerGoneOf() const;
+  Next NewContainerGone(const OperationRecord& upgraded);
   void LookBeforeUpgrade(const base::Context& ctx, const crd::Version& running);
   void DescribeIdle(const crd::Version& running);
   void PruneBackups(const base::Context& ctx);
@@ -120,6 +127,8 @@ class UpgradeReconciler::Pass {
   base::Status ShowCrdTooOld(const base::Context& ctx, const base::Error& error);
   void Tell();
   void TellWhetherItRuns();
+  base::Result<bool> TakeWholeness(const base::Context& ctx);
+  void TellWhetherItIsWell(const base::Context& ctx);
   void TellHa(const base::Context& ctx);
   // The level that is reached; an event when it is a new one.
   DowntimeLevel TellDowntime(base::WallTime now);

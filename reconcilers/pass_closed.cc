@@ -9,6 +9,7 @@
 #include "reconcilers/open_operation.h"
 #include "reconcilers/pass.h"
 #include "reconcilers/retention.h"
+#include "reconcilers/rollback_state.h"
 #include "reconcilers/secret_hold.h"
 
 namespace oms::upgrade {
@@ -123,6 +124,59 @@ const OperationRecord* UpgradeReconciler::Pass::RunsNewOf() const {
   return its ? &*site_.way_back : nullptr;
 }
 
+namespace {
+
+// What a succeeded upgrade has left of one node.
+enum class LeftOn { kNew, kOldThatStands, kSomethingElse };
+
+LeftOn LookAtWhatIsLeft(const OperationRecord& upgrade, const FrozenNode& was,
+                        const SiteNode& node) {
+  const ContainerInfo* old = node.named && node.named->id == was.old_id ? &*node.named : nullptr;
+  for (const auto& container : node.labelled) {
+    const auto label = container.labels.find(labels::kOperation);
+    if (label != container.labels.end() && label->second == upgrade.id) return LeftOn::kNew;
+    if (container.id == was.old_id) old = &container;
+  }
+  const bool stands = old != nullptr && !old->running && old->started_at == was.old_started_at;
+  return stands ? LeftOn::kOldThatStands : LeftOn::kSomethingElse;
+}
+
+}  // namespace
+
+const OperationRecord* UpgradeReconciler::Pass::NewContainerGoneOf() const {
+  if (!site_.way_back || site_.way_back->nodes.size() != site_.nodes.size()) return nullptr;
+  bool gone = false;
+  for (const auto& node : site_.nodes) {
+    const FrozenNode* was = site_.way_back->Node(node.name);
+    if (was == nullptr) return nullptr;
+    if (was->kept) continue;
+    const LeftOn left = LookAtWhatIsLeft(*site_.way_back, *was, node);
+    if (left == LeftOn::kSomethingElse) return nullptr;
+    gone = gone || left == LeftOn::kOldThatStands;
+  }
+  return gone ? &*site_.way_back : nullptr;
+}
+
+// To start the old one would put the old version on databases of the new.
+UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::NewContainerGone(
+    const OperationRecord& upgraded) {
+  std::string gone, old;
+  for (const auto& node : site_.nodes) {
+    const FrozenNode& was = *upgraded.Node(node.name);
+    if (was.kept || LookAtWhatIsLeft(upgraded, was, node) != LeftOn::kOldThatStands) continue;
+    gone += fmt::format("{}'{}' of node {}", gone.empty() ? "" : ", ", was.new_name, node.name);
+    old += fmt::format("{}'{}'", old.empty() ? "" : ", ", was.old_name);
+  }
+  return Stall(
+      "NewContainerGone",
+      fmt::format(
+          "the container {} is gone, in which OMS {} ran, and the databases are those of {}: "
+          "{} must not be started on them. Set spec.version to {} to go back, with the data "
+          "of before the upgrade; or run {} again from its image as it was, and write its "
+          "name in spec.nodes[].container.name",
+          gone, upgraded.to, upgraded.to, old, upgraded.from, upgraded.to));
+}
+
 void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
                                                 const crd::Version& running) {
   const auto to = crd::Version::Parse(spec_.version);
@@ -165,6 +219,70 @@ void UpgradeReconciler::Pass::DescribeIdle(const crd::Version& running) {
                      : fmt::format("went back from {} to {}, with the data of before the upgrade",
                                    last.to, last.from);
   }
+}
+
+namespace {
+
+// In the record's evidence, of one that was given up: a person has said that OMS is whole.
+constexpr char kSaidWhole[] = "SaidWhole";
+
+// Given up in the middle of what changes databases: nobody has seen them whole since.
+bool LeftDataUnknown(const OperationRecord& record) {
+  if (record.outcome != OperationOutcome::kAbandoned || record.Seen(kSaidWhole)) return false;
+  const bool back = record.direction == Direction::kRollback;
+  const bool touched =
+      record.Passed(record.undoes ? PointKind::kRollbackStopping : PointKind::kNewStarting);
+  return touched &&
+         !record.Seen(std::string(NameOf(back ? Step::kAwaitOldHealth : Step::kAwaitHealth)));
+}
+
+}  // namespace
+
+// A person's word is taken once, and written down. True: everything must be looked at anew.
+base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& ctx) {
+  if (!site_.record || !LeftDataUnknown(*site_.record)) return false;
+  const OperationRecord& last = *site_.record;
+  const std::string token = AcceptToken(last, crd::reason::kAbandoned);
+  if (Annotation(crd::kAccept) != token) {
+    decision_.kind = Kind::kHold;
+    decision_.reason = crd::reason::kAbandoned;
+    decision_.message += fmt::format(
+        "; but the operation from {} to {} was given up in its middle, and whether the databases "
+        "are whole is not known here. See RESTORE.md in {}; once you have seen that OMS is whole, "
+        "annotate {}={}",
+        last.from, last.to, last.folder, crd::kAccept, token);
+    return false;
+  }
+  OMS_ASSIGN(const bool claimed, Claim(ctx));
+  if (claimed) return true;
+  facts_.emplace();  // Nothing was looked at yet, and nothing has to be.
+  OperationSession op = Session();
+  const base::WallTime now = ctx.clock().Wall();
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.evidence.emplace(kSaidWhole, now); }));
+  facts_.reset();
+  Event(false, "SaidWhole",
+        fmt::format("OMS is taken to be whole after the operation from {} to {} that was given up, "
+                    "as {} says so",
+                    last.from, last.to, crd::kAccept));
+  return true;
+}
+
+// Ready is for what was seen to be well, and not for a label.
+void UpgradeReconciler::Pass::TellWhetherItIsWell(const base::Context& ctx) {
+  const Look look{spec_, site_, path_, *site_.running, *site_.running};
+  const std::string unwell = JudgeIdle(
+      ObserveIdle(ctx.WithTimeout(spec_.strategy.timeouts.preflight), owner_.ports_, look),
+      memory_.idle);
+  if (memory_.idle.unwell_since) decision_.wait = kLookAgainAtTrouble;
+  const bool told = std::exchange(memory_.told_unwell, !unwell.empty());
+  if (unwell.empty()) return;
+  // Not repaired, and not called ready.
+  decision_.kind = Kind::kHold;
+  decision_.reason = "OMSUnhealthy";
+  decision_.message +=
+      fmt::format("; but OMS is not well: {}; it is left as it is: mend that", unwell);
+  if (!told) Event(true, decision_.reason, decision_.message);
+  memory_.told = decision_.reason;
 }
 
 // Once for each closed operation, and once more for each process; tried again until it was done.
@@ -244,12 +362,18 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     return Stall("ContainerNotFound",
                  "there is no OMS container any more, and no operation is open");
   }
+  const OperationRecord* gone = NewContainerGoneOf();
+  // What counts is what the databases are.
+  if (gone != nullptr) {
+    if (const auto to = crd::Version::Parse(gone->to); to.ok()) site_.running = *to;
+  }
   const crd::Version& running = *site_.running;
   Closed closed{running};
   closed.now = ctx.clock().Wall();
   if (site_.record) closed.last = &*site_.record;
-  closed.way_back = RunsNewOf();
+  closed.way_back = gone != nullptr ? gone : RunsNewOf();
   const Wishes wishes = WishesNow(ctx);
+  if (gone != nullptr && !WantsUndo(spec_, closed)) return NewContainerGone(*gone);
   if (const auto latched = Latched(spec_, closed, wishes)) {
     // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
     OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
@@ -280,6 +404,11 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
       DescribeIdle(running);
       TellHa(ctx);
       TellWhetherItRuns();
+      if (decision_.kind == Kind::kIdle) {
+        OMS_ASSIGN(const bool taken, TakeWholeness(ctx));
+        if (taken) return LookAnew();
+      }
+      if (decision_.kind == Kind::kIdle) TellWhetherItIsWell(ctx);
       PruneBackups(ctx);
       return Next::kRest;
     case Kind::kOpen: return Open(ctx, false);

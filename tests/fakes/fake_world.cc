@@ -705,6 +705,7 @@ class Engine final : public ContainerEngine, private Door {
     if (argv == std::vector<std::string>{"supervisorctl", "status"}) {
       return Seen<ExecResult>([&]() -> Result<ExecResult> {
         OMS_TRY(Runs(id));
+        if (world_.exec_fails) return MakeError(Code::kTransient, "EngineUnreachable", "no answer");
         if (world_.supervisor_silent)
           return ExecResult{4, "unix:///tmp/supervisor.sock no such file\n"};
         const bool old = !IsNew(Here(id)->info);

@@ -150,7 +150,8 @@ class World {
   int starts_to_refuse = 0;
   base::Code refuses_with = base::Code::kTransient;
   bool supervisor_silent = false;
-  bool top_fails = false;  // `docker top` alone.
+  bool exec_fails = false;  // Of `supervisorctl status` alone: the engine gives no answer.
+  bool top_fails = false;   // `docker top` alone.
   bool host_files_read_only = false;
   std::optional<upgrade::HttpsTrust> speaks;  // What nginx asks of who asks it; nullopt: HTTP.
   // --- OMS's task API: what it shows to "admin" with this password, or why it does not
