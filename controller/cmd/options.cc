@@ -116,7 +116,7 @@ const std::map<std::string, Flag>& Flags() {
       {"allow-archive-dir",
        {"DIR",
         "a folder below which image archives may be read; may be given more than once; default "
-        "/images",
+        "/var/lib/oms-upgrade/images",
         List(&Options::allow_archive_dir)}},
   };
   return flags;
@@ -168,7 +168,8 @@ base::Result<Options> ParseOptions(const std::vector<std::string>& args) {
   }
   if (options.allow_engine.empty()) options.allow_engine = {"unix:///var/run/docker.sock"};
   if (options.allow_backup_dir.empty()) options.allow_backup_dir = {"/var/lib/oms-upgrade/backups"};
-  if (options.allow_archive_dir.empty()) options.allow_archive_dir = {"/images"};
+  if (options.allow_archive_dir.empty())
+    options.allow_archive_dir = {"/var/lib/oms-upgrade/images"};
   return options;
 }
 

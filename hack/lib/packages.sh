@@ -1,14 +1,16 @@
 # shellcheck shell=bash
 # What has to be installed: Debian packages by apt-get, wheels by pip.
 
-# What the C++ build needs; one name a line. The Boost parts are those that
-# cpprestsdk's CMake file asks for; libboost-all-dev would bring MPI and Python.
+# What the C++ build needs, and its tests without servers (lua5.1: the health check for Argo CD); one
+# name a line. The Boost parts are those that cpprestsdk's CMake file asks for; libboost-all-dev would
+# bring MPI and Python.
 build_packages() {
   printf '%s\n' g++ cmake ninja-build ccache pkg-config git \
     libcpprest-dev libyaml-cpp-dev nlohmann-json3-dev libmysqlcppconn-dev libspdlog-dev libfmt-dev \
     libabsl-dev tzdata libgtest-dev libgmock-dev libssl-dev libzstd-dev zlib1g-dev \
     libboost-dev libboost-system-dev libboost-thread-dev libboost-random-dev libboost-filesystem-dev \
-    libboost-chrono-dev libboost-atomic-dev libboost-date-time-dev libboost-regex-dev
+    libboost-chrono-dev libboost-atomic-dev libboost-date-time-dev libboost-regex-dev \
+    lua5.1
 }
 
 # What running the environment and the upgrade needs. mariadb-server-core has

@@ -57,6 +57,16 @@ TEST(HealthProblem, ReadsTheAnswerByItsWords) {
   }
 }
 
+TEST(SaysUnhealthy, IsOmssOwnWordAndNotAWayThatIsClosed) {
+  EXPECT_TRUE(SaysUnhealthy(HttpAnswer{200, R"({"data":{"healthy":false}})"}));
+  EXPECT_TRUE(SaysUnhealthy(HttpAnswer{503, ""}));
+  EXPECT_FALSE(SaysUnhealthy(HttpAnswer{200, R"({"data":{"healthy":true}})"}));
+  EXPECT_FALSE(SaysUnhealthy(HttpAnswer{200, "<html>"}));
+  EXPECT_FALSE(SaysUnhealthy(HttpAnswer{302, ""}));
+  EXPECT_FALSE(SaysUnhealthy(HttpAnswer{404, ""}));
+  EXPECT_FALSE(SaysUnhealthy(MakeError(Code::kTransient, "Refused", "nothing listens")));
+}
+
 TEST(HealthFacts, TellsTheFirstThingThatIsMissing) {
   EXPECT_THAT(Well().Missing(), IsEmpty());
   HealthFacts health;

@@ -251,9 +251,15 @@ TEST(Rollback, ADatabaseThatStillDiffersAfterTwoLoadsIsAPersonsCase) {
   const auto decision = upgrade.Decide();
   EXPECT_EQ(decision.reason, "RestoreDiffers");
   EXPECT_THAT(decision.message, HasSubstr("2 rows"));
-  EXPECT_THAT(decision.message, HasSubstr("RestoreDiffers-01234567"));
+  const std::string token = AcceptDifference(upgrade.record, "oms_rm");
+  EXPECT_THAT(decision.message, HasSubstr("accept=" + token));
+  EXPECT_THAT(token, HasSubstr("RestoreDiffers-01234567-oms_rm-"));
   upgrade.facts.accept = "RestoreDiffers-01234567";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall) << "which database, and which difference?";
+  upgrade.facts.accept = token;
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
+  upgrade.record.restore_differs["oms_rm"] = "table t has 3 rows in place of 1";
+  EXPECT_EQ(upgrade.Decide().kind, Kind::kStall) << "another difference was not accepted";
 }
 
 TEST(Rollback, ThatTheVersionAsksForIsNotHeldBySuspend) {
