@@ -125,7 +125,9 @@ TEST(JudgeIdle, AHeartThatDoesNotMoveIsSeenByItself) {
     facts.meta->heartbeats["oms-1"].modified = "always the same";
     facts.meta->heartbeats["oms-1"].age_ms = 0;  // Of a clock that runs ahead.
     says = JudgeIdle(facts, memory);
-    if (i < 3) EXPECT_THAT(says, IsEmpty()) << i;
+    if (i < 3) {
+      EXPECT_THAT(says, IsEmpty()) << i;
+    }
   }
   EXPECT_THAT(says, HasSubstr("stands still"));
 }
