@@ -33,7 +33,7 @@ struct Words;
   }
 
 OMS_WORDS(NodeRole, "All", "Management", "Component");
-OMS_WORDS(BackupTool, "mydumper", "mysqldump");
+OMS_WORDS(BackupTool, "Auto", "mydumper", "mysqldump");
 OMS_WORDS(Compression, "zstd", "none");
 OMS_WORDS(HaControl, "Auto", "Manual");
 OMS_WORDS(OnFailure, "Pause", "Retry", "Rollback");

@@ -39,7 +39,8 @@ inline constexpr char kTakeOver[] =
 // ---------------------------------------------------------------------------------------- spec
 
 enum class NodeRole { kAll, kManagement, kComponent };
-enum class BackupTool { kMydumper, kMysqldump };
+// kAuto: mydumper, unless that would leave something out which mysqldump does not.
+enum class BackupTool { kAuto, kMydumper, kMysqldump };
 enum class Compression { kZstd, kNone };
 enum class HaControl { kAuto, kManual };
 enum class OnFailure { kPause, kRetry, kRollback };
@@ -137,7 +138,7 @@ struct TaskApi {
 
 struct Backup {
   std::string directory = "/var/lib/oms-upgrade/backups";
-  BackupTool tool = BackupTool::kMydumper;
+  BackupTool tool = BackupTool::kAuto;
   Compression compression = Compression::kZstd;
   bool image = true;  // Save the old image too.
   int retain = 2;

@@ -12,6 +12,7 @@
 #include <stop_token>
 
 #include "controller/base/task_group.h"
+#include "reconcilers/dump_check.h"
 
 namespace oms::upgrade {
 
@@ -36,7 +37,8 @@ class Job {
         tool_(tool),
         fence_(fence),
         store_(store),
-        progress_(progress) {}
+        progress_(progress),
+        dumped_(plan.databases.size()) {}
 
   Result<Manifest> Run(const Context& ctx) {
     OMS_ASSIGN(Manifest manifest, Describe(ctx));
@@ -50,6 +52,13 @@ class Job {
       OMS_TRY(CheckHeartbeat(ctx, manifest));
     }
     for (const auto& database : manifest.databases) OMS_TRY(CheckSums(database));
+    for (size_t i = 0; i < manifest.databases.size(); ++i) {
+      const std::string lacks = WhatDumpLacks(manifest.databases[i].digest, dumped_[i]);
+      if (lacks.empty()) continue;
+      return MakeError(Code::kTransient, "DumpIncomplete",
+                       fmt::format("the dump by {} is not what it was made of: {}",
+                                   ToString(plan_.tool), lacks));
+    }
     manifest.completed = base::FormatTime(ctx.clock().Wall());
 
     OMS_TRY(ctx.Check());
@@ -209,8 +218,8 @@ class Job {
     for (size_t i = 0; i < plan_.databases.size(); ++i) {
       const auto& planned = plan_.databases[i];
       auto& database = manifest.databases[i];
-      const auto task = [&, &target = database, &source = planned](bool dump) {
-        end(dump ? Dump(ctx, source, target) : Sum(ctx, source, target));
+      const auto task = [&, &target = database, &source = planned, &found = dumped_[i]](bool dump) {
+        end(dump ? Dump(ctx, source, target, found) : Sum(ctx, source, target));
         const std::lock_guard lock(mutex);
         --left;
         changed.notify_all();
@@ -239,7 +248,8 @@ class Job {
     return base::Ok();
   }
 
-  Status Dump(const Context& ctx, const BackupDatabase& planned, ManifestDatabase& database) {
+  Status Dump(const Context& ctx, const BackupDatabase& planned, ManifestDatabase& database,
+              std::vector<DumpedTable>& found) {
     DumpRequest request;
     request.server = MetaDbOf(planned).address();
     request.database = planned.name;
@@ -249,6 +259,7 @@ class Job {
     request.one_transaction = plan_.written_meanwhile;
     OMS_ASSIGN(auto outcome, tool_.Dump(ctx, fence_, request, progress_));
     database.tool_version = outcome.tool_version;
+    found = std::move(outcome.tables);
     for (auto& file : outcome.files) {
       file.path = planned.name + "/" + file.path;
       database.files.push_back(std::move(file));
@@ -283,6 +294,7 @@ class Job {
   RecordStore& store_;
   ByteProgress& progress_;
   std::map<std::string, uint64_t> heartbeats_;
+  std::vector<std::vector<DumpedTable>> dumped_;  // What the files hold, of each database.
 };
 
 }  // namespace

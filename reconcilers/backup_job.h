@@ -13,6 +13,9 @@
 // whole by the tool's exit code, its end mark and the files' checksums alone. A schema that changed
 // is kTransient "BackupDisturbed".
 //
+// Then the files are held against the sums (dump_check.h): a tool that leaves out rows or columns
+// without a word has left its exit code and its end mark all the same. kTransient "DumpIncomplete".
+//
 // manifest.json is written last and read back.
 #pragma once
 

@@ -14,11 +14,12 @@ using base::MakeError;
 using base::Result;
 using nlohmann::ordered_json;
 
-namespace {
-
 std::string_view ToString(DumpTool tool) {
   return tool == DumpTool::kMydumper ? "mydumper" : "mysqldump";
 }
+
+namespace {
+
 std::string_view ToString(Compression compression) {
   return compression == Compression::kZstd ? "zstd" : "none";
 }
@@ -265,8 +266,9 @@ command of its database.
     const std::string host = database.server.substr(0, colon);
     const std::string port =
         colon == std::string::npos ? "<port>" : database.server.substr(colon + 1);
-    const std::string client = fmt::format("mysql --defaults-file={} --protocol=tcp -h {} -P {}",
-                                           ClientFile(manifest, database), host, port);
+    const std::string client =
+        fmt::format("mysql --defaults-file={} --local-infile=0 --protocol=tcp -h {} -P {}",
+                    ClientFile(manifest, database), host, port);
     // As the controller's own loading sets it.
     const std::string into = fmt::format(
         R"({} --binary-mode --comments --max-allowed-packet=1G --init-command="SET SESSION )"

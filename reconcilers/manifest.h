@@ -24,6 +24,9 @@ inline constexpr std::string_view kManifestName = "manifest.json";
 inline constexpr std::string_view kRestoreName = "RESTORE.md";
 inline constexpr std::string_view kSumsName = "SHA256SUMS";
 
+// The tool's name, as manifest.json and RESTORE.md have it.
+std::string_view ToString(DumpTool tool);
+
 struct ManifestDatabase {
   std::string role;  // rm, cm, cm_hb
   std::string name;

@@ -8,6 +8,7 @@
 #include "controller/base/sha256.h"
 #include "reconcilers/component_state.h"
 #include "reconcilers/container_clone.h"
+#include "reconcilers/dump_choice.h"
 #include "reconcilers/health.h"
 #include "reconcilers/helper_container.h"
 #include "reconcilers/host_file.h"
@@ -709,12 +710,22 @@ void Observation::Prove() {
     if (!proof.ok()) return Trouble(proof.error().Wrap(name(servers.cm())), "MetaDBDenied");
     memo_.rename_proved = true;
   }
-  if (look_.spec.backup.tool == crd::BackupTool::kMysqldump && !memo_.query_timeout_proved) {
+  const auto tool = ChooseTool(look_.spec, facts_);
+  if (tool.ok() && *tool == DumpTool::kMysqldump && !memo_.query_timeout_proved) {
     for (MetaDb* server : servers.Each()) {
       const auto proof = server->ProveQueryTimeout(ctx_);
       if (!proof.ok()) return Trouble(proof.error().Wrap(name(*server)), "MetaDBDenied");
     }
     memo_.query_timeout_proved = true;
+  }
+  // Last, as it reads the most.
+  if (!memo_.rows_fit_proved) {
+    for (const auto& frozen : DatabasesOf(*look_.site.config, *facts_.meta)) {
+      MetaDb& server = *servers.For(frozen.role);
+      const auto proof = server.ProveRowsFit(ctx_, frozen.name);
+      if (!proof.ok()) return Trouble(proof.error().Wrap(name(server)), "MetaDBUnreachable");
+    }
+    memo_.rows_fit_proved = true;
   }
 }
 
@@ -734,7 +745,7 @@ void Observation::ForgetOthersProofs() {
   memo_.of = std::move(of);
   memo_.beats.clear();
   memo_.fence_proved = memo_.rights_proved = memo_.rename_proved = false;
-  memo_.query_timeout_proved = false;
+  memo_.query_timeout_proved = memo_.rows_fit_proved = false;
   memo_.oms_tasks.reset();
 }
 

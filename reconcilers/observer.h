@@ -29,7 +29,7 @@ struct Memo {
   std::string of;                     // Which MetaDB, and after which operation.
   std::map<std::string, Beat> beats;  // By node.
   bool fence_proved = false, rights_proved = false, rename_proved = false;
-  bool query_timeout_proved = false;
+  bool query_timeout_proved = false, rows_fit_proved = false;
   std::map<std::string, bool> script_in_image;  // By image id and path.
   // To ask takes several calls for each task, and a pass may follow the other at once.
   std::optional<std::vector<OmsTask>> oms_tasks;

@@ -201,10 +201,12 @@ json RestoreToJson(const OperationRecord& record) {
              {"complete", record.upgraded_state->complete},
              {"why", record.upgraded_state->why}};
   }
-  return {{"differing", Optional(record.differing)},
-          {"upgradedState", saved},
-          {"restored", TimesToJson(record.restored)},
-          {"differs", record.restore_differs}};
+  json restore = {{"differing", Optional(record.differing)},
+                  {"upgradedState", saved},
+                  {"restored", TimesToJson(record.restored)},
+                  {"differs", record.restore_differs}};
+  if (!record.dropped_events.empty()) restore["droppedEvents"] = record.dropped_events;
+  return restore;
 }
 
 void RestoreFromJson(const json& value, OperationRecord& record) {
@@ -216,6 +218,7 @@ void RestoreFromJson(const json& value, OperationRecord& record) {
   }
   record.restored = TimesFromJson(value.at("restored"));
   value.at("differs").get_to(record.restore_differs);
+  record.dropped_events = value.value("droppedEvents", std::vector<std::string>());
 }
 
 // A number where there is one server, as in records of before there could be two.

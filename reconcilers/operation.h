@@ -212,6 +212,7 @@ struct OperationRecord {
   std::optional<SavedState> upgraded_state;
   std::map<std::string, base::WallTime> restored;
   std::map<std::string, std::string> restore_differs;
+  std::vector<std::string> dropped_events;         // Scheduled ones, that went with their database.
   std::map<std::string, FileRef> config_backups;   // By node.
   std::map<std::string, FileRef> config_rewrites;  // By node; path is on the host.
   std::map<std::string, FileRef> image_backups;    // By node.

@@ -314,7 +314,10 @@ UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) {
           site_.meta.For(frozen.role)
               ->Database(ctx.WithTimeout(spec_.strategy.timeouts.preflight), frozen.name);
       all = all && database.ok();
-      if (database.ok()) bytes += database->bytes;
+      if (!database.ok()) continue;
+      bytes += database->bytes;
+      for (const auto& event : database->events)
+        memory_.numbers.events.push_back(frozen.name + "." + event);
     }
     if (all) memory_.numbers.database_bytes = bytes;
     memory_.numbers_of = undone.id;

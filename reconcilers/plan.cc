@@ -9,6 +9,7 @@
 
 #include "controller/base/sha256.h"
 #include "reconcilers/component_state.h"
+#include "reconcilers/dump_choice.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/human.h"
 #include "reconcilers/open_operation.h"
@@ -64,8 +65,21 @@ base::Duration Dumping(const Rates& rates, uint64_t bytes) {
   return std::max(rates.dump_least, rates.dump_begin + Moving(bytes, rates.dump_per_second));
 }
 
-std::string_view NameOfTool(const crd::Spec& spec) {
+// As the spec has it: which of the two Auto comes to may change with each look.
+std::string_view WantedTool(const crd::Spec& spec) {
+  if (spec.backup.tool == crd::BackupTool::kAuto) return "Auto";
   return spec.backup.tool == crd::BackupTool::kMysqldump ? "mysqldump" : "mydumper";
+}
+
+// In words; `facts`: where the databases have been looked at.
+std::string_view NameOfTool(const crd::Spec& spec, const Facts* facts) {
+  if (spec.backup.tool != crd::BackupTool::kAuto) return WantedTool(spec);
+  const auto tool = facts == nullptr || !facts->meta || facts->meta->databases.empty()
+                        ? base::Result<DumpTool>(base::MakeError(base::Code::kNotFound, ""))
+                        : ChooseTool(spec, *facts);
+  if (!tool.ok()) return "mydumper (or mysqldump, where that would leave something out)";
+  return *tool == DumpTool::kMysqldump ? "mysqldump (mydumper would leave something out)"
+                                       : "mydumper";
 }
 
 // Each of them by `say`, joined; those that keep running apart from the others.
@@ -292,7 +306,7 @@ class UpgradePlan {
         }
         return fmt::format(
             "dump {} into {} with {}, with a sum of each table{}", List(sizes), subject_.directory,
-            NameOfTool(in_.spec),
+            NameOfTool(in_.spec, &in_.facts),
             Kept() ? "; each in one transaction, as components write meanwhile: what they write "
                      "after it is not in the backup"
                    : "");
@@ -458,7 +472,7 @@ class UpgradePlan {
                                std::move(nodes),
                                std::move(databases),
                                subject_.directory,
-                               NameOfTool(spec),
+                               WantedTool(spec),
                                spec.backup.compression == crd::Compression::kZstd,
                                spec.backup.image,
                                rewrites_,
@@ -574,7 +588,7 @@ class RollbackPlan {
         return fmt::format(
             "dump what they hold now{} into {} with {}, before anything is dropped",
             numbers_.database_bytes ? fmt::format(" ({})", Human(*numbers_.database_bytes)) : "",
-            spec_.backup.directory, NameOfTool(spec_));
+            spec_.backup.directory, NameOfTool(spec_, nullptr));
       case Step::kRestoreDatabases: {
         std::vector<std::string> sizes;
         for (const auto& name : names_) {
@@ -619,11 +633,17 @@ class RollbackPlan {
     return fmt::format(
         "Lost: {} become what they were at {}, {} ago; what OMS has written to them since{} is "
         "kept "
-        "only in the dump of {}",
+        "only in the dump of {}{}",
         List(names_), base::FormatTime(StateOf()),
         Age(std::chrono::duration_cast<base::Duration>(now_ - StateOf())),
         numbers_.rows_since ? fmt::format(" ({} rows)", *numbers_.rows_since) : "",
-        NameOf(Step::kSaveUpgradedState));
+        NameOf(Step::kSaveUpgradedState),
+        numbers_.events.empty()
+            ? ""
+            : fmt::format(
+                  "; scheduled events are in no dump: note what SHOW CREATE EVENT says of {}, "
+                  "and create them again",
+                  List(numbers_.events)));
   }
 
   std::string Hash() const {
@@ -641,7 +661,7 @@ class RollbackPlan {
                                folder_, undone_.backup->manifest_sha256, undone_.ha_was_on,
                                undone_.ha_raw ? base::Sha256Hex(*undone_.ha_raw) : "", Manual(),
                                spec_.ha.perceive_store_client_checkpoint, ConfigWasEdited(),
-                               spec_.backup.directory, NameOfTool(spec_), std::move(steps)}));
+                               spec_.backup.directory, WantedTool(spec_), std::move(steps)}));
   }
 
   const crd::Spec& spec_;

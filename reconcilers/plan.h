@@ -86,6 +86,7 @@ struct UndoRequest {
 struct UndoNumbers {
   std::optional<uint64_t> database_bytes;  // All three.
   std::optional<uint64_t> rows_since;      // Written since the backup.
+  std::vector<std::string> events = {};    // Scheduled ones, which go with their databases.
   Rates rates = {};
 };
 

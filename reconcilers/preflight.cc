@@ -9,6 +9,7 @@
 
 #include "reconcilers/component_state.h"
 #include "reconcilers/container_clone.h"
+#include "reconcilers/dump_choice.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/human.h"
 #include "reconcilers/maintenance_window.h"
@@ -382,19 +383,16 @@ void CheckMeta(const crd::Spec& spec, const Facts& facts, Troubles& found) {
   CheckHosts(facts, found);
   CheckLegacy(spec, facts, found);
   for (const auto& db : facts.meta->databases) {
+    if (!db.denied.empty()) found.push_back({"MetaDBDenied", db.denied, true});
     if (!db.broken_view.empty()) {
       found.push_back({"ViewBroken",
                        fmt::format("the view {}; it could not be created again from a backup; drop "
                                    "it, or bring back what it reads",
                                    db.broken_view)});
     }
-    if (spec.backup.tool != crd::BackupTool::kMysqldump || db.no_mysqldump.empty()) continue;
-    found.push_back({"DumpUnsupported",
-                     fmt::format("{}; what mysqldump writes of it cannot be loaded into this "
-                                 "server, so it would be no way back; set spec.backup.tool to "
-                                 "mydumper",
-                                 db.no_mysqldump)});
   }
+  if (const auto tool = ChooseTool(spec, facts); !tool.ok())
+    found.push_back({tool.error().reason, tool.error().message});
   if (facts.meta->ha_raw) {
     if (const auto ha = ReadHa(*facts.meta->ha_raw); !ha.ok())
       found.push_back({ha.error().reason, ha.error().message});
@@ -574,6 +572,22 @@ std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& f
             ? fmt::format("See that {}; {} in spec.acknowledge says that you have", limit.must,
                           limit.word)
             : fmt::format("See that {}; OMS shows otherwise: {}", limit.must, limit.tasks));
+  }
+  std::vector<std::string> events;
+  if (facts.meta) {
+    for (const auto& db : facts.meta->databases) {
+      for (const auto& event : db.events) events.push_back(db.name + "." + event);
+    }
+  }
+  if (!events.empty()) {
+    const bool more = events.size() > kMostNamed;
+    const size_t all = events.size();
+    if (more) events.resize(kMostNamed);
+    told.push_back(fmt::format(
+        "Note what SHOW CREATE EVENT says of {}{}: no dump has scheduled events, so a rollback "
+        "that "
+        "restores their database takes them, and you create them again",
+        fmt::join(events, ", "), more ? fmt::format(" and {} more", all - kMostNamed) : ""));
   }
   return told;
 }

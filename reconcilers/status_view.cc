@@ -445,6 +445,21 @@ void TellComponents(const OperationRecord& record, std::vector<FollowUp>& left) 
   }
 }
 
+void TellEvents(const OperationRecord& record, std::vector<FollowUp>& left) {
+  constexpr size_t kMostNamed = 10;
+  const auto& events = record.dropped_events;
+  if (events.empty() || !record.Passed(PointKind::kFirstDrop)) return;
+  std::string names;
+  for (size_t i = 0; i < events.size() && i < kMostNamed; ++i)
+    names += (i == 0 ? "" : ", ") + events[i];
+  if (events.size() > kMostNamed) names += fmt::format(" and {} more", events.size() - kMostNamed);
+  left.push_back(
+      {true, fmt::format("Create these scheduled events again, as SHOW CREATE EVENT said "
+                         "them: {}. They went with the databases that were restored, and "
+                         "no dump has them.",
+                         names)});
+}
+
 }  // namespace
 
 std::vector<FollowUp> FollowUpsOf(const OperationRecord& record) {
@@ -452,6 +467,7 @@ std::vector<FollowUp> FollowUpsOf(const OperationRecord& record) {
   const bool back = record.outcome == OperationOutcome::kRolledBack;
   if (record.outcome == OperationOutcome::kAbandoned) left = LeftBehind(record);
   if (back || record.outcome == OperationOutcome::kAbandoned) TellComponents(record, left);
+  TellEvents(record, left);
   const bool stopped = record.Passed(PointKind::kStopping);
   if (record.open() || record.outcome == OperationOutcome::kCalledOff || !stopped ||
       record.outcome == OperationOutcome::kAbandoned) {

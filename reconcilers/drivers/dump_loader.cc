@@ -212,17 +212,11 @@ class Loader {
   // One client, fed with one piece after the other.
   Status Lane(const Context& ctx, const std::vector<DumpFile>& files, Source& source) {
     ChildCommand command;
-    command.argv = {"mysql",
-                    "--defaults-file=" + option_file_,
-                    "--batch",
-                    "--skip-column-names",
-                    "--unbuffered",
-                    "--binary-mode",
-                    "--comments",
-                    "--skip-reconnect",
-                    "--max-allowed-packet=1G",
-                    "--default-character-set=utf8mb4",
-                    request_.database};
+    command.argv = {"mysql", "--defaults-file=" + option_file_, "--batch", "--skip-column-names",
+                    "--unbuffered", "--binary-mode",
+                    // A server may ask its client for any file.
+                    "--local-infile=0", "--comments", "--skip-reconnect", "--max-allowed-packet=1G",
+                    "--default-character-set=utf8mb4", request_.database};
     command.feed = [&](const Sink& sink) -> Status {
       while (true) {
         OMS_TRY(ctx.Check());

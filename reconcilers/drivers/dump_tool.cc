@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -15,16 +17,19 @@
 #include <mutex>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "controller/base/sha256.h"
 #include "controller/base/task_group.h"
 #include "reconcilers/drivers/child_process.h"
 #include "reconcilers/drivers/dump_files.h"
 #include "reconcilers/drivers/dump_loader.h"
+#include "reconcilers/drivers/dump_scanner.h"
 #include "reconcilers/drivers/durable_file.h"
 #include "reconcilers/drivers/mysql_metadb.h"
 #include "reconcilers/drivers/mysql_relay.h"
 #include "reconcilers/drivers/mysql_session.h"
+#include "reconcilers/drivers/packet_limit.h"
 #include "reconcilers/drivers/zstd_stream.h"
 
 namespace oms::drivers {
@@ -37,6 +42,7 @@ using base::MakeError;
 using base::Result;
 using base::Status;
 using upgrade::Compression;
+using upgrade::DumpedTable;
 using upgrade::DumpFile;
 using upgrade::DumpOutcome;
 using upgrade::DumpRequest;
@@ -47,7 +53,7 @@ namespace {
 constexpr size_t kPackers = 4;
 // For one statement of the tool; a table of 100 GB is read in it.
 constexpr uint64_t kQueryMicros = 24ULL * 3600 * 1000 * 1000;
-constexpr char kDelimiter[] = "$$oms$$";
+constexpr char kModeLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_, ";
 
 base::Error Incomplete(std::string message) {
   return MakeError(Code::kTransient, "DumpIncomplete", std::move(message));
@@ -91,9 +97,12 @@ class SandboxCut {
   std::string_view Feed(std::string_view bytes) {
     if (done_) return bytes;
     held_.append(bytes);
-    constexpr std::string_view kMark = "/*M!999999";
-    const size_t n = std::min(held_.size(), kMark.size());
-    if (std::string_view(held_).substr(0, n) != kMark.substr(0, n)) {
+    const auto begins = [&](std::string_view mark) {
+      const size_t n = std::min(held_.size(), mark.size());
+      return std::string_view(held_).substr(0, n) == mark.substr(0, n);
+    };
+    // The second is 10.11.8's.
+    if (!begins("/*M!999999") && !begins("/*!999999")) {
       done_ = true;
       return held_;
     }
@@ -154,17 +163,19 @@ class Dumper final : public upgrade::BackupTool {
                                         "AND table_type = 'BASE TABLE'", request.database));
     OMS_ASSIGN(const auto views, Names(ctx, *session, "tables", "table_schema", "table_name",
                                        "AND table_type = 'VIEW'", request.database));
-    if (request.tool == DumpTool::kMysqldump) {
-      OMS_TRY(CheckGenerated(ctx, *session, request.database));
-    }
+    OMS_TRY(CheckTool(ctx, request));
     const bool oceanbase = session->oceanbase();
+    bool in_chunks = request.tool == DumpTool::kMydumper && !request.one_transaction;
+    if (in_chunks) {
+      OMS_ASSIGN(in_chunks, KeysCanBeCut(ctx, *session, request.database, tables));
+    }
     session.reset();  // It would be idle for as long as the dump takes.
     OMS_TRY(MakeFolder(request.folder));
     const fs::path raw = request.folder / (request.database + ".sql.part");
     {
       OMS_ASSIGN(auto relay, MysqlRelay::Start(ctx, request.server, UseOf(request.tool, oceanbase),
                                                fence, &progress));
-      OMS_ASSIGN(auto command, Command(request, *relay, raw, oceanbase, views));
+      OMS_ASSIGN(auto command, Command(request, *relay, raw, oceanbase, in_chunks, views));
       const auto child = RunChild(ctx, command);
       const auto health = relay->Health();
       // That another owns the operation is the news; how the tool took it is not.
@@ -186,13 +197,15 @@ class Dumper final : public upgrade::BackupTool {
       OMS_TRY(CheckMydumper(request, tables));
       OMS_TRY(CorrectSchemas(ctx, request, tables));
     } else {
-      OMS_ASSIGN(auto file, PackMysqldump(ctx, request, raw, tables));
+      OMS_ASSIGN(auto file, PackMysqldump(ctx, request, raw, tables, outcome.tables));
       outcome.files.push_back(std::move(file));
     }
     OMS_ASSIGN(session, Open(ctx, request));
     OMS_TRY(WriteObjects(ctx, *session, request, views));
-    OMS_TRY(PackFolder(ctx, request, outcome));
+    OMS_TRY(PackFolder(ctx, request, tables, outcome));
     OMS_TRY(SyncFolder(request.folder));
+    OMS_ASSIGN(session, Open(ctx, request));
+    OMS_TRY(CheckPackets(ctx, *session, request, outcome.tables));
     std::sort(outcome.files.begin(), outcome.files.end(),
               [](const auto& a, const auto& b) { return a.path < b.path; });
     return outcome;
@@ -257,7 +270,7 @@ class Dumper final : public upgrade::BackupTool {
   }
 
   static Result<ChildCommand> Command(const DumpRequest& request, const MysqlRelay& relay,
-                                      const fs::path& raw, bool oceanbase,
+                                      const fs::path& raw, bool oceanbase, bool in_chunks,
                                       const std::vector<std::string>& views) {
     const bool mydumper = request.tool == DumpTool::kMydumper;
     OMS_ASSIGN(auto user, OptionFileValue(request.server.user));
@@ -288,7 +301,8 @@ class Dumper final : public upgrade::BackupTool {
         // before the thread's snapshot is taken, so that rows between the two would be missing.
         command.argv.insert(command.argv.end(), {"--threads=1"});
       } else {
-        command.argv.insert(command.argv.end(), {"--threads=2", "--rows=250000"});
+        command.argv.push_back("--threads=2");
+        if (in_chunks) command.argv.push_back("--rows=250000");
       }
     } else {
       command.argv = {"mysqldump",
@@ -300,7 +314,8 @@ class Dumper final : public upgrade::BackupTool {
                       "--single-transaction",
                       "--quick",
                       "--hex-blob",
-                      "--triggers=false"};
+                      "--triggers=false",
+                      "--skip-add-locks"};  // A restore would need the right to lock tables.
       for (const auto& view : views) {
         command.argv.push_back(fmt::format("--ignore-table={}.{}", request.database, view));
       }
@@ -323,6 +338,52 @@ class Dumper final : public upgrade::BackupTool {
     for (const auto& row : rows) names.push_back(row.at(0).value_or(""));
     std::sort(names.begin(), names.end());
     return names;
+  }
+
+  // With --rows mydumper cuts a long table by an integer key, the primary one or a unique one, and
+  // counts in unsigned 64 bits: beyond 2^63 it may never end and takes all memory (seen), and of
+  // keys below 0 it asks for none that there is. Then no table is cut.
+  static Result<bool> KeysCanBeCut(const Context& ctx, MysqlSession& session,
+                                   const std::string& database,
+                                   const std::vector<std::string>& tables) {
+    OMS_ASSIGN(
+        const auto keys,
+        session.Query(ctx,
+                      "SELECT DISTINCT s.table_name, s.column_name FROM "
+                      "information_schema.statistics s JOIN information_schema.columns c ON "
+                      "c.table_schema = s.table_schema AND c.table_name = s.table_name AND "
+                      "c.column_name = s.column_name WHERE s.table_schema = ? AND "
+                      "s.seq_in_index = 1 AND s.non_unique = 0 AND "
+                      "LOWER(c.data_type) IN ('smallint', 'mediumint', 'int', 'integer', 'bigint')",
+                      {database}));
+    constexpr size_t kAtOnce = 50;
+    std::string query;
+    size_t count = 0;
+    const auto ask = [&]() -> Result<bool> {
+      if (query.empty()) return true;
+      OMS_ASSIGN(const auto rows, session.Query(ctx, std::exchange(query, "")));
+      return std::all_of(rows.begin(), rows.end(), [](const SqlRow& row) {
+        if (!row.at(0)) return true;  // No row, or NULL alone.
+        const std::string& highest = *row[0];
+        return !highest.starts_with('-') &&
+               std::strtoull(highest.c_str(), nullptr, 10) <= INT64_MAX;
+      });
+    };
+    for (const auto& key : keys) {
+      const std::string table = key.at(0).value_or("");
+      if (!std::binary_search(tables.begin(), tables.end(), table)) continue;
+      query += fmt::format("{}SELECT MAX({}) FROM {}.{}", query.empty() ? "" : " UNION ALL ",
+                           Quote(key.at(1).value_or("")), Quote(database), Quote(table));
+      if (++count % kAtOnce != 0) continue;
+      OMS_ASSIGN(const bool good, ask());
+      if (!good) return false;
+    }
+    return ask();
+  }
+
+  static base::Error InFile(const base::Error& error, const fs::path& path) {
+    return MakeError(error.code, error.reason,
+                     fmt::format("{}: {}", path.filename().string(), error.message));
   }
 
   static Status Missing(const std::string& database, const std::vector<std::string>& missing) {
@@ -349,21 +410,16 @@ class Dumper final : public upgrade::BackupTool {
     return Missing(request.database, missing);
   }
 
-  // MariaDB's mysqldump writes values for generated columns, which only MariaDB passes over
-  // (OceanBase and MySQL: error 3105). A dump that could not be loaded is no way back.
-  static Status CheckGenerated(const Context& ctx, MysqlSession& session,
-                               const std::string& database) {
-    if (session.version().find("MariaDB") != std::string::npos) return base::Ok();
-    OMS_ASSIGN(
-        const auto tables,
-        Names(ctx, session, "columns", "table_schema", "table_name",
-              "AND generation_expression IS NOT NULL AND generation_expression <> ''", database));
-    if (tables.empty()) return base::Ok();
-    return MakeError(
-        Code::kTerminal, "DumpUnsupported",
-        fmt::format("{}.{} has generated columns; what mysqldump writes of them cannot "
-                    "be loaded into this server. Set backup.tool to mydumper",
-                    database, tables[0]));
+  // A dump that lacks something, or could not be loaded, is no way back.
+  static Status CheckTool(const Context& ctx, const DumpRequest& request) {
+    const auto meta_db = MysqlMetaDbProvider().Open(request.server);
+    OMS_ASSIGN(const auto found, meta_db->Obstacles(ctx, request.database));
+    const auto& obstacle =
+        request.tool == DumpTool::kMydumper ? found.no_mydumper : found.no_mysqldump;
+    if (obstacle.empty()) return base::Ok();
+    return MakeError(Code::kTerminal, "DumpUnsupported",
+                     fmt::format("{}; set spec.backup.tool to {}", obstacle,
+                                 request.tool == DumpTool::kMydumper ? "mysqldump" : "mydumper"));
   }
 
   // mydumper has the schema of a table, which is utf8mb4, loaded as binary. OceanBase then changes
@@ -382,6 +438,16 @@ class Dumper final : public upgrade::BackupTool {
         return Incomplete(
             fmt::format("{} does not begin as mydumper 0.10 begins it", path.filename().string()));
       }
+      DumpScanner scanner;
+      scanner.Feed(text);
+      const auto scanned = scanner.Finish();
+      if (!scanned.ok()) return InFile(scanned.error(), path);
+      if (scanner.creates() != std::vector<std::string>{table} || scanner.beyond_schema()) {
+        return MakeError(Code::kTerminal, "DumpUnsupported",
+                         fmt::format("{} holds more than the definition of {}.{}; the server gives "
+                                     "a text for it that is none",
+                                     path.filename().string(), request.database, table));
+      }
       text.replace(0, kBinary.size(), "/*!40101 SET NAMES utf8mb4*/;\n");
       if (unlink(path.c_str()) != 0) return VolumeError("cannot remove", path);
       OMS_ASSIGN(auto file, NewFile::Create(path));
@@ -393,19 +459,14 @@ class Dumper final : public upgrade::BackupTool {
 
   // Looks at the whole file while it is copied to its final form.
   static Result<DumpFile> PackMysqldump(const Context& ctx, const DumpRequest& request,
-                                        const fs::path& raw,
-                                        const std::vector<std::string>& tables) {
+                                        const fs::path& raw, const std::vector<std::string>& tables,
+                                        std::vector<DumpedTable>& found) {
     const std::string name =
         request.database + (request.compression == Compression::kZstd ? ".sql.zst" : ".sql");
     OMS_ASSIGN(auto packer, Packer::Create(request.folder / name, request.compression));
-    std::set<std::string> seen;
+    DumpScanner scanner;
     bool completed = false;
     Lines lines([&](std::string_view line) {
-      constexpr std::string_view kCreate = "CREATE TABLE `";
-      if (line.starts_with(kCreate)) {
-        line.remove_prefix(kCreate.size());
-        seen.emplace(line.substr(0, line.find('`')));
-      }
       // The mark is the last thing in the file, or it is a piece of data.
       if (!line.empty()) completed = line.starts_with("-- Dump completed");
     });
@@ -413,6 +474,7 @@ class Dumper final : public upgrade::BackupTool {
     OMS_TRY(ReadAll(ctx, raw, [&](std::string_view bytes) -> Status {
       const auto rest = cut.Feed(bytes);
       lines.Feed(rest);
+      scanner.Feed(rest);
       return packer->Feed(rest);
     }));
     lines.End();
@@ -421,11 +483,15 @@ class Dumper final : public upgrade::BackupTool {
       return Incomplete(
           fmt::format("mysqldump of {} has no \"-- Dump completed\" at its end", request.database));
     }
+    const auto scanned = scanner.Finish();
+    if (!scanned.ok()) return InFile(scanned.error(), raw.stem());
+    const std::set<std::string> created(scanner.creates().begin(), scanner.creates().end());
     std::vector<std::string> missing;
     for (const auto& table : tables) {
-      if (seen.count(table) == 0) missing.push_back(table);
+      if (created.count(table) == 0) missing.push_back(table);
     }
     OMS_TRY(Missing(request.database, missing));
+    for (const auto& [table, rows] : scanner.tables()) found.push_back(rows);
     if (unlink(raw.c_str()) != 0) return VolumeError("cannot remove", raw);
     file.path = name;
     return file;
@@ -463,13 +529,8 @@ class Dumper final : public upgrade::BackupTool {
     for (const auto& row : rows) triggers.push_back(row.at(0).value_or(""));
     OMS_TRY(add("trigger", triggers));
 
-    std::string text = fmt::format(
-        "-- Views, routines and triggers of `{}`, for the mysql client.\nSET NAMES utf8mb4;\n",
-        request.database);
-    for (const auto& object : objects) text += object.statements;
-    text += fmt::format("-- Completed: {}\n", objects.size());
     OMS_ASSIGN(auto file, NewFile::Create(request.folder / (request.database + "-objects.sql")));
-    OMS_TRY(file->Write(text));
+    OMS_TRY(file->Write(ObjectsText(request.database, objects)));
     return file->Close();
   }
 
@@ -489,19 +550,47 @@ class Dumper final : public upgrade::BackupTool {
     const auto& row = rows[0];
     std::string mode = kind == "view" ? "" : row[1].value_or("");
     std::erase(mode, '\'');
+    if (mode.find_first_not_of(kModeLetters) != std::string::npos) {
+      return MakeError(Code::kTerminal, "DumpUnsupported",
+                       fmt::format("{} {}.{} has a sql_mode that is none", kind, database, name));
+    }
     // What a comparison of two literals in it means. (OceanBase says "utf8mb4" of triggers.)
     const std::string collation = row.size() > column + 2 ? row[column + 2].value_or("") : "";
     const bool known = collation.starts_with("utf8mb4_") && CheckIdentifier(collation).ok();
-    const std::string text = NormalizeCreate(*row[column], database);
-    return CreatedObject{
-        name, text,
-        fmt::format(
-            "SET NAMES utf8mb4{};\nSET sql_mode = '{}';\nDELIMITER {}\n{}\n{}\nDELIMITER ;\n",
-            known ? " COLLATE " + collation : "", mode, kDelimiter, text, kDelimiter)};
+    std::string text = NormalizeCreate(*row[column], database);
+    OMS_TRY(CheckDefinition(kind, database, name, text));
+    return CreatedObject{name, std::move(text),
+                         fmt::format("SET NAMES utf8mb4{};\nSET sql_mode = '{}';\n",
+                                     known ? " COLLATE " + collation : "", mode)};
   }
 
-  // Compresses, hashes and syncs all that is not in the outcome yet.
-  static Status PackFolder(const Context& ctx, const DumpRequest& request, DumpOutcome& outcome) {
+  // A statement that the server would not take back makes a dump that cannot be loaded. Found
+  // before the stop where it could be foreseen (MetaDb::ProveRowsFit).
+  static Status CheckPackets(const Context& ctx, MysqlSession& session, const DumpRequest& request,
+                             const std::vector<DumpedTable>& tables) {
+    OMS_ASSIGN(const uint64_t allowed, MaxAllowedPacket(ctx, session));
+    for (const auto& table : tables) {
+      if (table.longest + 1 <= allowed) continue;
+      return MakeError(
+          Code::kTransient, "PacketTooSmall",
+          fmt::format("the dump of {}.{} has a statement of {} bytes, and @@global."
+                      "max_allowed_packet of MetaDB {} is {}, so it could not be loaded again: {}",
+                      request.database, table.name, table.longest, ServerName(request.server),
+                      allowed, RaisePacket(table.longest)));
+    }
+    return base::Ok();
+  }
+
+  // Compresses, hashes and syncs all that is not in the outcome yet; counts the rows of those files
+  // that hold rows.
+  static Status PackFolder(const Context& ctx, const DumpRequest& request,
+                           const std::vector<std::string>& tables, DumpOutcome& outcome) {
+    std::set<std::string> without_rows = {"metadata", request.database + "-schema-create.sql",
+                                          request.database + "-objects.sql"};
+    for (const auto& table : tables) {
+      without_rows.insert(request.database + "." + table + "-schema.sql");
+    }
+    std::map<std::string, DumpedTable> found;  // Guarded by mutex, below.
     std::set<std::string> done;
     for (const auto& file : outcome.files) done.insert(file.path);
     std::vector<std::string> names;
@@ -526,22 +615,42 @@ class Dumper final : public upgrade::BackupTool {
           if (next == names.size() || !failed.ok()) return;
           const auto& name = names[next++];
           lock.unlock();
-          auto file = PackFile(ctx, request, name);
+          DumpScanner scanner;
+          const bool rows = without_rows.count(name) == 0;
+          auto file = PackFile(ctx, request, name, rows ? &scanner : nullptr);
           lock.lock();
-          if (file.ok()) {
+          Status good = file.ok() ? base::Ok() : Status(file.error());
+          if (good.ok() && rows) good = Count(scanner, name, found);
+          if (good.ok()) {
             outcome.files.push_back(std::move(*file));
           } else if (failed.ok()) {
-            failed = file.error();
+            failed = good.error();
           }
         }
       });
     }
     group.Join();
+    for (auto& [table, rows] : found) outcome.tables.push_back(std::move(rows));
     return failed;
   }
 
+  static Status Count(DumpScanner& scanner, const std::string& name,
+                      std::map<std::string, DumpedTable>& found) {
+    const auto scanned = scanner.Finish();
+    if (!scanned.ok()) return InFile(scanned.error(), name);
+    if (!scanner.creates().empty()) return Incomplete(name + " creates a table, and holds rows");
+    for (const auto& [table, rows] : scanner.tables()) {
+      if (!AddTable(rows, found[table])) {
+        return Incomplete(
+            fmt::format("{}: its rows of {} have not the columns of another file", name, table));
+      }
+    }
+    return base::Ok();
+  }
+
+  // `scanner`: of a file that holds rows.
   static Result<DumpFile> PackFile(const Context& ctx, const DumpRequest& request,
-                                   const std::string& name) {
+                                   const std::string& name, DumpScanner* scanner) {
     const fs::path path = request.folder / name;
     std::error_code error;
     const auto size = fs::file_size(path, error);
@@ -554,13 +663,17 @@ class Dumper final : public upgrade::BackupTool {
     if (request.compression == Compression::kZstd && name.ends_with(".sql")) {
       OMS_ASSIGN(auto packer,
                  Packer::Create(request.folder / (name + ".zst"), request.compression));
-      OMS_TRY(ReadAll(ctx, path, [&](std::string_view bytes) { return packer->Feed(bytes); }));
+      OMS_TRY(ReadAll(ctx, path, [&](std::string_view bytes) {
+        if (scanner != nullptr) scanner->Feed(bytes);
+        return packer->Feed(bytes);
+      }));
       OMS_ASSIGN(file, packer->Finish());
       file.path = name + ".zst";
       if (unlink(path.c_str()) != 0) return VolumeError("cannot remove", path);
     } else {
       base::Sha256Stream hash;
       OMS_TRY(ReadAll(ctx, path, [&](std::string_view bytes) {
+        if (scanner != nullptr) scanner->Feed(bytes);
         hash.Update(bytes);
         file.bytes += bytes.size();
         return base::Ok();
@@ -579,6 +692,24 @@ class Dumper final : public upgrade::BackupTool {
 }  // namespace
 
 std::unique_ptr<upgrade::BackupTool> MakeDumpTool() { return std::make_unique<Dumper>(); }
+
+std::string ObjectsText(const std::string& database, const std::vector<CreatedObject>& objects) {
+  std::string delimiter = "$$oms$$";
+  const auto in_a_text = [&](const CreatedObject& object) {
+    return object.text.find(delimiter) != std::string::npos;
+  };
+  for (int n = 1; std::any_of(objects.begin(), objects.end(), in_a_text); ++n) {
+    delimiter = fmt::format("$$oms{}$$", n);
+  }
+  std::string text = fmt::format(
+      "-- Views, routines and triggers of `{}`, for the mysql client.\nSET NAMES utf8mb4;\n",
+      database);
+  for (const auto& object : objects) {
+    text += fmt::format("{0}DELIMITER {1}\n{2}\n{1}\nDELIMITER ;\n", object.settings, delimiter,
+                        object.text);
+  }
+  return text + fmt::format("-- Completed: {}\n", objects.size());
+}
 
 std::vector<CreatedObject> InCreationOrder(std::vector<CreatedObject> objects) {
   const auto lower = [](std::string text) {

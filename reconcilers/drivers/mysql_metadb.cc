@@ -1,8 +1,10 @@
 #include "reconcilers/drivers/mysql_metadb.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <condition_variable>
 #include <functional>
@@ -12,11 +14,14 @@
 #include <set>
 #include <sstream>
 #include <tuple>
+#include <utility>
 
 #include "controller/base/sha256.h"
+#include "reconcilers/drivers/grants.h"
 #include "reconcilers/drivers/mysql_relay.h"
 #include "reconcilers/drivers/mysql_session.h"
 #include "reconcilers/drivers/own_connections.h"
+#include "reconcilers/drivers/packet_limit.h"
 
 namespace oms::drivers {
 
@@ -38,6 +43,9 @@ namespace {
 constexpr char kBase[] = "heatbeat_sequence";  // sic
 constexpr char kBak[] = "heatbeat_sequence_bak";
 constexpr char kBak2[] = "heatbeat_sequence_bak2";
+constexpr char kViews[] =
+    "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_type = 'VIEW' "
+    "LIMIT 1";
 // The tables in the database of a proof.
 constexpr char kProbe[] = "probe", kProbeNext[] = "probe_next", kProbeBefore[] = "probe_before";
 
@@ -46,6 +54,8 @@ constexpr auto kShort = std::chrono::seconds(30);
 constexpr auto kLong = std::chrono::hours(12);
 // Counting the rows of all tables, within a pass.
 constexpr auto kEstimate = std::chrono::minutes(5);
+// Looking for rows that are too long to be loaded again, within a pass.
+constexpr auto kRowsFit = std::chrono::minutes(2);
 // Making and dropping an empty database.
 constexpr auto kProve = std::chrono::minutes(2);
 // How long a killed connection may stay in the process list.
@@ -192,23 +202,27 @@ class MysqlMetaDb final : public upgrade::MetaDb {
       OMS_ASSIGN(const uint64_t bytes, TableBytes(ctx, *session, database, table, known[table]));
       info.bytes += bytes;
     }
-    // As the dump asks before it begins (dump_tool.cc), told while OMS still runs.
-    if (session->version().find("MariaDB") == std::string::npos) {
-      OMS_ASSIGN(const auto generated,
-                 session->Query(ctx,
-                                "SELECT table_name, column_name FROM information_schema.columns "
-                                "WHERE table_schema = ? AND generation_expression IS NOT NULL "
-                                "AND generation_expression <> '' "
-                                "ORDER BY table_name, column_name LIMIT 1",
-                                {database}));
-      if (!generated.empty()) {
-        info.no_mysqldump =
-            fmt::format("{}.{}.{} is a generated column", database, generated[0].at(0).value_or(""),
-                        generated[0].at(1).value_or(""));
-      }
-    }
+    OMS_ASSIGN(info.obstacles, Obstacles(ctx, *session, database, tables));
     OMS_ASSIGN(info.broken_view, BrokenView(ctx, *session, database));
+    OMS_ASSIGN(info.denied, MissingRights(ctx, *session, database));
+    OMS_TRY(LookAtDefinitions(ctx, *session, database, info));
+    OMS_ASSIGN(info.events, Events(ctx, *session, database));
     return info;
+  }
+
+  Result<upgrade::DumpObstacles> Obstacles(const Context& ctx,
+                                           const std::string& database) override {
+    OMS_TRY(CheckIdentifier(database));
+    OMS_ASSIGN(auto session, Open(ctx));
+    OMS_ASSIGN(const auto tables, Tables(ctx, *session, database));
+    return Obstacles(ctx, *session, database, tables);
+  }
+
+  Result<std::vector<std::string>> Events(const Context& ctx,
+                                          const std::string& database) override {
+    OMS_TRY(CheckIdentifier(database));
+    OMS_ASSIGN(auto session, Open(ctx));
+    return Events(ctx, *session, database);
   }
 
   Result<std::optional<std::string>> ReadHaConfig(const Context& ctx,
@@ -351,20 +365,12 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     OMS_ASSIGN(const auto views, Views(ctx, *session, database));
     for (const auto& view : views)
       OMS_TRY(AddObject(ctx, *session, database, "view", view, digest));
-    OMS_ASSIGN(auto triggers, Names(ctx, *session,
-                                    "SELECT trigger_name FROM information_schema.triggers WHERE "
-                                    "trigger_schema = ?",
-                                    database));
+    OMS_ASSIGN(auto triggers, Triggers(ctx, *session, database));
     for (const auto& trigger : triggers) {
       OMS_TRY(AddObject(ctx, *session, database, "trigger", trigger, digest));
     }
     for (const char* kind : {"procedure", "function"}) {
-      OMS_ASSIGN(auto routines,
-                 Names(ctx, *session,
-                       fmt::format("SELECT routine_name FROM information_schema.routines WHERE "
-                                   "routine_schema = ? AND LOWER(routine_type) = '{}'",
-                                   kind),
-                       database));
+      OMS_ASSIGN(auto routines, Routines(ctx, *session, database, kind));
       for (const auto& name : routines) {
         OMS_TRY(AddObject(ctx, *session, database, kind, name, digest));
       }
@@ -466,8 +472,20 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return MakeError(Code::kDenied, "MetaDBDenied",
                      fmt::format("user '{}' may not SET GLOBAL ({}), by which ob_query_timeout is "
                                  "raised for mysqldump: GRANT ALTER SYSTEM ON *.* to that user, or "
-                                 "set spec.backup.tool to mydumper",
+                                 "let mydumper dump (spec.backup.tool) where it can",
                                  address_.user, set.error().message));
+  }
+
+  Status ProveRowsFit(const Context& outer, const std::string& database) override {
+    OMS_TRY(CheckIdentifier(database));
+    const Context ctx = outer.WithTimeout(kRowsFit);
+    const auto told = RowsFit(ctx, database);
+    // Not known is not too long; and the dump itself looks once more (dump_tool.cc).
+    if (told.Is(Code::kTimeout) && outer.Check().ok()) {
+      ctx.log().Warn("{}: the longest rows were not found within the time given to it", database);
+      return base::Ok();
+    }
+    return told;
   }
 
   Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string& rm,
@@ -748,6 +766,228 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                  database);
   }
 
+  static Result<upgrade::DumpObstacles> Obstacles(const Context& ctx, MysqlSession& session,
+                                                  const std::string& database,
+                                                  const std::vector<std::string>& tables) {
+    OMS_ASSIGN(const auto rows,
+               session.Query(ctx,
+                             "SELECT table_name, column_name, UPPER(extra), generation_expression "
+                             "FROM information_schema.columns WHERE table_schema = ? AND "
+                             "(UPPER(extra) LIKE '%INVISIBLE%' OR UPPER(extra) LIKE '%GENERATED%' "
+                             "OR generation_expression <> '') ORDER BY table_name, column_name",
+                             {database}));
+    std::vector<OddColumn> columns;
+    for (const auto& row : rows) {
+      const std::string table = row.at(0).value_or("");
+      // Views have columns too.
+      if (!std::binary_search(tables.begin(), tables.end(), table)) continue;
+      columns.push_back(
+          {table, row.at(1).value_or(""), row.at(2).value_or(""), !row.at(3).value_or("").empty()});
+    }
+    const bool mariadb = session.version().find("MariaDB") != std::string::npos;
+    upgrade::DumpObstacles found = ObstaclesOf(database, columns, mariadb);
+    // A SEQUENCE, a table with system versioning: neither dumps nor sums have them.
+    OMS_ASSIGN(const auto others,
+               session.Query(ctx,
+                             "SELECT table_name, table_type FROM information_schema.tables WHERE "
+                             "table_schema = ? AND table_type NOT IN ('BASE TABLE', 'VIEW') "
+                             "ORDER BY table_name LIMIT 1",
+                             {database}));
+    if (!others.empty()) {
+      found.no_mydumper = found.no_mysqldump =
+          fmt::format("{}.{} is a {}, which is in no dump", database, others[0].at(0).value_or(""),
+                      others[0].at(1).value_or(""));
+    }
+    return found;
+  }
+
+  // The server shows no trigger or routine to who lacks these, or not its text, and lets nobody
+  // without them make it again: it would be in neither dump nor sums, and a rollback would take it.
+  Result<std::string> MissingRights(const Context& ctx, MysqlSession& session,
+                                    const std::string& database) const {
+    // The second column: asked for only where the database has such a thing.
+    constexpr std::pair<const char*, const char*> kNeeded[] = {
+        {"SELECT", nullptr},
+        {"INSERT", nullptr},
+        {"CREATE", nullptr},
+        {"DROP", nullptr},
+        {"ALTER", nullptr},
+        {"TRIGGER", nullptr},
+        {"CREATE ROUTINE", nullptr},
+        {"SHOW VIEW", kViews},
+        {"CREATE VIEW", kViews},
+        {"REFERENCES",
+         "SELECT 1 FROM information_schema.table_constraints WHERE table_schema = ? AND "
+         "constraint_type = 'FOREIGN KEY' LIMIT 1"},
+    };
+    const auto shown = session.Query(ctx, "SHOW GRANTS");
+    if (!shown.ok() && shown.error().Retryable()) return shown.error();
+    if (!shown.ok()) return std::string();  // Cannot be told.
+    std::vector<std::string> lines;
+    for (const auto& row : *shown) lines.push_back(row.at(0).value_or(""));
+    const Grants grants(lines, !session.oceanbase());
+    std::vector<std::string> missing;
+    for (const auto& [privilege, where] : kNeeded) {
+      if (!grants.Lacks(privilege, database)) continue;
+      if (where != nullptr) {
+        OMS_ASSIGN(const auto any, session.Query(ctx, where, {database}));
+        if (any.empty()) continue;
+      }
+      OMS_ASSIGN(const bool known, KnowsPrivilege(ctx, session, privilege));
+      if (known) missing.push_back(privilege);
+    }
+    if (missing.empty()) return std::string();
+    OMS_ASSIGN(const auto user, session.Scalar(ctx, "SELECT CURRENT_USER()"));
+    const std::string list = fmt::format("{}", fmt::join(missing, ", "));
+    return fmt::format(
+        "user '{}' lacks {} on {}, without which a backup lacks what that user is not shown, or "
+        "cannot be brought back: GRANT {} ON {}.* TO {}",
+        address_.user, list, database, list, database, QuotedUser(user ? *user : address_.user));
+  }
+
+  // SHOW PRIVILEGES would be the way to ask, but OceanBase leaves there out what it has (TRIGGER:
+  // seen). So something is taken from a user who does not exist, which changes nothing: only a
+  // server that does not know the word says that it does not understand.
+  static Result<bool> KnowsPrivilege(const Context& ctx, MysqlSession& session,
+                                     std::string_view privilege) {
+    const auto said = session.Execute(
+        ctx, fmt::format("REVOKE {} ON `oms_upgrade_nothing`.* FROM 'oms_upgrade_nobody'@'%'",
+                         privilege));
+    if (said.ok()) return true;
+    if (said.error().Retryable()) return said.error();
+    const std::string& text = said.error().message;
+    return text.find("(error 1064)") == std::string::npos &&
+           text.find("(error 1149)") == std::string::npos;
+  }
+
+  // What the dump will read of views, triggers and routines is read here, while OMS still runs.
+  Status LookAtDefinitions(const Context& ctx, MysqlSession& session, const std::string& database,
+                           upgrade::DbInfo& info) const {
+    std::vector<std::pair<std::string, std::string>> objects;
+    OMS_ASSIGN(const auto views, Views(ctx, session, database));
+    for (const auto& view : views) objects.emplace_back("view", view);
+    OMS_ASSIGN(const auto triggers, Triggers(ctx, session, database));
+    for (const auto& trigger : triggers) objects.emplace_back("trigger", trigger);
+    for (const char* kind : {"procedure", "function"}) {
+      OMS_ASSIGN(const auto routines, Routines(ctx, session, database, kind));
+      for (const auto& routine : routines) objects.emplace_back(kind, routine);
+    }
+    for (const auto& [kind, name] : objects) {
+      const auto create = ShowCreate(ctx, session, database, kind, name);
+      if (!create.ok() && create.error().Retryable()) return create.error();
+      if (create.Is(Code::kDenied)) {
+        if (info.denied.empty()) {
+          info.denied = fmt::format(
+              "user '{}' may not read the text of {} {}.{}, so a backup would lack it ({}); grant "
+              "{} "
+              "to that user, or drop it",
+              address_.user, kind, database, name, create.error().message,
+              kind == "procedure" || kind == "function" ? RightToRoutines(session) : "that right");
+        }
+        continue;
+      }
+      if (create.Is(Code::kNotFound)) continue;  // Gone since it was listed; or a view is broken.
+      const Status good =
+          create.ok() ? CheckDefinition(kind, database, name, NormalizeCreate(*create, database))
+                      : Status(create.error());
+      if (good.ok() || kind == "view") continue;
+      auto& [no_mydumper, no_mysqldump] = info.obstacles;
+      no_mydumper = no_mysqldump = create.ok()
+                                       ? good.error().message
+                                       : fmt::format("the {} {}.{} cannot be read: {}", kind,
+                                                     database, name, good.error().message);
+    }
+    return base::Ok();
+  }
+
+  // By which the texts of others' routines are shown; tried on the first two.
+  static const char* RightToRoutines(const MysqlSession& session) {
+    if (session.oceanbase()) return "SELECT ON *.*";
+    const bool mariadb = session.version().find("MariaDB") != std::string::npos;
+    return mariadb ? "SELECT ON mysql.proc" : "SHOW_ROUTINE ON *.*";
+  }
+
+  static Result<std::vector<std::string>> Triggers(const Context& ctx, MysqlSession& session,
+                                                   const std::string& database) {
+    return Names(ctx, session,
+                 "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = ?",
+                 database);
+  }
+
+  static Result<std::vector<std::string>> Routines(const Context& ctx, MysqlSession& session,
+                                                   const std::string& database,
+                                                   std::string_view kind) {
+    return Names(ctx, session,
+                 fmt::format("SELECT routine_name FROM information_schema.routines WHERE "
+                             "routine_schema = ? AND LOWER(routine_type) = '{}'",
+                             kind),
+                 database);
+  }
+
+  static Result<std::vector<std::string>> Events(const Context& ctx, MysqlSession& session,
+                                                 const std::string& database) {
+    auto names =
+        Names(ctx, session,
+              "SELECT event_name FROM information_schema.events WHERE event_schema = ?", database);
+    // OceanBase of before 4.3.5.3 has no such table (1109).
+    if (names.Is(Code::kTerminal) || names.Is(Code::kNotFound)) return std::vector<std::string>();
+    return names;
+  }
+
+  Status RowsFit(const Context& ctx, const std::string& database) {
+    OMS_ASSIGN(auto session, Open(ctx, "", kRowsFit));
+    OMS_ASSIGN(const uint64_t allowed, MaxAllowedPacket(ctx, *session));
+    OMS_ASSIGN(const auto tables, Tables(ctx, *session, database));
+    OMS_ASSIGN(const auto rows,
+               session->Query(ctx,
+                              "SELECT table_name, column_name, LOWER(data_type), "
+                              "character_octet_length FROM information_schema.columns WHERE "
+                              "table_schema = ? ORDER BY table_name, ordinal_position",
+                              {database}));
+    std::vector<LongColumn> columns;
+    for (const auto& row : rows) {
+      const std::string table = row.at(0).value_or(""), type = row.at(2).value_or("");
+      if (!std::binary_search(tables.begin(), tables.end(), table)) continue;
+      const bool text = ColumnTypeIn(
+          type, {"char", "varchar", "binary", "varbinary", "tinyblob", "blob", "mediumblob",
+                 "longblob", "tinytext", "text", "mediumtext", "longtext", "json"});
+      const uint64_t most = Number(row.at(3));
+      if (text) columns.push_back({table, row.at(1).value_or(""), most == 0 ? 1ULL << 32 : most});
+    }
+    for (const auto& table : CouldBeTooLong(columns, allowed)) {
+      std::vector<std::string> names, lengths, longest;
+      for (const auto& column : columns) {
+        if (column.table != table) continue;
+        lengths.push_back(
+            fmt::format("COALESCE(LENGTH({}),0) AS l{}", Quote(column.name), names.size()));
+        longest.push_back(fmt::format("MAX(l{})", names.size()));
+        names.push_back(column.name);
+      }
+      std::string sum;
+      for (size_t i = 0; i < names.size(); ++i) sum += fmt::format("{}l{}", i == 0 ? "" : "+", i);
+      OMS_ASSIGN(
+          const auto found,
+          session->Query(ctx, fmt::format("SELECT MAX({}),{} FROM (SELECT {} FROM {}.{}) s", sum,
+                                          fmt::join(longest, ","), fmt::join(lengths, ","),
+                                          Quote(database), Quote(table))));
+      const uint64_t row_bytes = Number(found.at(0).at(0));
+      const uint64_t statement = StatementOf(row_bytes);
+      if (statement + 1 <= allowed) continue;
+      size_t worst = 0;
+      for (size_t i = 0; i < names.size(); ++i) {
+        if (Number(found[0].at(i + 1)) > Number(found[0].at(worst + 1))) worst = i;
+      }
+      return MakeError(
+          Code::kTransient, "PacketTooSmall",
+          fmt::format("a row of {}.{} holds {} bytes ({} of them in column {}), which a dump may "
+                      "write as twice as many in one statement, and @@global.max_allowed_packet is "
+                      "{}, so it could not be loaded again: {}",
+                      database, table, row_bytes, Number(found[0].at(worst + 1)), names[worst],
+                      allowed, RaisePacket(statement)));
+    }
+    return base::Ok();
+  }
+
   // A view over what is gone can be neither dumped (mysqldump ends at it) nor created again.
   static Result<std::string> BrokenView(const Context& ctx, MysqlSession& session,
                                         const std::string& database) {
@@ -767,11 +1007,15 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                                                 const std::string& table) {
     OMS_ASSIGN(auto rows,
                session.Query(ctx,
-                             "SELECT column_name, LOWER(data_type) FROM information_schema.columns "
+                             "SELECT column_name, LOWER(data_type), generation_expression FROM "
+                             "information_schema.columns "
                              "WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position",
                              {database, table}));
     std::vector<SumColumn> columns;
-    for (auto& row : rows) columns.push_back({row.at(0).value_or(""), row.at(1).value_or("")});
+    for (auto& row : rows) {
+      columns.push_back(
+          {row.at(0).value_or(""), row.at(1).value_or(""), !row.at(2).value_or("").empty()});
+    }
     return columns;
   }
 
@@ -792,6 +1036,7 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     sum.rows = Number(rows.at(0).at(0));
     sum.crc_sum = rows[0].at(1).value_or("");
     sum.null_crcs = Number(rows[0].at(2));
+    for (auto& column : columns) sum.columns.push_back({std::move(column.name), column.generated});
     return sum;
   }
 
@@ -989,6 +1234,55 @@ class MysqlMetaDb final : public upgrade::MetaDb {
 
 std::shared_ptr<upgrade::MetaDb> MysqlMetaDbProvider::Open(const DbServerAddress& address) {
   return std::make_shared<MysqlMetaDb>(address);
+}
+
+upgrade::DumpObstacles ObstaclesOf(const std::string& database,
+                                   const std::vector<OddColumn>& columns, bool mariadb) {
+  const auto named = [&](const OddColumn& column) {
+    return fmt::format("{}.{}.{}", database, column.table, column.name);
+  };
+  const auto says_generated = [](const OddColumn& column) {
+    return column.extra.find("GENERATED") != std::string::npos;
+  };
+  std::set<std::string> listed;  // Tables whose columns mydumper names one by one.
+  for (const auto& column : columns) {
+    if (says_generated(column)) listed.insert(column.table);
+  }
+  upgrade::DumpObstacles found;
+  for (const auto& column : columns) {
+    if (column.generated) {
+      if (!mariadb && found.no_mysqldump.empty()) {
+        found.no_mysqldump = fmt::format(
+            "{} is a generated column, and what mysqldump writes of it cannot be loaded "
+            "into this server",
+            named(column));
+      }
+    } else if (found.no_mydumper.empty() && says_generated(column)) {
+      found.no_mydumper = fmt::format(
+          "the default of {} is an expression, so mydumper takes it for a generated column and "
+          "leaves it out",
+          named(column));
+    } else if (found.no_mydumper.empty() && listed.count(column.table) == 0) {
+      found.no_mydumper =
+          fmt::format("{} is an INVISIBLE column, and mydumper leaves it out", named(column));
+    }
+  }
+  return found;
+}
+
+Status CheckDefinition(std::string_view kind, const std::string& database, const std::string& name,
+                       const std::string& text) {
+  constexpr std::string_view kCreate = "CREATE";
+  bool begins = text.size() > kCreate.size();
+  for (size_t i = 0; begins && i < kCreate.size(); ++i) {
+    begins = std::toupper(static_cast<unsigned char>(text[i])) == kCreate[i];
+  }
+  if (begins && std::isspace(static_cast<unsigned char>(text[kCreate.size()])) != 0)
+    return base::Ok();
+  return MakeError(Code::kTerminal, "DumpUnsupported",
+                   fmt::format("what the server gives as the text of {} {}.{} does not begin with "
+                               "CREATE, and a restore would run it",
+                               kind, database, name));
 }
 
 std::string SumExpression(const std::vector<SumColumn>& columns) {

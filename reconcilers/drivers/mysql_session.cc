@@ -61,6 +61,7 @@ std::unique_ptr<sql::Connection> Dial(const upgrade::DbServerAddress& address,
   map["OPT_READ_TIMEOUT"] = Seconds(options.statement_timeout) + 5;
   map["OPT_WRITE_TIMEOUT"] = 30;
   map["CLIENT_FOUND_ROWS"] = true;
+  map["OPT_LOCAL_INFILE"] = 0;  // A server may ask its client for any file.
   if (!address.tls_ca.empty() &&
       options.socket.empty()) {  // Through the relay, TLS is the relay's.
     map["sslCA"] = sql::SQLString(address.tls_ca);

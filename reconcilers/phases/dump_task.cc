@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "reconcilers/dump_choice.h"
 #include "reconcilers/state.h"
 
 namespace oms::upgrade {
@@ -19,8 +20,9 @@ base::Status Remember(const base::Context& ctx, MetaDb& server, std::optional<ui
   return base::Ok();
 }
 
-base::Result<QueryTimeouts> RememberQueryTimeouts(const base::Context& ctx, OperationSession& op) {
-  if (op.spec().backup.tool != crd::BackupTool::kMysqldump) return QueryTimeouts{};
+base::Result<QueryTimeouts> RememberQueryTimeouts(const base::Context& ctx, OperationSession& op,
+                                                  DumpTool tool) {
+  if (tool != DumpTool::kMysqldump) return QueryTimeouts{};
   const QueryTimeouts before = RememberedTimeouts(op.record());
   QueryTimeouts now = before;
   OMS_TRY(Remember(ctx, op.world()->meta.rm(), now.rm));
@@ -32,6 +34,36 @@ base::Result<QueryTimeouts> RememberQueryTimeouts(const base::Context& ctx, Oper
     record.cm_global_query_timeout = now.cm;
   }));
   return now;
+}
+
+base::Result<std::vector<DumpObstacles>> ObstaclesNow(const base::Context& ctx,
+                                                      const OperationSession& op,
+                                                      const BackupPlan& plan) {
+  std::vector<DumpObstacles> obstacles;
+  for (const auto& planned : plan.databases) {
+    MetaDb& server = planned.meta_db ? *planned.meta_db : op.world()->meta.rm();
+    OMS_ASSIGN(auto found, server.Obstacles(ctx, planned.name));
+    obstacles.push_back(std::move(found));
+  }
+  return obstacles;
+}
+
+// By what the databases are now: since preflight somebody may have altered a table, and an upgrade
+// has.
+base::Result<DumpTool> ToolNow(const base::Context& ctx, const OperationSession& op, Step step,
+                               const BackupPlan& plan) {
+  const auto obstacles = ObstaclesNow(ctx, op, plan);
+  if (!obstacles.ok() && obstacles.error().Retryable()) return obstacles.error();
+  const auto choose = [&](crd::BackupTool wanted) -> base::Result<DumpTool> {
+    if (!obstacles.ok()) return obstacles.error();
+    return ChooseTool(wanted, *obstacles);
+  };
+  auto tool = choose(op.spec().backup.tool);
+  if (tool.ok() || step != Step::kSaveUpgradedState) return tool;
+  // Nobody asked for the schema that the upgrade has made, and the way back must not hang on it:
+  // the other tool keeps it; or none does, which is then told as a dump that failed.
+  tool = choose(crd::BackupTool::kAuto);
+  return tool.ok() ? *tool : DumpTool::kMydumper;
 }
 
 base::Status Raise(const base::Context& ctx, const World& world, const QueryTimeouts& before) {
@@ -75,8 +107,6 @@ BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
     plan.databases.push_back(
         {db.role, db.name, servers.separate() ? servers.For(db.role) : nullptr});
   }
-  plan.tool = op.spec().backup.tool == crd::BackupTool::kMysqldump ? DumpTool::kMysqldump
-                                                                   : DumpTool::kMydumper;
   plan.compression = op.spec().backup.compression == crd::Compression::kNone ? Compression::kNone
                                                                              : Compression::kZstd;
   plan.heartbeat_max = op.facts().meta->sequence.base.max_id;
@@ -85,7 +115,8 @@ BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
 
 base::Status StartDump(const base::Context& ctx, OperationSession& op, Step step, int attempt,
                        BackupPlan plan) {
-  OMS_ASSIGN(const QueryTimeouts before, RememberQueryTimeouts(ctx, op));
+  OMS_ASSIGN(plan.tool, ToolNow(ctx, op, step, plan));
+  OMS_ASSIGN(const QueryTimeouts before, RememberQueryTimeouts(ctx, op, plan.tool));
   const std::string key(NameOf(step));
   OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.attempts[key] = attempt; }));
   op.Start(ctx, TaskName(step, ""), op.spec().strategy.timeouts.backup,

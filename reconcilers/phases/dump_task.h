@@ -11,7 +11,8 @@
 
 namespace oms::upgrade {
 
-// Of these databases, by name, into `folder` below the operation's; as spec.backup says.
+// Of these databases, by name, into `folder` below the operation's; as spec.backup says, but for
+// the tool, which StartDump chooses.
 BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
                     const std::vector<std::string>& databases);
 
@@ -24,7 +25,9 @@ QueryTimeouts RememberedTimeouts(const OperationRecord& record);
 // Both are tried, whatever the first comes to.
 base::Status PutBack(const base::Context& ctx, const World& world, const QueryTimeouts& timeouts);
 
-// Counts the attempt in the record first. Foreign connections have been ended by the caller.
+// Chooses the tool by the databases as they are now. Counts the attempt in the record first.
+// Foreign connections have been ended by the caller. kTerminal "DumpUnsupported": no tool can dump
+// them whole.
 base::Status StartDump(const base::Context& ctx, OperationSession& op, Step step, int attempt,
                        BackupPlan plan);
 

@@ -93,6 +93,23 @@ base::Status BeginRestore(const base::Context& ctx, OperationSession& op,
   return base::Ok();
 }
 
+// The scheduled events of what is about to be dropped, for who has to create them again. Best
+// effort: the way back does not hang on it.
+std::vector<std::string> EventsIn(const base::Context& ctx, const OperationSession& op,
+                                  const std::vector<std::string>& databases) {
+  std::vector<std::string> names;
+  for (const auto& database : op.record().databases) {
+    if (std::find(databases.begin(), databases.end(), database.name) == databases.end()) continue;
+    const auto events = op.world()->meta.For(database.role)->Events(ctx, database.name);
+    if (!events.ok()) {
+      ctx.log().Warn("the events of {} are not known: {}", database.name, events.error().message);
+      continue;
+    }
+    for (const auto& event : *events) names.push_back(database.name + "." + event);
+  }
+  return names;
+}
+
 base::Status Unsaved(const base::Context& ctx, OperationSession& op, const std::string& why) {
   OMS_TRY(op.Save(ctx, [&](OperationRecord& record) {
     record.upgraded_state = SavedState{
@@ -139,6 +156,10 @@ base::Status RestoreDatabases(const base::Context& ctx, OperationSession& op) {
     const TaskView* verified = op.facts().Task(RestoreTask(""));
     if (!Succeeded(verified) || op.facts().steady_now - verified->ended > kVerifiedForMost) {
       return VerifyOnceMore(ctx, op);
+    }
+    const auto events = EventsIn(ctx, op, *op.record().differing);
+    if (events != op.record().dropped_events) {
+      OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.dropped_events = events; }));
     }
     OMS_TRY(op.Pass(ctx, PointKind::kFirstDrop));
   }

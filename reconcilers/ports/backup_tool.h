@@ -38,9 +38,20 @@ struct DumpFile {
   std::string sha256;
 };
 
+// What the files of a dump hold of one table.
+struct DumpedTable {
+  std::string name;
+  uint64_t rows = 0;
+  std::vector<std::string> columns;  // As each INSERT names them; empty: none does.
+  uint64_t values = 0;               // Of each row.
+  uint64_t longest = 0;              // Bytes of its longest statement.
+  bool operator==(const DumpedTable&) const = default;
+};
+
 struct DumpOutcome {
   std::string tool_version;
-  std::vector<DumpFile> files;  // Every file, fsynced, none empty, completion mark seen.
+  std::vector<DumpFile> files;      // Every file, fsynced, none empty, completion mark seen.
+  std::vector<DumpedTable> tables;  // Those with rows, as they were read back from the files.
 };
 
 // A dump to be brought back.
@@ -58,7 +69,10 @@ class BackupTool {
  public:
   virtual ~BackupTool() = default;
   // Error "DumpFailed" (kTransient): exit code, and the tool's last words with nothing secret in
-  // them. "DumpIncomplete": exit code 0, but no completion mark, or an empty file.
+  // them. "DumpIncomplete": exit code 0, but no completion mark, an empty file, or a file that ends
+  // within a statement. kTransient "PacketTooSmall": it holds a statement that the server would not
+  // take back. kTerminal "DumpUnsupported": the tool would leave something out, or the server gave
+  // a definition that is none.
   virtual base::Result<DumpOutcome> Dump(const base::Context& ctx, Fence& fence,
                                          const DumpRequest& request, ByteProgress& progress) = 0;
   // Tables, rows, views, triggers and routines, side by side where that is safe. Adds to

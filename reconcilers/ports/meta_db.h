@@ -44,14 +44,25 @@ struct DbServerInfo {
                          // or cluster and tenant.
 };
 
+// Why a tool's dump of a database would lack something, or could not be loaded into its server
+// again: a clause that names the table and the column. Empty: it would be whole.
+struct DumpObstacles {
+  std::string no_mydumper;
+  std::string no_mysqldump;
+};
+
 struct DbInfo {
   std::string name;
   std::string charset;
   std::string collation;
   uint64_t bytes = 0;  // Estimate of what a dump will take; never less than the row count.
-  // Why mysqldump's dump of it could not be loaded into this server; empty: it could.
-  std::string no_mysqldump;
-  std::string broken_view;  // A view that cannot be read, and why; empty: all can.
+  DumpObstacles obstacles = {};
+  std::string broken_view = {};  // A view that cannot be read, and why; empty: all can.
+  // What a backup would lack, or could not bring back, as this user lacks a right: in words that
+  // name it and say what to grant. Empty: nothing is known to be missing.
+  std::string denied = {};
+  // Scheduled events, which no dump has and a restore takes. Those that this user may see.
+  std::vector<std::string> events = {};
 };
 
 // A connection to the server, exactly enough to find it again in its process list. Ids are reused,
@@ -134,6 +145,12 @@ struct LegacyFindings {
   std::vector<std::string> black_regions;
 };
 
+struct TableColumn {
+  std::string name;
+  bool generated = false;  // Computed by the server, so a dump need not have it.
+  bool operator==(const TableColumn&) const = default;
+};
+
 struct TableSum {
   std::string name;
   uint64_t rows = 0;
@@ -142,7 +159,13 @@ struct TableSum {
   // Of a backup that was taken while somebody wrote: rows or sum changed meanwhile, so neither is
   // that of the dump.
   bool moving = false;
-  bool operator==(const TableSum&) const = default;
+  // In order, to hold a dump's files against. Not of what is compared later: the definition says it
+  // too.
+  std::vector<TableColumn> columns = {};
+  bool operator==(const TableSum& other) const {
+    return name == other.name && rows == other.rows && crc_sum == other.crc_sum &&
+           null_crcs == other.null_crcs && moving == other.moving;
+  }
 };
 
 struct SchemaObject {
@@ -184,6 +207,13 @@ class MetaDb {
   // --- looking
   virtual base::Result<DbServerInfo> Server(const base::Context& ctx) = 0;
   virtual base::Result<DbInfo> Database(const base::Context& ctx, const std::string& database) = 0;
+  // As Database() says them, and nothing else of it: no row is read. None of a database that is not
+  // there.
+  virtual base::Result<DumpObstacles> Obstacles(const base::Context& ctx,
+                                                const std::string& database) = 0;
+  // As Database() says them; none where the server has no such thing.
+  virtual base::Result<std::vector<std::string>> Events(const base::Context& ctx,
+                                                        const std::string& database) = 0;
   virtual base::Result<std::optional<std::string>> ReadHaConfig(const base::Context& ctx,
                                                                 const std::string& rm) = 0;
   virtual base::Result<std::vector<HostRow>> Hosts(const base::Context& ctx,
@@ -223,6 +253,11 @@ class MetaDb {
   // That the global ob_query_timeout is as long as kRaisedQueryTimeout, or may be set by this user:
   // another global variable, which takes the same right, is set to what it is. kDenied.
   virtual base::Status ProveQueryTimeout(const base::Context& ctx) = 0;
+  // That each row could be loaded again: a dump writes a value in up to twice its bytes, and no
+  // statement may be longer than the server's max_allowed_packet. Reads the rows of those tables
+  // that could hold such a one, for a bounded time; what could not be read by then is taken for
+  // fitting. kTransient "PacketTooSmall": names table, column, length, and the figure to set.
+  virtual base::Status ProveRowsFit(const base::Context& ctx, const std::string& database) = 0;
 
   // --- writing; each registers its connection with the fence first
   // UPDATE ... WHERE cfg_value = BINARY expected. kConflict if the value is another by now.

@@ -106,6 +106,13 @@ def sql(statement, database=None):
     return [line.split("\t") for line in out.splitlines()]
 
 
+def root_sql(statement):
+    """As root of the MetaDB at hand: for users, and for the settings of the whole server."""
+    defaults = Path(MetaDb.get("DEFAULTS")).parent / "root.cnf"
+    out = run("mysql", f"--defaults-file={defaults}", "-N", "--raw", text=statement).stdout
+    return [line.split("\t") for line in out.splitlines()]
+
+
 def inspect(container):
     """Of a container; None where there is none of that name."""
     done = run("docker", "container", "inspect", container, check=False)
@@ -127,8 +134,9 @@ def sha256(path):
 class Controller:
     """One controller of hack/devenv.sh. Its log is appended to by each process of that name."""
 
-    def __init__(self, name, *args, binary=None):
-        self.name, self.args, self.binary = name, args, binary
+    def __init__(self, name, *args, binary=None, tools=None):
+        """tools: a folder of programs that stand before those of the system."""
+        self.name, self.args, self.binary, self.tools = name, args, binary, tools
         self.log = Path(os.environ["DEVENV_DIR"]) / "logs" / f"controller-{name}.log"
         self.pid = None
         self.offset = 0  # Of the log, where the process at hand began.
@@ -138,6 +146,8 @@ class Controller:
         env = {"OMS_LOG_FORMAT": "json"}
         if self.binary:
             env["OMS_CONTROLLER_BIN"] = str(self.binary)
+        if self.tools:
+            env["PATH"] = f"{self.tools}:{os.environ['PATH']}"
         devenv("controller", "start", "--name", self.name, "--", *self.args, env=env)
         self.pid = int(devenv("controller", "pid", "--name", self.name))
         return self
@@ -456,8 +466,8 @@ class World(unittest.TestCase):
             # What a failed test leaves for its reader; the next one begins an empty log.
             log.replace(log.with_suffix(".last"))
 
-    def controller(self, name="main", *args, binary=None):
-        return Controller(name, *(args or ALONE), binary=binary).start()
+    def controller(self, name="main", *args, binary=None, tools=None):
+        return Controller(name, *(args or ALONE), binary=binary, tools=tools).start()
 
     # --- asserts of the world
 

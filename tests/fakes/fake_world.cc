@@ -865,8 +865,18 @@ class Db final : public MetaDb, private Door {
     return Seen<DbInfo>([&]() -> Result<DbInfo> {
       if (!world_.HoldsLocked(cm_, name) || !world_.databases.contains(name))
         return MakeError(Code::kNotFound, "no database " + name);
-      return DbInfo{name, "utf8mb4", "utf8mb4_general_ci", 1 << 20};
+      DbInfo info{name, "utf8mb4", "utf8mb4_general_ci", 1 << 20, ObstaclesLocked(name)};
+      info.denied = world_.denied[name];
+      info.events = world_.scheduled_events[name];
+      return info;
     });
+  }
+  Result<std::vector<std::string>> Events(const Context&, const std::string& name) override {
+    using List = std::vector<std::string>;
+    return Seen<List>([&]() -> Result<List> { return world_.scheduled_events[name]; });
+  }
+  Result<DumpObstacles> Obstacles(const Context&, const std::string& name) override {
+    return Seen<DumpObstacles>([&]() -> Result<DumpObstacles> { return ObstaclesLocked(name); });
   }
   Result<std::optional<std::string>> ReadHaConfig(const Context&, const std::string& rm) override {
     using Row = std::optional<std::string>;
@@ -983,6 +993,12 @@ class Db final : public MetaDb, private Door {
       return base::Ok();
     });
   }
+  Status ProveRowsFit(const Context&, const std::string& name) override {
+    return Write(cm_ ? "ProveRowsFit of CM" : "ProveRowsFit", false, [&]() -> Status {
+      if (!world_.too_long.contains(name)) return base::Ok();
+      return MakeError(Code::kTransient, "PacketTooSmall", world_.too_long[name]);
+    });
+  }
   Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string& rm,
                       const std::string& expected, const std::string& desired) override {
     return Guarded(ctx, fence, "SwapHaConfig", [&]() -> Status {
@@ -1051,6 +1067,7 @@ class Db final : public MetaDb, private Door {
       if (!world_.HoldsLocked(cm_, name)) return base::Ok();  // Gone already, for this server.
       ++world_.drops;
       world_.databases.erase(name);
+      world_.scheduled_events.erase(name);
       world_.unreadable.erase(name);
       if (name == "oms_rm") world_.ha_unreadable = false;
       return base::Ok();
@@ -1120,6 +1137,10 @@ class Db final : public MetaDb, private Door {
     return done;
   }
 
+  DumpObstacles ObstaclesLocked(const std::string& name) {
+    const auto found = world_.obstacles.find(name);
+    return found == world_.obstacles.end() ? DumpObstacles() : found->second;
+  }
   std::string Name() const { return cm_ ? kCmServer : kRmServer; }
   std::optional<uint64_t>& QueryTimeout() {
     return cm_ ? world_.cm_query_timeout : world_.query_timeout;
@@ -1368,6 +1389,7 @@ class Dumper final : public BackupTool, private Door {
       if (world_.files.contains(name))
         return MakeError(Code::kAlreadyExists, "the folder is there");
       if (world_.ManagementRuns()) world_.dumped_while_running = true;
+      world_.dumped_with = request.tool;
       content = world_.ContentLocked(request.database);
       world_.files[name] = content.substr(0, 2);
       return base::Ok();
@@ -1393,7 +1415,10 @@ class Dumper final : public BackupTool, private Door {
     }));
     progress.done += content.size();
     fence.Unregister(connection);
-    return DumpOutcome{"fake 1", {{"data.sql", content.size(), base::Sha256Hex(content)}}};
+    const uint64_t rows = world_.Locked([&] { return world_.rows_in_dump; });
+    DumpOutcome outcome{"fake 1", {{"data.sql", content.size(), base::Sha256Hex(content)}}, {}};
+    if (rows > 0) outcome.tables.push_back({"t", rows, {}, 1, 10});
+    return outcome;
   }
 
   Status Load(const Context& ctx, Fence& fence, const LoadRequest& request,

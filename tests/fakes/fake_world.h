@@ -171,6 +171,11 @@ class World {
   bool ha_unreadable = false;                 // Until oms_rm is dropped.
   bool load_held = false, dump_held = false;  // As script_held.
   int dumps_to_fail = 0;
+  std::map<std::string, upgrade::DumpObstacles> obstacles;  // By database; as the three below.
+  std::map<std::string, std::string> denied;
+  std::map<std::string, std::vector<std::string>> scheduled_events;
+  std::map<std::string, std::string> too_long;  // What a row is, that could not be loaded again.
+  uint64_t rows_in_dump = 1;                    // Of the table of each database, which has one.
   std::optional<uint64_t> query_timeout = 10'000'000;  // The global ob_query_timeout.
   std::set<std::string> unreadable;                    // Databases that no digest can be taken of.
   bool restore_held = false;                           // As script_held.
@@ -215,6 +220,7 @@ class World {
   bool jar_beside_console = false;
   bool both_ran = false;  // Old and new OMS at the same time.
   bool dumped_while_running = false;
+  upgrade::DumpTool dumped_with = upgrade::DumpTool::kMydumper;  // The last one.
   bool wrong_server = false;  // A database, or a connection, was looked for where it is not.
   int drops = 0;
   bool dropped_while_running = false;

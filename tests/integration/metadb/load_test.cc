@@ -561,7 +561,7 @@ TEST_P(LoadTest, ADumpThatCouldNotBeLoadedIsRefused) {
   ASSERT_EQ(outcome.ok(), !IsOceanBase());
   const auto info = meta_db_->Database(ctx_, database);
   ASSERT_TRUE(info.ok()) << info.error().message;
-  EXPECT_EQ(info->no_mysqldump.empty(), !IsOceanBase()) << "told before the dump as well";
+  EXPECT_EQ(info->obstacles.no_mysqldump.empty(), !IsOceanBase()) << "told before the dump as well";
   if (!IsOceanBase()) return;  // MariaDB passes over the values, as its own mysqldump expects.
   EXPECT_TRUE(outcome.Is(Code::kTerminal));
   EXPECT_EQ(outcome.error().reason, "DumpUnsupported");

@@ -50,8 +50,58 @@ bool SendGreetingWithOtherId(int from, int to) {
   return SendAll(to, packet);
 }
 
-void PassOn(int client, int server, std::string_view misspelt) {
+// What a client gave of itself; shared by all connections.
+struct Gifts {
+  std::mutex mutex;
+  int asked = 0;
+  std::string given;
+  bool announced = false;
+};
+
+// One packet of the protocol, without its header; false: the connection has ended.
+bool ReadPacket(int from, std::string& packet, unsigned char& number) {
+  const auto exactly = [from](char* into, size_t size) {
+    for (size_t done = 0; done < size;) {
+      const ssize_t n = recv(from, into + done, size - done, 0);
+      if (n <= 0) return false;
+      done += static_cast<size_t>(n);
+    }
+    return true;
+  };
+  std::array<unsigned char, 4> header{};
+  if (!exactly(reinterpret_cast<char*>(header.data()), header.size())) return false;
+  packet.resize(header[0] | header[1] << 8 | header[2] << 16);
+  number = header[3];
+  return exactly(packet.data(), packet.size());
+}
+bool SendPacket(int to, std::string_view body, unsigned char number) {
+  std::string packet;
+  for (int shift : {0, 8, 16}) packet += static_cast<char>(body.size() >> shift & 0xff);
+  packet += static_cast<char>(number);
+  return SendAll(to, packet.append(body));
+}
+
+// From a client that was asked for a file: its pieces, until the empty one that ends it.
+bool TakeFile(int client, Gifts& gifts) {
+  std::string piece;
+  for (unsigned char number = 0; ReadPacket(client, piece, number);) {
+    if (piece.empty()) return SendPacket(client, std::string("\0\0\0\2\0\0\0", 7), number + 1);
+    const std::lock_guard lock(gifts.mutex);
+    gifts.given += piece;
+  }
+  return false;
+}
+
+struct Twisting {
+  std::string misspelt;          // What the client says and the server does not know.
+  std::string said, instead;     // By the server.
+  std::string asks_after, file;  // kAsksForFile.
+  Gifts* gifts = nullptr;
+};
+
+void PassOn(int client, int server, const Twisting& twisting) {
   std::array<char, 16384> buffer{};
+  bool first = true;
   for (std::array<pollfd, 2> fds{{{client, POLLIN, 0}, {server, POLLIN, 0}}};
        poll(fds.data(), fds.size(), -1) > 0;) {
     for (size_t i = 0; i < fds.size(); ++i) {
@@ -59,8 +109,33 @@ void PassOn(int client, int server, std::string_view misspelt) {
       const ssize_t n = recv(fds[i].fd, buffer.data(), buffer.size(), 0);
       if (n <= 0) return;
       std::string bytes(buffer.data(), static_cast<size_t>(n));
-      const size_t at = misspelt.empty() || i != 0 ? std::string::npos : bytes.find(misspelt);
-      if (at != std::string::npos) bytes[at] = '?';
+      if (i == 0 && !twisting.misspelt.empty()) {
+        const size_t at = bytes.find(twisting.misspelt);
+        if (at != std::string::npos) bytes[at] = '?';
+      }
+      if (i == 1 && !twisting.said.empty()) {
+        for (size_t at = bytes.find(twisting.said); at != std::string::npos;
+             at = bytes.find(twisting.said, at)) {
+          bytes.replace(at, twisting.said.size(), twisting.instead);
+        }
+      }
+      if (i == 0 && twisting.gifts != nullptr) {
+        {
+          const std::lock_guard lock(twisting.gifts->mutex);
+          // CLIENT_LOCAL_FILES, in the first byte after the header.
+          if (first && bytes.size() > 4) twisting.gifts->announced |= (bytes[4] & 0x80) != 0;
+          if (bytes.find(twisting.asks_after) == std::string::npos) {
+            first = false;
+          } else {
+            ++twisting.gifts->asked;
+          }
+        }
+        if (bytes.find(twisting.asks_after) != std::string::npos) {
+          if (!SendPacket(client, "\xfb" + twisting.file, 1)) return;
+          if (!TakeFile(client, *twisting.gifts)) return;
+          continue;
+        }
+      }
       if (!SendAll(fds[1 - i].fd, bytes)) return;
     }
   }
@@ -73,6 +148,8 @@ struct MetaDbProxy::Sockets {
   int port = 0;
   int server_port = 0;
   Twist twist = Twist::kOtherIds;
+  Gifts gifts;
+  Twisting twisting;
   std::mutex mutex;
   std::set<int> open;  // Guarded by mutex, as `threads`.
   std::vector<std::jthread> threads;
@@ -87,7 +164,7 @@ struct MetaDbProxy::Sockets {
     const sockaddr_in address = Local(server_port);
     if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
         (twist != Twist::kOtherIds || SendGreetingWithOtherId(server, client))) {
-      PassOn(client, server, twist == Twist::kNoRenameTable ? "RENAME TABLE" : "");
+      PassOn(client, server, twisting);
     }
     const std::lock_guard lock(mutex);
     for (const int fd : {client, server}) {
@@ -105,9 +182,21 @@ struct MetaDbProxy::Sockets {
   }
 };
 
-MetaDbProxy::MetaDbProxy(const upgrade::DbServerAddress& server, Twist twist)
+MetaDbProxy::MetaDbProxy(const upgrade::DbServerAddress& server, Twist twist, std::string a,
+                         std::string b)
     : sockets_(std::make_unique<Sockets>()) {
   sockets_->twist = twist;
+  auto& twisting = sockets_->twisting;
+  if (twist == Twist::kNoRenameTable) twisting.misspelt = "RENAME TABLE";
+  if (twist == Twist::kSaysOtherwise) {
+    EXPECT_EQ(a.size(), b.size());
+    twisting.said = std::move(a);
+    twisting.instead = std::move(b);
+  } else if (twist == Twist::kAsksForFile) {
+    twisting.asks_after = std::move(a);
+    twisting.file = std::move(b);
+    twisting.gifts = &sockets_->gifts;
+  }
   sockets_->server_port = server.port;
   sockets_->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = Local(0);
@@ -134,5 +223,18 @@ MetaDbProxy::~MetaDbProxy() {
 }
 
 int MetaDbProxy::port() const { return sockets_->port; }
+
+int MetaDbProxy::asked() const {
+  const std::lock_guard lock(sockets_->gifts.mutex);
+  return sockets_->gifts.asked;
+}
+std::string MetaDbProxy::given() const {
+  const std::lock_guard lock(sockets_->gifts.mutex);
+  return sockets_->gifts.given;
+}
+bool MetaDbProxy::announced() const {
+  const std::lock_guard lock(sockets_->gifts.mutex);
+  return sockets_->gifts.announced;
+}
 
 }  // namespace oms::drivers

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "reconcilers/ports/meta_db.h"
 
@@ -16,10 +17,21 @@ class MetaDbProxy {
     kOtherIds,
     // RENAME TABLE is no statement that the server knows: it answers 1064.
     kNoRenameTable,
+    // The server says `b` wherever it says `a`, which is as long.
+    kSaysOtherwise,
+    // To a statement with `a` in it the answer is a request for the client's file `b`.
+    kAsksForFile,
   };
-  MetaDbProxy(const upgrade::DbServerAddress& server, Twist twist);
+  MetaDbProxy(const upgrade::DbServerAddress& server, Twist twist, std::string a = {},
+              std::string b = {});
   ~MetaDbProxy();    // Closes all connections.
   int port() const;  // On 127.0.0.1.
+
+  // Of kAsksForFile: how often it asked, what it was given, and whether some client said at its
+  // login that it gives files.
+  int asked() const;
+  std::string given() const;
+  bool announced() const;
 
  private:
   struct Sockets;

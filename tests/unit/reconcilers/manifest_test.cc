@@ -71,6 +71,11 @@ class FakeMetaDb final : public MetaDb {
   Result<DbInfo> Database(const Context&, const std::string& name) override {
     return DbInfo{name, "utf8mb4", "utf8mb4_general_ci", 1000};
   }
+  Result<std::vector<std::string>> Events(const Context&, const std::string&) override {
+    return Unused();
+  }
+  Status ProveRowsFit(const Context&, const std::string&) override { return Unused(); }
+  Result<DumpObstacles> Obstacles(const Context&, const std::string&) override { return Unused(); }
   Result<SequenceTables> Sequence(const Context&, const std::string&) override {
     const std::lock_guard lock(mutex);
     SequenceTables tables;
@@ -88,7 +93,8 @@ class FakeMetaDb final : public MetaDb {
         name,
         "utf8mb4",
         "utf8mb4_general_ci",
-        {{"moves", heartbeat_max, std::to_string(heartbeat_max), 0}, {"t", 2, "77", null_crcs}},
+        {{"moves", heartbeat_max, std::to_string(heartbeat_max), 0},
+         {"t", 2, "77", null_crcs, false, {{"id", false}, {"twice", true}}}},
         {{"table", "moves", schema}, {"table", "t", "abc"}, {"view", "v", "def"}}};
   }
 
@@ -159,7 +165,9 @@ class FakeTool final : public BackupTool {
     const std::string text = "dump of " + request.database;
     store_.files[request.folder / "a.sql"] = text;
     progress.done += text.size();
-    return DumpOutcome{"mydumper 0.10.0", {{"a.sql", text.size(), base::Sha256Hex(text)}}};
+    DumpOutcome outcome{"mydumper 0.10.0", {{"a.sql", text.size(), base::Sha256Hex(text)}}, tables};
+    if (spoil && request.database == "cm_430") spoil(outcome);
+    return outcome;
   }
 
   Status Load(const Context&, Fence&, const LoadRequest&, ByteProgress&) override {
@@ -170,6 +178,8 @@ class FakeTool final : public BackupTool {
   bool hang = false, one_transaction = false;
   std::string fails;
   std::function<void()> during;
+  std::vector<DumpedTable> tables = {{"moves", 41, {}, 1, 9}, {"t", 2, {"id"}, 1, 9}};
+  std::function<void(DumpOutcome&)> spoil;  // Of the second database.
 
  private:
   MemoryStore& store_;
@@ -299,6 +309,62 @@ TEST_F(BackupJobTest, RowsThatCannotBeSummedAreRefused) {
   ASSERT_FALSE(manifest.ok());
   EXPECT_EQ(manifest.error().reason, "SumsImpossible");
   EXPECT_FALSE(HasManifest());
+}
+
+TEST_F(BackupJobTest, ADumpThatIsNotWhatItWasMadeOfIsNoBackup) {
+  const std::pair<const char*, std::function<void(DumpOutcome&)>> rows[] = {
+      {"cm_430.t: 1 rows in the files, 2 in the database",
+       [](DumpOutcome& outcome) { outcome.tables[1].rows = 1; }},
+      {"cm_430.t: 3 rows in the files, 2 in the database",
+       [](DumpOutcome& outcome) { outcome.tables[1].rows = 3; }},
+      {"cm_430.t: 0 rows in the files, 2 in the database",
+       [](DumpOutcome& outcome) { outcome.tables.pop_back(); }},
+      {"cm_430.t: the files lack column id",
+       [](DumpOutcome& outcome) { outcome.tables[1].columns = {"twice"}; }},
+      {"cm_430.t: the files have a column other",
+       [](DumpOutcome& outcome) {
+         outcome.tables[1].columns = {"id", "other"};
+         outcome.tables[1].values = 2;
+       }},
+      {"cm_430.t: each row in the files has 2 values for 1 columns",
+       [](DumpOutcome& outcome) { outcome.tables[1].values = 2; }},
+      {"cm_430.t: each row in the files has 1 values, and the table 2 columns",
+       [](DumpOutcome& outcome) { outcome.tables[1].columns.clear(); }},
+      {"the files hold 7 rows of a table u, which cm_430 has not",
+       [](DumpOutcome& outcome) {
+         outcome.tables.push_back({"u", 7, {}, 1, 9});
+       }},
+  };
+  for (const auto& [words, spoil] : rows) {
+    tool_.spoil = spoil;
+    const auto manifest = Run();
+    ASSERT_FALSE(manifest.ok()) << words;
+    EXPECT_EQ(manifest.error().reason, "DumpIncomplete");
+    EXPECT_TRUE(manifest.error().Retryable()) << "another try may be whole";
+    EXPECT_NE(manifest.error().message.find(words), std::string::npos) << manifest.error().message;
+    EXPECT_FALSE(HasManifest());
+  }
+  // What a tool may do: name every column, in any order, or none.
+  for (const auto& columns : {std::vector<std::string>{"twice", "id"}, {}}) {
+    tool_.spoil = [&](DumpOutcome& outcome) {
+      outcome.tables[1].columns = columns;
+      outcome.tables[1].values = 2;
+    };
+    const auto manifest = Run();
+    EXPECT_TRUE(manifest.ok()) << manifest.error().message;
+  }
+}
+
+TEST_F(BackupJobTest, OfATableThatMovesOnlyTheColumnsAreHeldAgainstTheFiles) {
+  plan_.written_meanwhile = true;
+  tool_.during = [&] {
+    const std::lock_guard lock(meta_db_.mutex);
+    ++meta_db_.heartbeat_max;
+  };
+  tool_.tables[0].rows = 17;
+  ASSERT_TRUE(Run().ok());
+  tool_.tables[1].columns = {"twice"};
+  EXPECT_EQ(Run().error().reason, "DumpIncomplete");
 }
 
 TEST_F(BackupJobTest, AStopEndsItAsCancelled) {

@@ -81,10 +81,20 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"SecondContainerRuns", "oms_430",
             [](Upgrade& u) { u.node().second_running = "oms_430"; }},
         Bad{"DiskLow", "make room", [](Upgrade& u) { u.facts.volume->free_bytes = 1000; }},
-        Bad{"DumpUnsupported", "oms_rm.t.g is a generated column; what mysqldump",
+        Bad{"DumpUnsupported", "oms_rm.t.g is a generated column, so that dump",
             [](Upgrade& u) {
               u.spec.backup.tool = crd::BackupTool::kMysqldump;
-              u.meta().databases[0].no_mysqldump = "oms_rm.t.g is a generated column";
+              u.meta().databases[0].obstacles.no_mysqldump = "oms_rm.t.g is a generated column";
+            }},
+        Bad{"DumpUnsupported", "set spec.backup.tool to mysqldump, or to Auto",
+            [](Upgrade& u) {
+              u.spec.backup.tool = crd::BackupTool::kMydumper;
+              u.meta().databases[1].obstacles.no_mydumper = "oms_cm.t.h is INVISIBLE";
+            }},
+        Bad{"DumpUnsupported", "oms_cm.t.h is INVISIBLE; oms_rm.t.g is a generated column",
+            [](Upgrade& u) {
+              u.meta().databases[0].obstacles.no_mysqldump = "oms_rm.t.g is a generated column";
+              u.meta().databases[1].obstacles.no_mydumper = "oms_cm.t.h is INVISIBLE";
             }},
         Bad{"ViewBroken", "drop it",
             [](Upgrade& u) { u.meta().databases[1].broken_view = "oms_cm.v: no such table"; }},
@@ -95,10 +105,19 @@ INSTANTIATE_TEST_SUITE_P(
             }}),
     [](const auto& row) { return std::string(row.param.reason) + std::to_string(row.index); });
 
-TEST(CheckPreflight, WhatMysqldumpCannotDumpIsNothingToMydumper) {
-  Upgrade upgrade;
-  upgrade.meta().databases[0].no_mysqldump = "oms_rm.t.g is a generated column";
-  EXPECT_TRUE(upgrade.of(Step::kPreflight).complete()) << upgrade.of(Step::kPreflight).message;
+TEST(CheckPreflight, WhatOneToolCannotDumpIsNothingToTheOther) {
+  for (const auto wanted : {crd::BackupTool::kAuto, crd::BackupTool::kMydumper}) {
+    Upgrade upgrade;
+    upgrade.spec.backup.tool = wanted;
+    upgrade.meta().databases[0].obstacles.no_mysqldump = "oms_rm.t.g is a generated column";
+    EXPECT_TRUE(upgrade.of(Step::kPreflight).complete()) << upgrade.of(Step::kPreflight).message;
+  }
+  for (const auto wanted : {crd::BackupTool::kAuto, crd::BackupTool::kMysqldump}) {
+    Upgrade upgrade;
+    upgrade.spec.backup.tool = wanted;
+    upgrade.meta().databases[0].obstacles.no_mydumper = "oms_rm.t.h is INVISIBLE";
+    EXPECT_TRUE(upgrade.of(Step::kPreflight).complete()) << upgrade.of(Step::kPreflight).message;
+  }
 }
 
 TEST(CheckPreflight, CmNodesMayNameMoreThanThisHostOrNothing) {
