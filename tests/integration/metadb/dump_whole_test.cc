@@ -11,6 +11,7 @@
 #include "reconcilers/drivers/dump_loader.h"
 #include "reconcilers/drivers/dump_tool.h"
 #include "reconcilers/drivers/file_record_store.h"
+#include "reconcilers/dump_check.h"
 #include "tests/integration/metadb/metadb_proxy.h"
 #include "tests/integration/metadb/servers.h"
 
@@ -143,6 +144,26 @@ TEST_P(DumpWholeTest, BesideAGeneratedColumnMydumperKeepsAnInvisibleOne) {
   const auto restored = Restore(database, DumpTool::kMydumper, dumped->files);
   ASSERT_TRUE(restored.ok()) << restored.error().message;
   EXPECT_EQ(One("SELECT note FROM " + Table(database, "both")), "keep me");
+}
+
+// MySQL 8 and later: mydumper takes such a column for a generated one. (Tried there by hand, with
+// METADB_MARIADB_* leading to it: no package of Debian 12 has that server.)
+TEST_P(DumpWholeTest, AColumnWhoseDefaultIsAnExpressionComesBackByTheToolThatIsLeft) {
+  const auto database = NewDatabase();
+  Sql("CREATE TABLE " + Table(database, "stamp") +
+      " (id int PRIMARY KEY, t timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE "
+      "CURRENT_TIMESTAMP, u varchar(40) DEFAULT (CONCAT('a', 'b')))");
+  Sql("INSERT INTO " + Table(database, "stamp") + " VALUES (1, '2020-01-02 03:04:05', 'own')");
+  const auto obstacles = Look(database).obstacles;
+  const auto tool = obstacles.no_mydumper.empty() ? DumpTool::kMydumper : DumpTool::kMysqldump;
+  const auto dumped = Dump(database, tool);
+  ASSERT_TRUE(dumped.ok()) << dumped.error().message;
+  const auto digest = meta_db_->Digest(ctx_, database);
+  ASSERT_TRUE(digest.ok()) << digest.error().message;
+  EXPECT_EQ(upgrade::WhatDumpLacks(*digest, dumped->tables), "");
+  const auto restored = Restore(database, tool, dumped->files);
+  ASSERT_TRUE(restored.ok()) << restored.error().message;
+  EXPECT_EQ(One("SELECT CONCAT(t, u) FROM " + Table(database, "stamp")), "2020-01-02 03:04:05own");
 }
 
 TEST_P(DumpWholeTest, ATableOfAKindThatNoSumIsTakenOfIsAnObstacleToBothTools) {
