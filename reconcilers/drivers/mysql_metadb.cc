@@ -55,7 +55,7 @@ constexpr auto kLong = std::chrono::hours(12);
 // Counting the rows of all tables, within a pass.
 constexpr auto kEstimate = std::chrono::minutes(5);
 // Looking for rows that are too long to be loaded again, within a pass.
-constexpr auto kRowsFit = std::chrono::minutes(2);
+constexpr base::Duration kRowsFit = std::chrono::minutes(1);
 // Making and dropping an empty database.
 constexpr auto kProve = std::chrono::minutes(2);
 // How long a killed connection may stay in the process list.
@@ -478,7 +478,8 @@ class MysqlMetaDb final : public upgrade::MetaDb {
 
   Status ProveRowsFit(const Context& outer, const std::string& database) override {
     OMS_TRY(CheckIdentifier(database));
-    const Context ctx = outer.WithTimeout(kRowsFit);
+    // There are two more databases, and what comes after them, within the pass.
+    const Context ctx = outer.WithTimeout(std::min(kRowsFit, outer.Remaining() / 4));
     const auto told = RowsFit(ctx, database);
     // Not known is not too long; and the dump itself looks once more (dump_tool.cc).
     if (told.Is(Code::kTimeout) && outer.Check().ok()) {

@@ -424,6 +424,14 @@ TEST_F(BackupJobTest, TheRestoreTextNamesEachDatabaseAndNoPassword) {
     EXPECT_NE(text.find(part), std::string::npos) << part;
   }
   EXPECT_EQ(text.find("p4ssw0rd"), std::string::npos);
+  // What is loaded is text of the server's, which may ask its client for any file of this host.
+  const std::string client = "mysql --defaults-file=", shut = "client.cnf --local-infile=0 ";
+  size_t lines = 0;
+  for (size_t at = text.find(client); at != std::string::npos; at = text.find(client, at + 1)) {
+    EXPECT_EQ(text.substr(at + client.size(), shut.size()), shut) << text.substr(at, 100);
+    ++lines;
+  }
+  EXPECT_EQ(lines, 3 * 4U);
   EXPECT_EQ(manifest->ToJson().find("p4ssw0rd"), std::string::npos);
   EXPECT_NE(store_.files[plan_.folder / kSumsName].find(base::Sha256Hex("dump of rm_430") +
                                                         "  rm_430/a.sql\n"),
