@@ -41,7 +41,8 @@ base::Status Adopt(const base::Context& ctx, OperationSession& op, const std::st
   // An attempt that died had raised it, and this one may be of another tool.
   OMS_TRY(PutBack(ctx, *op.world(), RememberedTimeouts(op.record())));
   OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.backup = backup; }));
-  op.Event("DatabasesBackedUp", fmt::format("the databases are backed up in {}", path.string()));
+  op.Event("DatabasesBackedUp", fmt::format("the databases are backed up by {} in {}",
+                                            ToString(manifest.tool), path.string()));
   return base::Ok();
 }
 
