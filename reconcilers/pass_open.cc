@@ -62,7 +62,11 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return LookAnew();
   // A `kubectl replace` takes it away, and a deletion would then forget the operation half-way.
-  if (!deleting()) OMS_TRY(owner_.status_.AddFinalizer(ctx, key_, known_));
+  // OMS may be down: what cannot be written now is written in the next pass.
+  if (!deleting()) {
+    const auto held = owner_.status_.AddFinalizer(ctx, key_, known_);
+    if (!held.ok()) ctx.log().Warn("the finalizer is not put back: {}", held.error().message);
+  }
   OMS_TRY(HoldWhatIsNamed(ctx));
   OMS_ASSIGN(const bool corrected, TakeImage(ctx));
   if (corrected) return LookAnew();
