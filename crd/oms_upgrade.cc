@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "controller/base/json.h"
 #include "crd/conditions.h"
 
 // Each type's fields are listed once, in Fields(). A Reader, a Writer and a Lister walk over them.
@@ -407,12 +408,9 @@ class Reader {
     out = value.get<bool>();
   }
   void Read(const json& value, int64_t& out) {
-    if (!value.is_number_integer() ||
-        (value.is_number_unsigned() &&
-         value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))) {
-      return Fail("must be a whole number");
-    }
-    out = value.get<int64_t>();
+    const auto number = base::WholeNumber<int64_t>(value);
+    if (!number) return Fail("must be a whole number");
+    out = *number;
   }
   void Read(const json& value, int& out) {
     int64_t wide = 0;
@@ -683,8 +681,8 @@ json StatusToJson(const Status& status) {
   }
   // Words of a container's log need not be UTF-8, and a JSON text must be.
   const std::string text = Dump(written);
-  if (text.find("\xEF\xBF\xBD") != std::string::npos) return json::parse(text);
-  return written;
+  if (text.find("\xEF\xBF\xBD") == std::string::npos) return written;
+  return base::ParseJson(text).value_or(json::object());
 }
 
 base::Result<OmsUpgrade> FromJson(const json& value) {
@@ -703,11 +701,14 @@ base::Result<OmsUpgrade> FromJson(const json& value) {
 }
 
 base::Result<OmsUpgrade> FromText(const std::string& text) {
-  const json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!value.is_object()) {
-    return MakeError(Code::kInvalid, reason::kInvalidSpec, "the object is not valid JSON");
+  const auto value = base::ParseJson(text);
+  if (!value.ok()) {
+    return MakeError(Code::kInvalid, reason::kInvalidSpec, "the object " + value.error().message);
   }
-  return FromJson(value);
+  if (!value->is_object()) {
+    return MakeError(Code::kInvalid, reason::kInvalidSpec, "the object is not a JSON object");
+  }
+  return FromJson(*value);
 }
 
 std::string_view ToString(OnFailure value) { return Word(value); }

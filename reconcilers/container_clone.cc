@@ -9,6 +9,8 @@
 #include <set>
 #include <vector>
 
+#include "controller/base/json.h"
+
 namespace oms::upgrade {
 namespace {
 
@@ -31,11 +33,13 @@ bool Empty(const Json& value) { return value.is_null() || value.empty() || value
 bool Equal(const Json& a, const Json& b) { return a == b || (Empty(a) && Empty(b)); }
 
 Result<Json> ParseObject(const std::string& text, std::string_view what) {
-  Json doc = Json::parse(text, nullptr, false);
-  if (!doc.is_object()) {
-    return MakeError(Code::kInvalid, fmt::format("the inspect document of {} is not JSON", what));
+  auto parsed = base::ParseJson(text);
+  if (!parsed.ok()) return parsed.error().Wrap(fmt::format("the inspect document of {}", what));
+  if (!parsed->is_object()) {
+    return MakeError(Code::kInvalid,
+                     fmt::format("the inspect document of {} is not a JSON object", what));
   }
-  return doc;
+  return parsed;
 }
 
 std::string Dump(const Json& body) {

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "controller/base/json.h"
+
 namespace oms::upgrade {
 namespace {
 
@@ -61,8 +63,8 @@ class Scanner {
       Member member;
       member.key_begin = at_;
       String();
-      member.key = ordered_json::parse(text_.substr(member.key_begin, at_ - member.key_begin))
-                       .get<std::string>();
+      const auto key = text_.substr(member.key_begin, at_ - member.key_begin);
+      member.key = base::ParseOrderedJson(key).value_or(ordered_json("")).get<std::string>();
       Space();
       ++at_;  // ':'
       Space();
@@ -115,12 +117,14 @@ class Scanner {
 Result<Document> Open(const std::string& raw) {
   Document document;
   document.text = raw;
-  document.value = ordered_json::parse(raw, nullptr, /*allow_exceptions=*/false);
-  if (document.value.is_string()) {
+  auto value = base::ParseOrderedJson(raw);
+  if (value.ok() && value->is_string()) {
     document.in_string = true;
-    document.text = document.value.get<std::string>();
-    document.value = ordered_json::parse(document.text, nullptr, /*allow_exceptions=*/false);
+    document.text = value->get<std::string>();
+    value = base::ParseOrderedJson(document.text);
   }
+  if (!value.ok()) return Invalid(value.error().message + "; correct it in the console");
+  document.value = *std::move(value);
   if (!document.value.is_object())
     return Invalid("is not a JSON object; correct it in the console");
   Scanner(document.text).Scan(document);
@@ -186,7 +190,7 @@ Result<std::string> Edit(const Document& document, const std::vector<Change>& ch
   std::vector<std::pair<const Member*, std::string>> replaced;
   for (const auto& change : changes) {
     const std::string literal = Literal(document, change);
-    expected[change.key] = ordered_json::parse(literal);
+    OMS_ASSIGN(expected[change.key], base::ParseOrderedJson(literal));
     const auto member = std::find_if(document.members.begin(), document.members.end(),
                                      [&](const Member& m) { return m.key == change.key; });
     if (member == document.members.end()) {
@@ -223,7 +227,7 @@ Result<std::string> Edit(const Document& document, const std::vector<Change>& ch
     text.replace(member->value_begin, member->value_end - member->value_begin, literal);
   }
 
-  if (ordered_json::parse(text, nullptr, /*allow_exceptions=*/false) != expected) {
+  if (const auto edited = base::ParseOrderedJson(text); !edited.ok() || *edited != expected) {
     return MakeError(Code::kInternal, "HAConfigInvalid",
                      "ha.config: the edit did not give what was expected");
   }

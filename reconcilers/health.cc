@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "controller/base/json.h"
+
 namespace oms::upgrade {
 namespace {
 
@@ -65,7 +67,7 @@ std::string HealthProblem(const base::Result<HttpAnswer>& answer) {
   if (!answer.ok()) return "/oms/health: " + answer.error().message;
   if (answer->status == 404) return {};
   if (answer->status != 200) return fmt::format("/oms/health answers {}", answer->status);
-  const auto body = nlohmann::json::parse(answer->body, nullptr, false);
+  auto body = base::ParseJson(answer->body).value_or(nlohmann::json());
   if (body.is_object() && body.contains("data") && body["data"].is_object() &&
       body["data"].contains("healthy") && body["data"]["healthy"] == true) {
     return {};

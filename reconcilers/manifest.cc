@@ -4,6 +4,9 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "controller/base/json.h"
 
 namespace oms::upgrade {
 
@@ -27,6 +30,17 @@ std::string_view ToString(Compression compression) {
 base::Error Invalid(std::string message) {
   return MakeError(Code::kInvalid, "ManifestInvalid",
                    "manifest.json is not readable: " + std::move(message));
+}
+
+// Caught by FromJson, as what the library throws: no number is cut to what fits.
+template <typename T>
+T Whole(const nlohmann::json& value) {
+  const auto number = base::WholeNumber<T>(value);
+  if (!number) {
+    throw std::out_of_range(std::string("a ") + value.type_name() +
+                            " where a whole number is expected, or one that does not fit");
+  }
+  return *number;
 }
 
 // A file's path may not lead out of its folder: what is named here is read and loaded.
@@ -62,7 +76,7 @@ DatabaseDigest ReadDigest(const nlohmann::json& json, const std::string& name) {
   for (const auto& table : json.at("tables")) {
     auto& sum = digest.tables.emplace_back();
     table.at("name").get_to(sum.name);
-    table.at("rows").get_to(sum.rows);
+    sum.rows = Whole<uint64_t>(table.at("rows"));
     table.at("crcSum").get_to(sum.crc_sum);
     sum.moving = table.value("moving", false);
   }
@@ -131,10 +145,12 @@ std::string Manifest::ToJson() const {
 }
 
 Result<Manifest> Manifest::FromJson(std::string_view text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto parsed = base::ParseJson(text);
+  if (!parsed.ok()) return Invalid("it " + parsed.error().message);
+  const auto& json = *parsed;
   if (!json.is_object()) return Invalid("it is no JSON object");
   try {
-    const int format = json.at("format").get<int>();
+    const int format = Whole<int>(json.at("format"));
     if (format > kFormat || format < 1) {
       return MakeError(Code::kInvalid, "ManifestFormat",
                        fmt::format("manifest.json has format {}, and this controller knows {}; use "
@@ -155,7 +171,7 @@ Result<Manifest> Manifest::FromJson(std::string_view text) {
     json.at("containerName").get_to(manifest.container_name);
     json.at("startedAt").get_to(manifest.started_at);
     manifest.other_runs = json.value("otherRuns", std::map<std::string, std::string>());
-    json.at("heartbeatMax").get_to(manifest.heartbeat_max);
+    manifest.heartbeat_max = Whole<uint64_t>(json.at("heartbeatMax"));
     manifest.written_meanwhile = json.value("writtenMeanwhile", false);
     json.at("begun").get_to(manifest.begun);
     json.at("completed").get_to(manifest.completed);
@@ -172,7 +188,7 @@ Result<Manifest> Manifest::FromJson(std::string_view text) {
       for (const auto& file : entry.at("files")) {
         auto& read = database.files.emplace_back();
         file.at("path").get_to(read.path);
-        file.at("bytes").get_to(read.bytes);
+        read.bytes = Whole<uint64_t>(file.at("bytes"));
         file.at("sha256").get_to(read.sha256);
         if (!Inside(read.path))
           return Invalid("the path " + read.path + " leads out of its folder");
@@ -182,7 +198,7 @@ Result<Manifest> Manifest::FromJson(std::string_view text) {
     }
     if (manifest.databases.empty()) return Invalid("it names no database");
     return manifest;
-  } catch (const nlohmann::json::exception& e) {
+  } catch (const std::exception& e) {
     return Invalid(e.what());
   }
 }

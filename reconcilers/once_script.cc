@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "controller/base/json.h"
+
 namespace oms::upgrade {
 namespace {
 
@@ -58,7 +60,7 @@ std::string LastLines(std::string_view text) {
   }
   using Json = nlohmann::json;
   const std::string valid = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-  return Json::parse(valid).get<std::string>();
+  return base::ParseJson(valid).value_or(Json("")).get<std::string>();
 }
 
 // The file's content, nothing if it is not there.

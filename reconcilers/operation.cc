@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "controller/base/json.h"
 
 namespace oms::upgrade {
 namespace {
@@ -48,6 +51,17 @@ Direction DirectionFromName(const std::string& name) {
   if (name == "Upgrade") return Direction::kUpgrade;
   if (name == "Rollback") return Direction::kRollback;
   throw std::invalid_argument("unknown direction '" + name + "'");
+}
+
+// Caught by FromJson, as what the library throws: no number is cut to what fits.
+template <typename T>
+T Whole(const json& value) {
+  const auto number = base::WholeNumber<T>(value);
+  if (!number) {
+    throw std::out_of_range(std::string("a ") + value.type_name() +
+                            " where a whole number is expected, or one that does not fit");
+  }
+  return *number;
 }
 
 json Time(base::WallTime time) { return base::FormatMicroTime(time); }
@@ -98,7 +112,7 @@ FrozenNode NodeFromJson(const json& value) {
   value.at("oldImage").get_to(node.old_image);
   value.at("oldImageID").get_to(node.old_image_id);
   value.at("oldRestartPolicy").get_to(node.old_restart_policy);
-  value.at("oldRestartRetries").get_to(node.old_restart_retries);
+  node.old_restart_retries = Whole<int>(value.at("oldRestartRetries"));
   value.at("oldInspect").get_to(node.old_inspect);
   value.at("newName").get_to(node.new_name);
   value.at("targetImageID").get_to(node.target_image_id);
@@ -124,8 +138,8 @@ json FilesToJson(const std::map<std::string, FileRef>& files) {
 std::map<std::string, FileRef> FilesFromJson(const json& value) {
   std::map<std::string, FileRef> files;
   for (const auto& [node, file] : value.items()) {
-    files[node] = {file.at("path"), file.at("sha256"), file.at("uid"), file.at("gid"),
-                   file.at("mode")};
+    files[node] = {file.at("path"), file.at("sha256"), Whole<int64_t>(file.at("uid")),
+                   Whole<int64_t>(file.at("gid")), Whole<uint32_t>(file.at("mode"))};
   }
   return files;
 }
@@ -182,14 +196,15 @@ BackupRef BackupFromJson(const json& value) {
   BackupRef backup;
   value.at("folder").get_to(backup.folder);
   value.at("manifestSHA256").get_to(backup.manifest_sha256);
-  value.at("bytes").get_to(backup.bytes);
+  backup.bytes = Whole<uint64_t>(value.at("bytes"));
   value.at("containerID").get_to(backup.container_id);
   value.at("startedAt").get_to(backup.started_at);
   backup.other_runs = value.value("otherRuns", std::map<std::string, std::string>());
-  value.at("heartbeatMax").get_to(backup.heartbeat_max);
+  backup.heartbeat_max = Whole<uint64_t>(value.at("heartbeatMax"));
   backup.completed = TimeFrom(value.at("completed"));
   for (const auto& part : value.at("databases")) {
-    backup.databases.push_back({part.at("name"), part.at("bytes"), part.at("sha256")});
+    backup.databases.push_back(
+        {part.at("name"), Whole<uint64_t>(part.at("bytes")), part.at("sha256")});
   }
   return backup;
 }
@@ -229,8 +244,8 @@ json TimeoutsToJson(const OperationRecord& record) {
 
 void TimeoutsFromJson(const json& value, OperationRecord& record) {
   const json& rm = value.is_object() ? value.at("rm") : value;
-  if (!rm.is_null()) record.global_query_timeout = rm.get<uint64_t>();
-  if (value.is_object()) record.cm_global_query_timeout = value.at("cm").get<uint64_t>();
+  if (!rm.is_null()) record.global_query_timeout = Whole<uint64_t>(rm);
+  if (value.is_object()) record.cm_global_query_timeout = Whole<uint64_t>(value.at("cm"));
 }
 
 json RefToJson(const std::optional<OperationRef>& ref) {
@@ -245,7 +260,7 @@ json MarkToJson(const ResourceMark& mark) {
   return {{"uid", mark.uid}, {"generation", mark.generation}, {"resetToken", mark.reset_token}};
 }
 ResourceMark MarkFromJson(const json& value) {
-  return {value.at("uid"), value.at("generation"), value.at("resetToken")};
+  return {value.at("uid"), Whole<int64_t>(value.at("generation")), value.at("resetToken")};
 }
 
 json FailureToJson(const std::optional<StepFailure>& failure) {
@@ -262,8 +277,8 @@ std::optional<StepFailure> FailureFromJson(const json& value) {
   const auto* step = std::find_if(kSteps.begin(), kSteps.end(),
                                   [&](const auto& info) { return info.name == name; });
   if (step == kSteps.end()) throw std::invalid_argument("unknown step '" + name + "'");
-  return StepFailure{step->step, value.at("count"), value.at("reason"), value.at("message"),
-                     value.at("retryable")};
+  return StepFailure{step->step, Whole<int>(value.at("count")), value.at("reason"),
+                     value.at("message"), value.at("retryable")};
 }
 
 OperationRecord RecordFromJson(const json& value) {
@@ -273,7 +288,7 @@ OperationRecord RecordFromJson(const json& value) {
   value.at("volume").get_to(record.volume);
   value.at("owner").at("cluster").get_to(record.owner_cluster);
   value.at("owner").at("object").get_to(record.owner_object);
-  value.at("epoch").get_to(record.epoch);
+  record.epoch = Whole<uint64_t>(value.at("epoch"));
   value.at("from").get_to(record.from);
   value.at("to").get_to(record.to);
   const json& image = value.at("image");
@@ -309,9 +324,11 @@ OperationRecord RecordFromJson(const json& value) {
   TimeoutsFromJson(value.at("globalQueryTimeout"), record);
   for (const auto& point : value.at("points")) {
     record.points.push_back({FromName(kPointNames, point.at("point")), point.at("node"),
-                             point.at("step"), point.at("attempt"), TimeFrom(point.at("at"))});
+                             point.at("step"), Whole<int>(point.at("attempt")),
+                             TimeFrom(point.at("at"))});
   }
-  value.at("attempts").get_to(record.attempts);
+  for (const auto& [name, count] : value.at("attempts").items())
+    record.attempts[name] = Whole<int>(count);
   record.evidence = TimesFromJson(value.at("evidence"));
   record.failure = FailureFromJson(value.at("failure"));
   record.t1 = OptionalTimeFrom(value.at("t1"));
@@ -494,13 +511,14 @@ std::string OperationRecord::ToJson() const {
 }
 
 base::Result<OperationRecord> OperationRecord::FromJson(std::string_view text) {
-  const json value = json::parse(text, nullptr, false);
-  if (!value.is_object()) {
+  const auto parsed = base::ParseJson(text);
+  if (!parsed.ok()) {
     return base::MakeError(base::Code::kInvalid, "RecordFormat",
-                           "the operation record is not JSON");
+                           "the operation record " + parsed.error().message);
   }
+  const json& value = *parsed;
   try {
-    const int format = value.at("format").get<int>();
+    const int format = Whole<int>(value.at("format"));
     if (format > kFormat) {
       return base::MakeError(base::Code::kInvalid, "RecordFormat",
                              fmt::format("the operation record has format {}, newer than this "

@@ -18,6 +18,8 @@
 #include <system_error>
 #include <vector>
 
+#include "controller/base/json.h"
+
 extern char** environ;
 
 namespace oms::kube {
@@ -169,12 +171,14 @@ void HidePublicCas() {
 
 base::Result<ExecCredential> ParseExecCredential(const std::string& output,
                                                  const std::string& api_version) {
-  const auto bad = [](const char* why) {
+  const auto bad = [](std::string_view why) {
     return MakeError(Code::kInvalid, "ExecPluginFailed",
                      fmt::format("the credential plug-in's answer {}", why));
   };
-  const json answer = json::parse(output, nullptr, false);
-  if (answer.is_discarded() || !answer.is_object()) return bad("is not JSON");
+  const auto parsed = base::ParseJson(output);
+  if (!parsed.ok()) return bad(parsed.error().message);
+  const json& answer = *parsed;
+  if (!answer.is_object()) return bad("is not a JSON object");
   if (StringMember(answer, "kind") != "ExecCredential") return bad("is not an ExecCredential");
   if (StringMember(answer, "apiVersion") != api_version) {
     return bad("has another apiVersion than the kubeconfig asks for");

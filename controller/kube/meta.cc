@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/base/json.h"
+
 namespace oms::kube {
 namespace {
 
@@ -25,8 +27,9 @@ base::Status ReadString(const json& from, const char* member, std::string& out) 
 base::Status ReadInt(const json& from, const char* member, int64_t& out) {
   const auto found = from.find(member);
   if (found == from.end() || found->is_null()) return base::Ok();
-  if (!found->is_number_integer()) return Invalid(fmt::format("{} is not an integer", member));
-  out = found->get<int64_t>();
+  const auto number = base::WholeNumber<int64_t>(*found);
+  if (!number) return Invalid(fmt::format("{} is not an integer", member));
+  out = *number;
   return base::Ok();
 }
 

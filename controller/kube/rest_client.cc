@@ -21,6 +21,7 @@
 #include <optional>
 #include <vector>
 
+#include "controller/base/json.h"
 #include "controller/base/sha256.h"
 #include "controller/kube/credentials.h"
 #include "controller/kube/exec_credential.h"
@@ -196,12 +197,10 @@ class RestClient::Impl {
 
   base::Result<json> CallJson(const base::Context& ctx, const Request& request) {
     OMS_ASSIGN(Reply reply, Call(ctx, request));
-    json object = json::parse(reply.body, nullptr, false);
-    if (object.is_discarded()) {
-      return MakeError(Code::kTransient,
-                       fmt::format("{} {}: the answer is not JSON", request.method, request.path));
-    }
-    return object;
+    auto object = base::ParseJson(reply.body);
+    if (object.ok()) return object;
+    return MakeError(Code::kTransient, fmt::format("{} {}: the answer {}", request.method,
+                                                   request.path, object.error().message));
   }
 
   // Sends, again once after a 401 with a new credential (a client certificate goes with a
@@ -352,7 +351,7 @@ class RestClient::Impl {
       char* end = nullptr;
       const long seconds = std::strtol(retry_after->second.c_str(), &end, 10);
       if (end != retry_after->second.c_str() && *end == '\0' && seconds >= 0) {
-        reply.retry_after = std::chrono::seconds(seconds);
+        reply.retry_after = std::chrono::seconds(std::min(seconds, 24L * 3600));
       }
     }
     reply.body = response.extract_string(true).get();
@@ -399,8 +398,7 @@ class RestClient::Impl {
   }
 
   base::Error FromStatus(const Request& request, int status, const std::string& body) const {
-    const json parsed = json::parse(body, nullptr, false);
-    base::Error error = ErrorFromStatus(status, parsed);
+    base::Error error = ErrorFromStatus(status, base::ParseJson(body).value_or(json()));
     if (status == 401) error.message += "; check the credentials of the kubeconfig";
     return error.Wrap(fmt::format("{} {}", request.method, PathOnly(request.path)));
   }

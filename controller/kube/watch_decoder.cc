@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/base/json.h"
+
 namespace oms::kube {
 namespace {
 
@@ -40,7 +42,7 @@ Code CodeOf(int http_status, const std::string& reason) {
 base::Error ErrorFromStatus(int http_status, const json& status) {
   if (http_status == 0 && status.is_object()) {
     const auto code = status.find("code");
-    if (code != status.end() && code->is_number_integer()) http_status = code->get<int>();
+    if (code != status.end()) http_status = base::WholeNumber<int>(*code).value_or(0);
   }
   const std::string reason = StringMember(status, "reason");
   std::string message = StringMember(status, "message");
@@ -72,11 +74,12 @@ base::Status WatchDecoder::Feed(std::string_view bytes, const WatchSink& sink) {
 base::Status WatchDecoder::Line(std::string_view line, const WatchSink& sink) {
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   if (line.empty()) return base::Ok();
-  const json event = json::parse(line, nullptr, false);
   const auto broken = [] {
     return base::MakeError(Code::kTransient, "a line of the watch is not a watch event");
   };
-  if (event.is_discarded() || !event.is_object()) return broken();
+  const auto parsed = base::ParseJson(line);
+  if (!parsed.ok() || !parsed->is_object()) return broken();
+  const json& event = *parsed;
   const auto object = event.find("object");
   if (object == event.end() || !object->is_object()) return broken();
   const std::string type = StringMember(event, "type");

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "controller/base/json.h"
 #include "controller/runtime/wait.h"
 
 namespace oms::runtime {
@@ -47,7 +48,7 @@ LeaseRecord ParseLease(const json& lease) {
   };
   const auto number = [&](const char* member) {
     const auto found = spec->find(member);
-    return found != spec->end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+    return found != spec->end() ? base::WholeNumber<int64_t>(*found).value_or(0) : 0;
   };
   record.holder = text("holderIdentity");
   record.acquire_time = text("acquireTime");

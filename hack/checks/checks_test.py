@@ -98,6 +98,12 @@ class Layers(unittest.TestCase):
         self.found("reconcilers/planner.h", "#include <fstream>", "pure")
         self.found("reconcilers/planner.h", '#include "controller/base/log.h"', "pure")
 
+    def test_json_is_parsed_in_one_place(self):
+        self.found("controller/kube/rest_client.cc", "auto x = json::parse(text);", "base::ParseJson alone")
+        self.found("reconcilers/planner.h", "  x = ordered_json::parse (text, nullptr, false);", "ParseJson")
+        self.assertEqual(self.check({"tests/fakes/fake.cc": "auto x = json::parse(text);\n"}), [])
+        self.assertEqual(self.check({"controller/base/json.cc": "Json x = Json::parse(text);\n"}), [])
+
     def test_a_cycle_of_headers_is_found(self):
         self.found("controller/base/result.h", '#include "controller/base/result.h"', "include each other")
 

@@ -116,6 +116,10 @@ IMPURE = (
     "unistd.h",
 )
 
+# What is read from outside goes through the one parser that bounds its depth.
+JSON_PARSER = "controller/base/json.cc"
+PARSES_JSON = re.compile(r"\w::(?:parse|sax_parse|accept|from_(?:bson|cbor|msgpack|ubjson))\s*\(")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
 
 
@@ -180,6 +184,12 @@ def check_library(path, name):
     return None
 
 
+def parses(path):
+    """The numbers of the lines that parse JSON by the library itself."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return [number for number, line in enumerate(file, 1) if PARSES_JSON.search(line)]
+
+
 def find_cycle(graph):
     """One cycle of headers as a list, or None."""
     done, on_path = set(), []
@@ -230,6 +240,9 @@ def check(root):
                 wrong = "decisions are pure: no I/O, no logging, no threads"
             if wrong:
                 errors.append("%s:%d: %s: %s" % (path, number, name, wrong))
+        if not path.startswith("tests/") and path != JSON_PARSER:
+            for number in parses(os.path.join(root, path)):
+                errors.append("%s:%d: JSON from outside is parsed by base::ParseJson alone" % (path, number))
     cycle = find_cycle(graph)
     if cycle:
         errors.append("headers include each other: %s" % " -> ".join(cycle))
@@ -252,7 +265,7 @@ def main():
     for error in errors:
         print(error, file=sys.stderr)
     if errors:
-        print("%d includes are against the table of layers (%d files read)" % (len(errors), count), file=sys.stderr)
+        print("%d lines are against the table of layers (%d files read)" % (len(errors), count), file=sys.stderr)
         return 1
     print("layers: %d files, every include is within the table" % count)
     return 0

@@ -15,6 +15,7 @@
 #include <optional>
 #include <utility>
 
+#include "controller/base/json.h"
 #include "reconcilers/drivers/docker_http.h"
 #include "reconcilers/drivers/docker_stream.h"
 #include "reconcilers/drivers/durable_file.h"
@@ -59,7 +60,12 @@ const Json& At(const Json& object, const char* key) {
   return it == object.end() ? null : *it;
 }
 std::string Text(const Json& value) { return value.is_string() ? value.get<std::string>() : ""; }
-int64_t Int(const Json& value) { return value.is_number_integer() ? value.get<int64_t>() : 0; }
+int64_t Int(const Json& value) { return base::WholeNumber<int64_t>(value).value_or(0); }
+int SmallInt(const Json& value) { return base::WholeNumber<int>(value).value_or(0); }
+// A number that no int holds is none of an end that went well.
+int ExitCode(const Json& value) {
+  return base::WholeNumber<int>(value).value_or(value.is_number() ? -1 : 0);
+}
 bool Bool(const Json& value) { return value.is_boolean() && value.get<bool>(); }
 std::vector<std::string> Texts(const Json& value) {
   std::vector<std::string> out;
@@ -73,7 +79,10 @@ std::map<std::string, std::string> TextMap(const Json& value) {
   for (const auto& [key, item] : value.items()) out[key] = Text(item);
   return out;
 }
-Json Parse(std::string_view text) { return Json::parse(text, nullptr, false); }
+// What is no JSON, or too deep, is discarded().
+Json Parse(std::string_view text) {
+  return base::ParseJson(text).value_or(Json(Json::value_t::discarded));
+}
 std::string Dump(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -90,13 +99,12 @@ ContainerInfo ParseContainer(const std::string& text, const Json& doc) {
   info.image_id = Text(At(doc, "Image"));
   info.status = Text(At(state, "Status"));
   info.running = Bool(At(state, "Running"));
-  info.exit_code = static_cast<int>(Int(At(state, "ExitCode")));
+  info.exit_code = ExitCode(At(state, "ExitCode"));
   info.created = Text(At(doc, "Created"));
   info.started_at = Text(At(state, "StartedAt"));
   info.finished_at = Text(At(state, "FinishedAt"));
   info.restart_policy = Text(At(At(host, "RestartPolicy"), "Name"));
-  info.restart_max_retries =
-      static_cast<int>(Int(At(At(host, "RestartPolicy"), "MaximumRetryCount")));
+  info.restart_max_retries = SmallInt(At(At(host, "RestartPolicy"), "MaximumRetryCount"));
   info.auto_remove = Bool(At(host, "AutoRemove"));
   info.privileged = Bool(At(host, "Privileged"));
   info.network_mode = Text(At(host, "NetworkMode"));
@@ -222,7 +230,8 @@ class DockerEngine final : public upgrade::ContainerEngine {
     OMS_ASSIGN(const auto response,
                Call(ctx, "inspect container " + name_or_id, {.method = "GET", .target = path}));
     const Json doc = Parse(response.body);
-    if (!doc.is_object()) return Strange("the inspection of a container is not JSON");
+    if (!doc.is_object())
+      return Strange("the inspection of a container is not JSON, or nested too deep");
     ContainerInfo info = ParseContainer(response.body, doc);
     // The engine also takes the beginning of an id for a name; a short one would be a surprise.
     const bool meant = info.name == name_or_id || info.id == name_or_id ||
@@ -435,7 +444,7 @@ class DockerEngine final : public upgrade::ContainerEngine {
           Code::kTransient, "EngineError",
           Stable(fmt::format("waiting for the container {} failed: {}", id, ToUtf8(error))));
     }
-    return static_cast<int>(Int(At(doc, "StatusCode")));
+    return ExitCode(At(doc, "StatusCode"));
   }
 
   Result<std::string> Logs(const Context& ctx, const std::string& id, int tail_lines) override {
@@ -561,7 +570,7 @@ class DockerEngine final : public upgrade::ContainerEngine {
       const Json doc = Parse(looked->body);
       if (!At(doc, "Running").is_boolean()) return Strange("an exec does not say whether it runs");
       if (!Bool(At(doc, "Running")) && At(doc, "ExitCode").is_number_integer()) {
-        return ExecResult{static_cast<int>(Int(At(doc, "ExitCode"))), tail.Text()};
+        return ExecResult{ExitCode(At(doc, "ExitCode")), tail.Text()};
       }
       if (auto paused = Pause(ctx, pause); !paused.ok()) return StillRuns(paused.error(), id);
     }
@@ -731,7 +740,7 @@ class DockerEngine final : public upgrade::ContainerEngine {
       const auto it = response.headers.find("x-docker-container-path-stat");
       if (response.status != 200 || it == response.headers.end()) return base::Ok();
       const Json stat = Parse(FromBase64(it->second));
-      const auto mode = static_cast<uint32_t>(Int(At(stat, "mode")));
+      const auto mode = base::WholeNumber<uint32_t>(At(stat, "mode")).value_or(0);
       if (mode & kGoSymlink) next = Text(At(stat, "linkTarget"));
       is_file = (mode & (kGoFolder | kGoSymlink | kGoSpecial)) == 0;
       if (!is_file) return MakeError(Code::kInternal, "not a file");

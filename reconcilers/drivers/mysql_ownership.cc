@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -13,6 +14,7 @@
 #include <sstream>
 #include <stop_token>
 
+#include "controller/base/json.h"
 #include "controller/base/task_group.h"
 #include "reconcilers/drivers/mysql_session.h"
 
@@ -355,7 +357,13 @@ class MysqlOwnership final : public Ownership {
     OwnershipRow row;
     row.owner = {text(0), text(1)};
     row.process = text(2);
-    row.epoch = std::stoull(columns.at(3).value_or("0"));
+    const std::string epoch = text(3);
+    const auto [end, problem] =
+        std::from_chars(epoch.data(), epoch.data() + epoch.size(), row.epoch);
+    if (problem != std::errc() || end != epoch.data() + epoch.size()) {
+      return MakeError(Code::kTransient, "MetaDBError",
+                       fmt::format("the row of OMS '{}' has an epoch that is no number", oms));
+    }
     row.operation_id = text(4);
     row.folder = text(5);
     row.folder_identity = text(6);
@@ -382,8 +390,9 @@ std::vector<DbConnection> ParseConnections(const std::string& text) {
   std::vector<DbConnection> connections;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (!json.is_object()) continue;
+    const auto parsed = base::ParseJson(line);
+    if (!parsed.ok() || !parsed->is_object()) continue;
+    const auto& json = *parsed;
     const auto word = [&](const char* key) {
       const auto found = json.find(key);
       return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "controller/base/json.h"
+
 namespace oms::drivers {
 namespace {
 
@@ -34,8 +36,7 @@ std::optional<bool> Truth(const json* value) {
 
 std::optional<int64_t> Number(const json* value) {
   if (value == nullptr) return std::nullopt;
-  if (value->is_number_integer()) return value->get<int64_t>();
-  if (!value->is_string()) return std::nullopt;
+  if (!value->is_string()) return base::WholeNumber<int64_t>(*value);
   const auto& text = value->get_ref<const std::string&>();
   int64_t number = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -64,7 +65,9 @@ std::string ErrorCode(const json& answer) {
 
 // An answer that says that it succeeded, and has "data".
 base::Result<json> Succeeded(std::string_view body, std::string_view operation) {
-  json answer = json::parse(body, nullptr, false);
+  auto parsed = base::ParseJson(body);
+  if (!parsed.ok()) return Invalid(operation, parsed.error().message);
+  json answer = *std::move(parsed);
   if (!answer.is_object()) return Invalid(operation, "is no JSON object");
   const auto success = Truth(Member(answer, "success"));
   if (!success) return Invalid(operation, "does not say whether it succeeded");

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "controller/base/json.h"
 #include "reconcilers/phases/phases.h"
 #include "reconcilers/restore_job.h"
 #include "reconcilers/state.h"
@@ -33,7 +34,7 @@ base::Status CompareDatabases(const base::Context& ctx, OperationSession& op) {
   const std::string task = TaskName(Step::kCompareDatabases, "");
   if (const TaskView* view = op.facts().Task(task);
       view != nullptr && view->state == TaskView::State::kSucceeded) {
-    const auto differences = nlohmann::json::parse(view->output);
+    OMS_ASSIGN(const auto differences, base::ParseJson(view->output));
     std::vector<std::string> differing;
     for (const auto& [database, how] : differences.items()) {
       if (!how.get<std::string>().empty()) differing.push_back(database);

@@ -172,6 +172,19 @@ TEST(CloneForUpgrade, WhatIsNoJsonIsRefused) {
   EXPECT_TRUE(CloneForUpgrade({"{}", "{}", "", {}, {}}).Is(Code::kInvalid));
 }
 
+// Copied by recursion, it took the stack and with it the process.
+TEST(CloneForUpgrade, WhatIsNestedWithoutEndIsRefused) {
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  std::string inspect = OldContainer().dump();
+  inspect.insert(inspect.find("\"HostConfig\":{") + 14, "\"X\":" + deep + ",");
+  const auto clone = CloneForUpgrade({inspect, OldImage().dump(), "sha256:new", {}, std::nullopt});
+  ASSERT_TRUE(clone.Is(Code::kInvalid));
+  EXPECT_THAT(clone.error().message,
+              AllOf(HasSubstr("the old container"), HasSubstr("nested more than 64 deep")));
+  const auto anew = RecreateFromInspect(inspect, "sha256:old");
+  ASSERT_TRUE(anew.Is(Code::kInvalid));
+}
+
 TEST(RecreateFromInspect, MakesTheSameContainerOfTheSameImage) {
   const auto text = RecreateFromInspect(OldContainer().dump());
   ASSERT_TRUE(text.ok());

@@ -141,6 +141,23 @@ TEST(HaConfig, ThereAndBackGivesTheOriginal) {
   EXPECT_EQ(Enabled(Disabled(raw)), raw);
 }
 
+// Copied and compared by recursion, it took the stack and with it the process.
+TEST(HaConfig, NestedWithoutEndIsRefusedByWord) {
+  const std::string deep(100'000, '['), end(100'000, ']');
+  const std::string in_string = R"("{\"enable\":true,\"x\":)" + deep + end + R"(}")";
+  for (const std::string& raw :
+       {R"({"enable":true,"x":)" + deep + end + "}", deep + end, deep, in_string}) {
+    for (const auto& refused :
+         {ReadHa(raw).ok() ? base::Status() : ReadHa(raw).error(),
+          DisableHa(raw).ok() ? base::Status() : DisableHa(raw).error(),
+          EnableHa(raw, {}).ok() ? base::Status() : EnableHa(raw, {}).error()}) {
+      ASSERT_FALSE(refused.ok());
+      EXPECT_EQ(refused.error().reason, "HAConfigInvalid");
+      EXPECT_THAT(refused.error().message, HasSubstr("nested more than 64 deep"));
+    }
+  }
+}
+
 TEST(HaConfig, WhatCannotBeUnderstoodIsRefusedAndNotGuessedAt) {
   for (const char* raw :
        {"", "null", "[]", "true", "{", "{\"enable\":true}}", "\"text\"", "\"[1]\"",

@@ -1,10 +1,11 @@
 #include "reconcilers/manifest.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "controller/base/sha256.h"
@@ -413,6 +414,21 @@ TEST_F(BackupJobTest, ANewerOrBrokenManifestIsRefused) {
   EXPECT_EQ(with("mydumper", "tar").error().reason, "ManifestInvalid");
   EXPECT_EQ(Manifest::FromJson("").error().reason, "ManifestInvalid");
   EXPECT_EQ(Manifest::FromJson("[]").error().reason, "ManifestInvalid");
+}
+
+TEST_F(BackupJobTest, ANumberThatDoesNotFitIsABrokenManifest) {
+  const auto manifest = Run();
+  ASSERT_TRUE(manifest.ok());
+  for (const char* path : {"/format", "/heartbeatMax", "/databases/0/files/0/bytes",
+                           "/databases/0/digest/tables/0/rows"}) {
+    for (const char* value : {"2e21", "-2e21", "1.5", "-1", "true", "18446744073709551616"}) {
+      auto broken = nlohmann::json::parse(manifest->ToJson());
+      broken[nlohmann::json::json_pointer(path)] = nlohmann::json::parse(value);
+      const auto read = Manifest::FromJson(broken.dump());
+      ASSERT_FALSE(read.ok()) << path << " = " << value;
+      EXPECT_THAT(read.error().reason, testing::StartsWith("Manifest")) << path << " = " << value;
+    }
+  }
 }
 
 TEST_F(BackupJobTest, TheRestoreTextNamesEachDatabaseAndNoPassword) {
