@@ -425,7 +425,8 @@ class Reader {
     std::string text;
     Read(value, text);
     if (error_) return;
-    const auto duration = base::ParseDuration(text);
+    // What an older CRD let in means for ever. Refused here, its resource would not be looked at.
+    const auto duration = base::ParseDurationAtMost(text, base::kLongestDuration);
     if (!duration.ok()) return Fail(duration.error().message);
     out = *duration;
   }

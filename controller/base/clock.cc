@@ -19,6 +19,8 @@ std::tm ToUtc(WallTime time) {
   return utc;
 }
 
+WallTime Within(WallTime time) { return std::clamp(time, kFirstTime, kLastTime); }
+
 class SystemRandom final : public Random {
  public:
   double Fraction() override {
@@ -34,16 +36,25 @@ class SystemRandom final : public Random {
 
 }  // namespace
 
+WallTime WallTimeOf(int64_t seconds) {
+  constexpr int64_t kFirst =
+      std::chrono::duration_cast<std::chrono::seconds>(kFirstTime.time_since_epoch()).count();
+  constexpr int64_t kLast =
+      std::chrono::duration_cast<std::chrono::seconds>(kLastTime.time_since_epoch()).count();
+  return WallTime(std::chrono::seconds(std::clamp(seconds, kFirst, kLast)));
+}
+
 std::string FormatTime(WallTime time) {
-  const auto floored = std::chrono::floor<std::chrono::seconds>(time);
+  const auto floored = std::chrono::floor<std::chrono::seconds>(Within(time));
   const std::tm utc = ToUtc(floored);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1,
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
 std::string FormatMicroTime(WallTime time) {
-  const auto floored = std::chrono::floor<std::chrono::seconds>(time);
-  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(time - floored);
+  const WallTime within = Within(time);
+  const auto floored = std::chrono::floor<std::chrono::seconds>(within);
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(within - floored);
   std::string text = FormatTime(floored);
   text.pop_back();
   return fmt::format("{}.{:06}Z", text, micros.count());
@@ -103,16 +114,20 @@ Result<WallTime> ParseTime(std::string_view text) {
   utc.tm_hour = hour;
   utc.tm_min = minute;
   utc.tm_sec = second;
-  const auto time = std::chrono::seconds(timegm(&utc) - ahead);
-  // Far from now, as the engine's 0001-01-01T00:00:00Z for never.
-  using std::chrono::floor, std::chrono::ceil, std::chrono::seconds;
-  if (time >= floor<seconds>(WallTime::max().time_since_epoch())) return WallTime::max();
-  if (time <= ceil<seconds>(WallTime::min().time_since_epoch())) return WallTime::min();
-  return WallTime(
-      std::chrono::duration_cast<WallTime::duration>(time + std::chrono::microseconds(micros)));
+  const WallTime time = WallTimeOf(timegm(&utc) - ahead);
+  // The first and the last one may be anything far from now.
+  if (time == kFirstTime || time == kLastTime) return time;
+  return time + std::chrono::microseconds(micros);
 }
 
 Result<Duration> ParseDuration(std::string_view text) {
+  OMS_ASSIGN(const Duration duration, ParseDurationAtMost(text, kLongestDuration + Duration(1)));
+  if (duration <= kLongestDuration) return duration;
+  return MakeError(Code::kInvalid,
+                   fmt::format("'{}' is too long; write at most 87600h (10 years)", text));
+}
+
+Result<Duration> ParseDurationAtMost(std::string_view text, Duration most) {
   const auto bad = [&] {
     return MakeError(Code::kInvalid,
                      fmt::format("'{}' is not a duration; write it as 90s, 15m or 72h", text));
@@ -145,12 +160,13 @@ Result<Duration> ParseDuration(std::string_view text) {
     } else {
       return bad();
     }
+    total_ms = std::min<int64_t>(total_ms, most.count());
   }
   return Duration(total_ms);
 }
 
 std::string FormatDuration(Duration duration) {
-  const int64_t ms = std::max<int64_t>(duration.count(), 0);
+  const int64_t ms = std::clamp(duration, Duration(0), kLongestDuration).count();
   if (ms == 0) return "0s";
   if (ms < 1000) return fmt::format("{}ms", ms);
   const int64_t seconds = ms / 1000;

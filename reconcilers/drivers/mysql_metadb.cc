@@ -64,13 +64,12 @@ constexpr auto kKillDeadline = std::chrono::seconds(15);
 constexpr auto kReaderDeadline = std::chrono::seconds(3);
 constexpr auto kPoll = std::chrono::milliseconds(50);
 
-uint64_t Number(const std::optional<std::string>& text) {
-  if (!text) return 0;
-  try {
-    return std::stoull(*text);
-  } catch (const std::exception&) {
-    return 0;
-  }
+// 0 where it is none, or none that fits.
+template <typename T = uint64_t>
+T Number(const std::optional<std::string>& text) {
+  T number = 0;
+  if (text) std::from_chars(text->data(), text->data() + text->size(), number);
+  return number;
 }
 
 // project_name, COUNT(*), GROUP_CONCAT(id ORDER BY id). The last id may be cut off where the
@@ -297,10 +296,9 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     if (!rows.empty()) {
       info.found = true;
       info.modified = rows[0].at(0).value_or("");
-      try {
-        info.age_ms = std::stoll(rows[0].at(1).value_or("0")) / 1000;
-      } catch (const std::exception&) {
-      }
+      // Ten years ago or ahead is as wrong as any more, and can be reckoned with.
+      constexpr int64_t kMost = base::kLongestDuration.count();
+      info.age_ms = std::clamp(Number<int64_t>(rows[0].at(1)) / 1000, -kMost, kMost);
     }
     // No base (a compaction that died): the highest id of its two other names.
     const auto max = session->Scalar(ctx, fmt::format("SELECT MAX(id) FROM {}", Quote(kBase)));

@@ -59,7 +59,7 @@ Result<base::WallTime> Time(const ASN1_TIME* time) {
     return MakeError(Code::kInvalid, "CertificateUnreadable",
                      "the certificate's dates make no sense");
   }
-  return base::WallTime(std::chrono::seconds(timegm(&parts)));
+  return base::WallTimeOf(timegm(&parts));
 }
 
 class Client final : public TlsClient {

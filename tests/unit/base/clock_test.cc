@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace oms::base {
 namespace {
 
@@ -47,9 +49,51 @@ TEST(Time, TakesTheOffsetIntoAccount) {
 }
 
 TEST(Time, FarFromNowIsItsFirstOrLastInstant) {
-  EXPECT_EQ(*ParseTime("0001-01-01T00:00:00Z"), WallTime::min());
-  EXPECT_EQ(*ParseTime("9999-12-31T23:59:59Z"), WallTime::max());
+  for (const auto* early :
+       {"0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000001Z",
+        "0001-01-01T00:00:00.5+23:59", "1677-09-21T00:12:43.9Z", "1700-01-01T00:00:00Z"}) {
+    ASSERT_TRUE(ParseTime(early).ok()) << early;
+    EXPECT_EQ(*ParseTime(early), kFirstTime) << early;
+  }
+  for (const auto* late :
+       {"9999-12-31T23:59:59Z", "9999-12-31T23:59:60.999999999Z", "9999-12-31T23:59:59.9-23:59",
+        "2262-04-11T23:47:16.854775807Z", "2262-04-11T23:47:17Z", "2200-01-01T00:00:00Z"}) {
+    ASSERT_TRUE(ParseTime(late).ok()) << late;
+    EXPECT_EQ(*ParseTime(late), kLastTime) << late;
+  }
   EXPECT_EQ(FormatTime(*ParseTime("1969-12-31T23:59:59.25Z")), "1969-12-31T23:59:59Z");
+  EXPECT_EQ(FormatMicroTime(*ParseTime("1969-12-31T23:59:59.25Z")), "1969-12-31T23:59:59.250000Z");
+}
+
+// What is no time of this world is written as one that is read back.
+TEST(Time, IsWrittenWithinItsFirstAndLastInstant) {
+  for (const auto time : {WallTime::min(), WallTime::min() + seconds(1), kFirstTime}) {
+    EXPECT_EQ(FormatTime(time), "1900-01-01T00:00:00Z");
+    EXPECT_EQ(FormatMicroTime(time), "1900-01-01T00:00:00.000000Z");
+  }
+  for (const auto time : {WallTime::max(), WallTime::max() - seconds(1), kLastTime}) {
+    EXPECT_EQ(FormatTime(time), "2150-01-01T00:00:00Z");
+    EXPECT_EQ(FormatMicroTime(time), "2150-01-01T00:00:00.000000Z");
+  }
+  EXPECT_EQ(*ParseTime(FormatMicroTime(WallTime::min())), kFirstTime);
+  EXPECT_EQ(*ParseTime(FormatMicroTime(WallTime::max())), kLastTime);
+}
+
+// The sanitizer sees what does not hold.
+TEST(Time, OfAnyTwoThatAreReadTheDifferenceHolds) {
+  const WallTime first = *ParseTime("0001-01-01T00:00:00Z");
+  const WallTime last = *ParseTime("9999-12-31T23:59:59Z");
+  EXPECT_GT(last - first, std::chrono::hours(24 * 365 * 249));
+  EXPECT_LT(first - last, std::chrono::hours(0));
+  EXPECT_GT(last + kLongestDuration, last);
+  EXPECT_LT(first - kLongestDuration, first);
+}
+
+TEST(Time, OfACertificateOrAServerIsWithinTheSame) {
+  EXPECT_EQ(WallTimeOf(253'402'300'799), kLastTime);  // 9999-12-31T23:59:59Z
+  EXPECT_EQ(WallTimeOf(std::numeric_limits<int64_t>::max()), kLastTime);
+  EXPECT_EQ(WallTimeOf(std::numeric_limits<int64_t>::min()), kFirstTime);
+  EXPECT_EQ(WallTimeOf(1'767'323'045), WallTime(seconds(1'767'323'045)));
 }
 
 TEST(DurationText, IsGosSyntax) {
@@ -71,6 +115,10 @@ TEST(DurationText, IsAlwaysReadBack) {
       {Duration(-1), Duration(0)},
       {Duration(-5'000), Duration(0)},
       {std::chrono::hours(-72), Duration(0)},
+      {kLongestDuration, kLongestDuration},
+      {kLongestDuration + Duration(1), kLongestDuration},
+      {Duration::max(), kLongestDuration},
+      {Duration::min(), Duration(0)},
   };
   for (const auto& row : table) {
     const auto read = ParseDuration(FormatDuration(row.written));
@@ -85,6 +133,24 @@ TEST(DurationText, SaysWhatToWriteInstead) {
     ASSERT_FALSE(result.ok()) << bad;
     EXPECT_NE(result.error().message.find("90s"), std::string::npos);
   }
+}
+
+TEST(DurationText, IsTenYearsAtMost) {
+  for (const auto* most : {"87600h", "5256000m", "315360000s", "87599h60m", "87599h59m60s"}) {
+    ASSERT_TRUE(ParseDuration(most).ok()) << most;
+    EXPECT_EQ(*ParseDuration(most), kLongestDuration) << most;
+  }
+  for (const auto* longer : {"87601h", "87600h1ms", "2562047h", "3000000h", "9999999h",
+                             "999999999h999999999h999999999h", "5256001m"}) {
+    const auto result = ParseDuration(longer);
+    ASSERT_TRUE(result.Is(Code::kInvalid)) << longer;
+    EXPECT_NE(result.error().message.find("write at most 87600h (10 years)"), std::string::npos)
+        << result.error().message;
+    ASSERT_TRUE(ParseDurationAtMost(longer, kLongestDuration).ok()) << longer;
+    EXPECT_EQ(*ParseDurationAtMost(longer, kLongestDuration), kLongestDuration) << longer;
+  }
+  EXPECT_TRUE(ParseDurationAtMost("3 days", kLongestDuration).Is(Code::kInvalid));
+  EXPECT_TRUE(ParseDurationAtMost("99999999999h", kLongestDuration).Is(Code::kInvalid));
 }
 
 TEST(BackoffTime, DoublesUpToItsMaximumWithJitter) {

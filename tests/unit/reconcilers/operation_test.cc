@@ -123,6 +123,52 @@ TEST(OperationRecord, ANewerFormatOrAnUnknownWordIsRefusedAndNotGuessedAt) {
   EXPECT_EQ(OperationRecord::FromJson("[]").error().reason, "RecordFormat");
 }
 
+// A number that does not fit is a broken file: cast, it would be undefined, or another number.
+TEST(OperationRecord, ANumberThatDoesNotFitIsRefusedAndNotCut) {
+  OperationRecord full = Full();
+  full.failure = StepFailure{Step::kStopContainers, 1, "EngineRefused", "busy", true};
+  full.config_backups["oms-1"] = {"config/oms-1.yaml", "sum", 1, 2, 0640};
+  ASSERT_TRUE(OperationRecord::FromJson(full.ToJson()).ok());
+  const json text = json::parse(full.ToJson());
+  for (const char* path :
+       {"/format", "/epoch", "/backup/bytes", "/backup/heartbeatMax", "/backup/databases/0/bytes",
+        "/nodes/0/oldRestartRetries", "/points/0/attempt", "/attempts/Stop", "/failure/count",
+        "/handled/generation", "/globalQueryTimeout", "/configBackups/oms-1/mode"}) {
+    for (const json& value : {json(2e21), json(-2e21), json(1.5), json(true), json("7"),
+                              json(json::parse("18446744073709551616"))}) {
+      json broken = text;
+      broken[json::json_pointer(path)] = value;
+      const auto read = OperationRecord::FromJson(broken.dump());
+      ASSERT_FALSE(read.ok()) << path << " = " << value;
+      EXPECT_EQ(read.error().reason, "RecordFormat") << path << " = " << value;
+    }
+  }
+  for (const char* path : {"/epoch", "/backup/bytes", "/backup/heartbeatMax"}) {
+    json broken = text;
+    broken[json::json_pointer(path)] = -1;
+    EXPECT_FALSE(OperationRecord::FromJson(broken.dump()).ok()) << path;
+  }
+  json broken = text;
+  broken["points"][0]["attempt"] = int64_t{1} << 32;
+  EXPECT_FALSE(OperationRecord::FromJson(broken.dump()).ok());
+}
+
+TEST(OperationRecord, TimesOfYearOneAndOfYear9999AreReadAndWritten) {
+  json text = json::parse(Full().ToJson());
+  for (const char* far :
+       {"0001-01-01T00:00:00Z", "0001-01-01T00:00:00.5Z", "9999-12-31T23:59:59.999999Z"}) {
+    for (const char* path : {"/started", "/points/0/at", "/t1", "/backup/completed"}) {
+      text[json::json_pointer(path)] = far;
+    }
+    const auto read = OperationRecord::FromJson(text.dump());
+    ASSERT_TRUE(read.ok()) << read.error().message;
+    const auto again = OperationRecord::FromJson(read->ToJson());
+    ASSERT_TRUE(again.ok()) << again.error().message;
+    EXPECT_EQ(again->started, read->started);
+    EXPECT_EQ(again->t1, read->t1);
+  }
+}
+
 TEST(FoldRecords, TheHighestHoldsAndPointsAreTheUnionOverAll) {
   OperationRecord first = Upgrade().HaOff().record;
   OperationRecord second = Upgrade().record;  // A writer that had not seen the point.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <functional>
+#include <nlohmann/json.hpp>
 
 namespace oms::upgrade {
 namespace {
@@ -145,6 +146,27 @@ TEST(Retention, SaysWhyAndWhenTheNextOneFallsDue) {
   const auto later = PrunableFolders(folders, *folders.back().record, rule, Hour(80));
   EXPECT_EQ(later.remove.size(), 3u);
   EXPECT_FALSE(later.next_due.has_value());
+}
+
+// What a person writes who wants to keep a backup for ever. As a number it came out as none.
+TEST(Retention, AWindowOfCenturiesKeepsEveryBackup) {
+  const std::vector<OperationFolder> folders = {Ended("a", 1), Ended("b", 2), Ended("c", 3),
+                                                Ended("d", 4), Ended("e", 5)};
+  for (const char* window : {"87600h", "2000000h", "3000000h", "9999999h", "999999999h"}) {
+    const auto spec =
+        crd::SpecFromJson({{"version", "4.3.1"},
+                           {"image", {{"reference", "oms:4.3.1"}}},
+                           {"nodes",
+                            {{{"name", "oms-1"},
+                              {"engine", {{"endpoint", "unix:///var/run/docker.sock"}}},
+                              {"container", {{"name", "oms_430"}}}}}},
+                           {"strategy", {{"rollbackWindow", window}}}});
+    ASSERT_TRUE(spec.ok()) << spec.error().message;
+    const RetentionRule rule{{"cluster-1", "default/oms"}, 2, spec->strategy.rollback_window};
+    const auto now = PrunableFolders(folders, *folders.back().record, rule, Hour(10'000));
+    EXPECT_TRUE(now.remove.empty()) << window << ": " << now.remove.size() << " removed";
+    EXPECT_TRUE(now.next_due.has_value()) << window;
+  }
 }
 
 }  // namespace
