@@ -53,6 +53,7 @@ base::Result<OperationRecord> FirstRecord(const base::Context& ctx, const crd::S
   if (site.record) {
     record.previous = site.record->WayBack();
     record.components = site.record->components;
+    record.former_owners = site.record->former_owners;
   }
   Begin(ctx, operation, record);
   for (const auto& node : facts.nodes) {

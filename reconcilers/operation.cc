@@ -281,6 +281,12 @@ std::optional<StepFailure> FailureFromJson(const json& value) {
                      value.at("message"), value.at("retryable")};
 }
 
+std::vector<Owner> OwnersFromJson(const json& value) {
+  std::vector<Owner> owners;
+  for (const auto& owner : value) owners.push_back({owner.at("cluster"), owner.at("object")});
+  return owners;
+}
+
 OperationRecord RecordFromJson(const json& value) {
   OperationRecord record;
   value.at("id").get_to(record.id);
@@ -288,6 +294,8 @@ OperationRecord RecordFromJson(const json& value) {
   value.at("volume").get_to(record.volume);
   value.at("owner").at("cluster").get_to(record.owner_cluster);
   value.at("owner").at("object").get_to(record.owner_object);
+  // Not of one that was never taken over, nor of one from before it was written down.
+  record.former_owners = OwnersFromJson(value.value("formerOwners", json::array()));
   record.epoch = Whole<uint64_t>(value.at("epoch"));
   value.at("from").get_to(record.from);
   value.at("to").get_to(record.to);
@@ -507,6 +515,9 @@ std::string OperationRecord::ToJson() const {
                              {"at", Time(p.at)}});
   }
   for (const auto& time : recent) out["recent"].push_back(Time(time));
+  for (const auto& owner : former_owners) {
+    out["formerOwners"].push_back({{"cluster", owner.cluster}, {"object", owner.object}});
+  }
   return out.dump(1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -16,6 +16,7 @@
 #include "controller/base/result.h"
 #include "crd/oms_upgrade.h"
 #include "reconcilers/ports/container_engine.h"
+#include "reconcilers/ports/ownership.h"
 #include "reconcilers/steps.h"
 
 namespace oms::upgrade {
@@ -162,6 +163,8 @@ struct OperationRecord {
   std::string folder;  // Absolute.
   std::string volume;  // Identity of the backup directory.
   std::string owner_cluster, owner_object;
+  // From whom this OMS was taken over, the first one first: containers carry their label.
+  std::vector<Owner> former_owners;
   uint64_t epoch = 0;    // Of the row, when this n was written.
   std::string from, to;  // Versions, canonical.
   crd::Image image;      // Follows spec.image until the new container is made from it.
@@ -218,6 +221,7 @@ struct OperationRecord {
   std::map<std::string, FileRef> image_backups;    // By node.
 
   bool open() const { return outcome == OperationOutcome::kOpen; }
+  Owner owner() const { return {owner_cluster, owner_object}; }
   // The resource as this operation has taken it last.
   const ResourceMark& Taken() const { return !open() && !latched.uid.empty() ? latched : handled; }
   // Something of OMS was touched: its HA switch, its containers, a component.

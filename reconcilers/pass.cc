@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "reconcilers/maintenance_window.h"
 #include "reconcilers/status_view.h"
@@ -159,7 +160,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
   plan_.reset();
   if (auto refused = CheckAllowed(ctx)) return *std::move(refused);
   site_ = ReachSite(ctx, owner_.ports_, *resource_,
-                    known_.status.operation.value_or(crd::OperationStatus()));
+                    known_.status.operation.value_or(crd::OperationStatus()), Trust());
   OMS_TRY(ctx.Check());
   if (deleting() && others_row()) return Deleted(ctx);
   if (const auto refused = CheckOwner(ctx)) return *refused;
@@ -175,12 +176,6 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
   // begun to drop goes to its end in any case.
   if (deleting() && (!operation_open() || orphans()) && !MayRestore()) return Deleted(ctx);
   if (site_.trouble) return InTrouble();
-  if (operation_open() && !IsBelow(site_.record->folder, owner_.options_.limits.backup_dirs)) {
-    return Stall("BackupDirectoryNotAllowed",
-                 fmt::format("the open operation lies in {}, which is not below a folder that this "
-                             "controller may use; start it with --allow-backup-dir for that one",
-                             site_.record->folder));
-  }
   return operation_open() ? WithOperation(ctx) : WithoutOperation(ctx);
 }
 
@@ -266,6 +261,34 @@ base::Result<bool> UpgradeReconciler::Pass::Claim(const base::Context& ctx) {
   }
   memory_.epoch = row.epoch;
   ctx.log().Info("claimed the row of OMS '{}' with epoch {}", site_.oms, row.epoch);
+  return true;
+}
+
+// The operation, and those before it that may become its way back. The deepest first and the one
+// that the row names last: until that one is ours, the annotation is asked for again.
+base::Result<bool> UpgradeReconciler::Pass::TakeRecordsOver(const base::Context& ctx) {
+  if (!site_.record || site_.record->owner() == me_) return false;
+  OMS_ASSIGN(const bool claimed, Claim(ctx));
+  if (claimed) return true;
+  std::vector<FoundRecord> others = {{*site_.record, site_.last_n}};
+  std::set<std::string> seen = {site_.record->folder};
+  for (size_t i = 0; i < others.size(); ++i) {
+    for (const auto& ref : {others[i].record.previous, others[i].record.undoes}) {
+      if (!ref || !seen.insert(ref->folder).second) continue;
+      auto found = ReadTrusted(*owner_.ports_.store, ref->folder, Trust());
+      if (found.ok() && found->record.owner() != me_) others.push_back(*std::move(found));
+    }
+  }
+  for (auto found = others.rbegin(); found != others.rend(); ++found) {
+    OperationRecord& record = found->record;
+    record.former_owners.push_back(record.owner());
+    record.owner_cluster = me_.cluster;
+    record.owner_object = me_.object;
+    OMS_TRY(ctx.Check());
+    OMS_TRY(owner_.ports_.store->Append(record.folder, found->last_n + 1, record.ToJson()));
+    ctx.log().Info("the operation in {} was {}'s, and is this resource's now", record.folder,
+                   record.former_owners.back().object);
+  }
   return true;
 }
 

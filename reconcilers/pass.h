@@ -103,7 +103,8 @@ class UpgradeReconciler::Pass {
   std::string PlanAnew(const crd::Version& from, const crd::Version& to);
   bool WantsAbandon() const;
   base::Result<Next> Abandon(const base::Context& ctx);
-  base::Status AbandonUnreached(const base::Context& ctx);
+  // What is within is why the record is not this resource's to close.
+  base::Result<base::Status> AbandonUnreached(const base::Context& ctx);
   void TellAbandoned(const OperationRecord& record);
   base::Status CountFailures(const base::Context& ctx);
   // An edit of the spec, or a new reset token, that was not acted on yet: what failed is tried
@@ -117,6 +118,11 @@ class UpgradeReconciler::Pass {
   // --- the row
   std::optional<Next> CheckOwner(const base::Context& ctx);
   bool IsGone(const base::Context& ctx, const Owner& owner) const;
+  // By whom the records are believed that row and status name.
+  RecordTrust Trust() const { return {owner_.options_.limits, me_, Annotation(crd::kTakeOver)}; }
+  // Of an OMS that was another's: a person's word is acted on once, and row and records say from
+  // then on whose they are. True if something was written, and must be looked at anew.
+  base::Result<bool> TakeRecordsOver(const base::Context& ctx);
   // Makes sure that the row is ours; true if it had to be claimed, and everything must be looked at
   // anew.
   base::Result<bool> Claim(const base::Context& ctx);

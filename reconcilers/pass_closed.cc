@@ -358,6 +358,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
                                           site_.record->volume));
     return LookAnew();
   }
+  if (!deleting() && !spec_.suspend && spec_.mode != crd::Mode::kPlan) {
+    OMS_ASSIGN(const bool taken, TakeRecordsOver(ctx));
+    if (taken) return LookAnew();
+  }
   LetGo(ctx);
   if (site_.row && site_.row->owner == me_)
     memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};

@@ -61,6 +61,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   if (const auto elsewhere = CheckSamePlace()) return *elsewhere;
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return LookAnew();
+  OMS_ASSIGN(const bool taken, TakeRecordsOver(ctx));
+  if (taken) return LookAnew();
   // A `kubectl replace` takes it away, and a deletion would then forget the operation half-way.
   // OMS may be down: what cannot be written now is written in the next pass.
   if (!deleting()) {
@@ -283,14 +285,16 @@ bool UpgradeReconciler::Pass::WantsAbandon() const {
 // A person gives up what cannot be brought to an end: everything stays as it is, and is told.
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Abandon(
     const base::Context& ctx) {
-  owner_.tasks_.Stop(Annotation(crd::kAbandon) + "/");
   if (site_.trouble || !operation_open()) {
-    OMS_TRY(AbandonUnreached(ctx));
+    OMS_ASSIGN(const base::Status ours, AbandonUnreached(ctx));
+    if (ours.ok()) owner_.tasks_.Stop(Annotation(crd::kAbandon) + "/");
     if (deleting()) return LeaveAsItIs(ctx, false);
+    if (!ours.ok()) return Stall(ours.error().reason, ours.error().message);
     return Stall(crd::reason::kAbandoned,
                  fmt::format("the operation was given up; {}",
                              site_.trouble ? site_.trouble->message : decision_.message));
   }
+  owner_.tasks_.Stop(Annotation(crd::kAbandon) + "/");
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return LookAnew();
   facts_.emplace();
@@ -313,19 +317,20 @@ void UpgradeReconciler::Pass::TellAbandoned(const OperationRecord& record) {
 
 // The engine or the MetaDB does not answer. The record can be closed all the same, where it can be
 // read; the row follows once the MetaDB is back.
-base::Status UpgradeReconciler::Pass::AbandonUnreached(const base::Context& ctx) {
+base::Result<base::Status> UpgradeReconciler::Pass::AbandonUnreached(const base::Context& ctx) {
   RecordStore& store = *owner_.ports_.store;
   const std::string& folder = known_.status.operation->folder;
-  const auto entries = store.Read(folder);
-  if (!entries.ok() || entries->empty()) return base::Ok();
-  std::vector<std::string> texts;
-  for (const auto& entry : *entries) texts.push_back(entry.text);
-  auto record = FoldRecords(texts);
-  if (!record.ok() || !record->open()) return base::Ok();
-  MarkAbandoned(*record, MarkAfter(&*record), ctx.clock().Wall());
+  auto found = ReadTrusted(store, folder, Trust());
+  const bool refused = found.Is(base::Code::kDenied) ||
+                       (found.Is(base::Code::kInvalid) && found.error().reason != "RecordFormat");
+  if (refused) return base::Status(found.error());
+  if (!found.ok() || !found->record.open() || found->record.id != Annotation(crd::kAbandon)) {
+    return base::Ok();
+  }
+  MarkAbandoned(found->record, MarkAfter(&found->record), ctx.clock().Wall());
   OMS_TRY(ctx.Check());
-  OMS_TRY(store.Append(folder, entries->back().n + 1, record->ToJson()));
-  TellAbandoned(*record);
+  OMS_TRY(store.Append(folder, found->last_n + 1, found->record.ToJson()));
+  TellAbandoned(found->record);
   return base::Ok();
 }
 

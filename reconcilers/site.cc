@@ -27,13 +27,14 @@ Trouble TroubleOf(const base::Error& error, const char* reason) {
 class Reaching {
  public:
   Reaching(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
-           const crd::OperationStatus& shown, Site& site)
+           const crd::OperationStatus& shown, const RecordTrust& trust, Site& site)
       : ctx_(ctx),
         ports_(ports),
         resource_(resource),
         spec_(resource.spec),
         owner_label_(OwnerLabel(resource.meta.Key().ToString())),
         shown_(shown),
+        trust_(trust),
         site_(site) {}
 
   // Each returns false when it has set site_.trouble.
@@ -55,7 +56,6 @@ class Reaching {
   base::Status AddLabelled(SiteNode& node, const std::string& owner_label);
   bool ConfigFromRecord(const std::string& node);
   bool RecordIsShown();
-  base::Result<OperationRecord> ReadRecord(const std::string& folder, int* last_n);
   bool Parse();
   const SiteNode& Leading() const;
   bool Version();
@@ -72,6 +72,7 @@ class Reaching {
   const crd::Spec& spec_;
   const std::string owner_label_;
   const crd::OperationStatus& shown_;  // What status says of the operation.
+  const RecordTrust& trust_;
   Site& site_;
 };
 
@@ -147,10 +148,10 @@ bool Reaching::Engines() {
 // has removed the old one. What the operation has kept says how the MetaDB is reached.
 bool Reaching::ConfigFromRecord(const std::string& node) {
   if (shown_.folder.empty()) return false;
-  const auto record = ReadRecord(shown_.folder, nullptr);
-  if (!record.ok() || !record->open()) return false;
-  const auto kept = record->config_backups.find(node);
-  if (kept == record->config_backups.end()) return false;
+  const auto found = ReadTrusted(*ports_.store, shown_.folder, trust_);
+  if (!found.ok() || !found->record.open()) return false;
+  const auto kept = found->record.config_backups.find(node);
+  if (kept == found->record.config_backups.end()) return false;
   auto text = ports_.store->ReadFile(std::filesystem::path(shown_.folder) / kept->second.path);
   if (!text.ok()) return false;
   site_.config_file =
@@ -365,14 +366,6 @@ bool Reaching::Row() {
   return true;
 }
 
-base::Result<OperationRecord> Reaching::ReadRecord(const std::string& folder, int* last_n) {
-  OMS_ASSIGN(auto entries, ports_.store->Read(folder));
-  std::vector<std::string> texts;
-  for (auto& entry : entries) texts.push_back(std::move(entry.text));
-  if (last_n != nullptr && !entries.empty()) *last_n = entries.back().n;
-  return FoldRecords(texts);
-}
-
 bool Reaching::Record() {
   auto volume = ports_.store->Look(spec_.backup.directory);
   if (volume.ok()) {
@@ -383,15 +376,25 @@ bool Reaching::Record() {
   const std::string folder =
       site_.row && !site_.row->folder.empty() ? site_.row->folder : shown_.folder;
   if (folder.empty()) return true;
+  const bool free = site_.row && site_.row->Free();
+  // What another owner has is none of this one's to read.
+  if (site_.row && !free && site_.row->owner != trust_.me &&
+      site_.row->owner.object != trust_.take_over) {
+    return true;
+  }
+  if (const auto place = trust_.CheckPlace(folder); !place.ok()) {
+    return free || Fail(TroubleOf(place.error(), "BackupDirectoryNotAllowed"));
+  }
   // Where the operation lies, whatever spec.backup.directory has come to say since.
   const std::string directory = std::filesystem::path(folder).parent_path();
-  const std::string identity = site_.row ? site_.row->folder_identity : std::string();
   const auto holds = ports_.store->Look(directory);
   if (!holds.ok() && !holds.Is(base::Code::kNotFound))
     return Fail(TroubleOf(holds.error(), "BackupVolume"));
-  const bool same = holds.ok() && (identity.empty() || holds->identity == identity);
+  // Without a row it is the record's own word of the volume that counts.
+  const bool same = holds.ok() && (!site_.row || (!site_.row->folder_identity.empty() &&
+                                                  site_.row->folder_identity == holds->identity));
   // Given free by its owner, and the new one may be elsewhere: there is nothing to go on with.
-  if (!same && site_.row && site_.row->Free()) return true;
+  if (!same && free) return true;
   // Never "no backup": another volume, or none, must not look like a fresh start.
   if (!same) {
     return Fail(
@@ -401,8 +404,8 @@ bool Reaching::Record() {
              directory,
              holds.ok() ? "carries the identity of another volume" : "carries no identity file")});
   }
-  auto record = ReadRecord(folder, &site_.last_n);
-  if (record.Is(base::Code::kNotFound)) {
+  auto found = ReadTrusted(*ports_.store, folder, trust_);
+  if (found.Is(base::Code::kNotFound)) {
     // A crash between the row and the first record leaves this: the operation never began.
     if (site_.row && site_.row->operation_id.empty()) return true;
     return Fail({crd::reason::kWrongBackupVolume,
@@ -411,8 +414,9 @@ bool Reaching::Record() {
                              "that holds it",
                              site_.row ? site_.row->operation_id : "?", folder)});
   }
-  if (!record.ok()) return Fail(TroubleOf(record.error().Wrap(folder), "RecordFormat"));
-  site_.record = *std::move(record);
+  if (!found.ok()) return Fail(TroubleOf(found.error(), "RecordFormat"));
+  site_.record = std::move(found->record);
+  site_.last_n = found->last_n;
   return RecordIsShown();
 }
 
@@ -420,8 +424,10 @@ bool Reaching::Record() {
 // earlier state has an earlier row: what it names is not the last operation.
 bool Reaching::RecordIsShown() {
   if (shown_.folder.empty() || shown_.id == site_.record->id) return true;
-  const auto shown = ReadRecord(shown_.folder, nullptr);
-  if (!shown.ok() || !shown->open() || shown->started < site_.record->started) return true;
+  const auto shown = ReadTrusted(*ports_.store, shown_.folder, trust_);
+  if (!shown.ok() || !shown->record.open() || shown->record.started < site_.record->started) {
+    return true;
+  }
   const OperationRecord named = *std::move(site_.record);
   site_.record.reset();  // Not the last one; what is shown stays.
   return Fail(
@@ -432,15 +438,16 @@ bool Reaching::RecordIsShown() {
                    shown_.id, shown_.folder, named.id, named.folder, crd::kAbandon, shown_.id)});
 }
 
-// What went before it is kept in its record. One that cannot be read any more is no way back.
+// What went before it is kept in its record. One that cannot be read any more, or is not to be
+// believed, is no way back.
 bool Reaching::WayBack() {
   if (!site_.record || site_.record->open()) return true;
   const auto way = site_.record->WayBack();
   if (!way) return true;
   if (way->id == site_.record->id) {
     site_.way_back = site_.record;
-  } else if (auto record = ReadRecord(way->folder, nullptr); record.ok()) {
-    site_.way_back = *std::move(record);
+  } else if (auto found = ReadTrusted(*ports_.store, way->folder, trust_); found.ok()) {
+    site_.way_back = std::move(found->record);
   }
   return true;
 }
@@ -449,7 +456,9 @@ bool Reaching::WayBack() {
 bool Reaching::OtherOwners() {
   std::set<std::string> others;
   for (const auto* record : {&site_.record, &site_.way_back}) {
-    if (*record) others.insert(OwnerLabel((*record)->owner_object));
+    if (!*record) continue;
+    others.insert(OwnerLabel((*record)->owner_object));
+    for (const auto& former : (*record)->former_owners) others.insert(OwnerLabel(former.object));
   }
   others.erase(owner_label_);
   if (others.empty()) return true;
@@ -546,10 +555,10 @@ const UpgradedComponent* UpgradedInPlace(const Site& site, const SiteNode& node)
 }
 
 Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
-               const crd::OperationStatus& shown) {
+               const crd::OperationStatus& shown, const RecordTrust& trust) {
   Site site;
   site.ns = resource.meta.ns;
-  Reaching reaching(ctx, ports, resource, shown, site);
+  Reaching reaching(ctx, ports, resource, shown, trust, site);
   (void)(reaching.Engines() && reaching.Config() && reaching.HttpsCa() && reaching.MetaDatabase() &&
          reaching.Row() && reaching.Record() && reaching.WayBack() && reaching.OtherOwners());
   return site;

@@ -23,6 +23,7 @@
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
 #include "reconcilers/ports/task_api.h"
+#include "reconcilers/record_trust.h"
 
 namespace oms::upgrade {
 
@@ -76,8 +77,9 @@ struct Site {
 std::string OwnerLabel(const std::string& object);
 
 // `shown`: what the status says of its operation; used where the row is gone, and held against it.
+// No folder that row or status names is read, and no record there is believed, but by `trust`.
 Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
-               const crd::OperationStatus& shown);
+               const crd::OperationStatus& shown, const RecordTrust& trust);
 
 // spec.version as what it means: with the edition that spec.deployment.edition names, or that the
 // tag of spec.image does where the version itself says none. What is no version stays as it is.

@@ -1272,8 +1272,9 @@ class Store final : public RecordStore, private Door {
     }));
     return Look({});
   }
-  Result<VolumeInfo> Look(const std::filesystem::path&) override {
+  Result<VolumeInfo> Look(const std::filesystem::path& directory) override {
     return world_.Look<VolumeInfo>(life_, [&]() -> Result<VolumeInfo> {
+      world_.looked_into.insert(directory.string());
       if (!world_.volume_identity)
         return MakeError(Code::kNotFound, "BackupVolume", "no identity file");
       return VolumeInfo{*world_.volume_identity, world_.free_bytes};
@@ -1285,6 +1286,7 @@ class Store final : public RecordStore, private Door {
   Result<std::vector<RecordEntry>> Read(const std::filesystem::path& folder) override {
     using List = std::vector<RecordEntry>;
     return world_.Look<List>(life_, [&]() -> Result<List> {
+      world_.looked_into.insert(folder.string());
       const auto found = world_.records.find(folder.string());
       if (found == world_.records.end())
         return MakeError(Code::kNotFound, "no folder " + folder.string());

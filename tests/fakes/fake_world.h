@@ -207,6 +207,8 @@ class World {
   uint64_t free_bytes = 1ULL << 40;
   std::map<std::string, std::string> files;
   std::map<std::string, std::map<int, std::string>> records;  // Folder -> n -> text.
+  std::set<std::string>
+      looked_into;  // Each folder of which a controller read a record or identity.
   // --- Kubernetes
   MemoryApiClient api;
   FakeClock clock;

@@ -123,6 +123,16 @@ TEST(OperationRecord, ANewerFormatOrAnUnknownWordIsRefusedAndNotGuessedAt) {
   EXPECT_EQ(OperationRecord::FromJson("[]").error().reason, "RecordFormat");
 }
 
+TEST(OperationRecord, ThatWasTakenOverKnowsFromWhom) {
+  OperationRecord record = Full();
+  EXPECT_FALSE(json::parse(record.ToJson()).contains("formerOwners"));
+  EXPECT_TRUE(OperationRecord::FromJson(record.ToJson())->former_owners.empty());
+  record.former_owners = {{"cluster-1", "ns/first"}, {"cluster-2", "ns/second"}};
+  const auto back = OperationRecord::FromJson(record.ToJson());
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(back->former_owners, record.former_owners);
+}
+
 // A number that does not fit is a broken file: cast, it would be undefined, or another number.
 TEST(OperationRecord, ANumberThatDoesNotFitIsRefusedAndNotCut) {
   OperationRecord full = Full();
