@@ -86,12 +86,20 @@ Wishes UpgradeReconciler::Pass::WishesNow(const base::Context& ctx) const {
 base::Result<runtime::Outcome> UpgradeReconciler::Pass::Run(const base::Context& ctx) {
   known_ = StatusWriter::Newest(*resource_, memory_.known);
   base::Result<Next> next = Next::kAgain;
+  bool looked_anew = false;
   // What cannot be shown is not done: nobody could see why.
   if (memory_.crd_dropped && !deleting()) next = TryTheCrdAgain(ctx);
   for (int i = 0; i < kMaxStepsInPass && next.ok() && *next == Next::kAgain; ++i) {
     OMS_TRY(ctx.Check());
     decided_ = true;
     next = Round(ctx);
+    // A record that is there and is not the one in memory: a try whose answer was lost, or another
+    // process, which the row will show.
+    if (next.Is(base::Code::kConflict) && next.error().reason == kRecordTaken && !looked_anew) {
+      ctx.log().Warn("{}", next.error().message);
+      looked_anew = true;
+      next = LookAnew();
+    }
     if (next.ok() && decided_) {
       // Each transition is shown at once; a pass may have more to do.
       if (const auto written = WriteStatus(ctx); !written.ok()) return written.error();

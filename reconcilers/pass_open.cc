@@ -189,7 +189,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
   }
   // Not this step's doing: we are told to stop, or another one owns the operation.
   OMS_TRY(act.Check());
-  if (done.Is(base::Code::kFenced) || done.Is(base::Code::kCancelled)) return done.error();
+  const bool taken = done.Is(base::Code::kConflict) && done.error().reason == kRecordTaken;
+  if (done.Is(base::Code::kFenced) || done.Is(base::Code::kCancelled) || taken) return done.error();
   base::Error error = done.error();
   if (limit && done.Is(base::Code::kTimeout)) {
     error = error.Wrap(fmt::format("{} took longer than {} (spec.strategy.timeouts.{})",

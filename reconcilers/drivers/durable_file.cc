@@ -123,14 +123,27 @@ Status DurableFile::CommitByRename() {
   return SyncFolder(target_.parent_path());
 }
 
+namespace {
+
+bool AreOneFile(const fs::path& a, const fs::path& b) {
+  struct stat one {
+  }, other{};
+  return lstat(a.c_str(), &one) == 0 && lstat(b.c_str(), &other) == 0 &&
+         one.st_ino == other.st_ino && one.st_dev == other.st_dev;
+}
+
+}  // namespace
+
 Status DurableFile::CommitByLink() {
   OMS_TRY(SyncAndClose());
-  if (link(temp_.c_str(), target_.c_str()) != 0) {
-    if (errno == EEXIST) {
-      return MakeError(Code::kAlreadyExists,
-                       fmt::format("{} has been written by another process", target_.string()));
+  // link(2) sent again over NFS says EEXIST to what it has made itself; the temporary name is ours
+  // alone, so one file behind both is the answer.
+  const int error = link(temp_.c_str(), target_.c_str()) == 0 ? 0 : errno;
+  if (error != 0 && !AreOneFile(temp_, target_)) {
+    if (error == EEXIST) {
+      return MakeError(Code::kAlreadyExists, fmt::format("{} is there already", target_.string()));
     }
-    return FileError("linking to", target_, errno);
+    return FileError("linking to", target_, error);
   }
   return SyncFolder(target_.parent_path());  // The destructor takes the temporary name away.
 }

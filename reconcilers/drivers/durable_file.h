@@ -30,7 +30,8 @@ class DurableFile {
 
   base::Status Write(std::string_view bytes);
   base::Status CommitByRename();  // Replaces what is there.
-  // kAlreadyExists if the target is there; nothing is replaced.
+  // kAlreadyExists if the target is there, and is not this file; nothing is replaced. Any other
+  // error may leave it there.
   base::Status CommitByLink();
 
  private:

@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <system_error>
 
 #include "controller/base/clock.h"
@@ -177,6 +179,7 @@ class FileRecordStore final : public upgrade::RecordStore {
       return MakeError(Code::kNotFound, "BackupVolume",
                        fmt::format("the operation's folder {} does not exist", folder.string()));
     }
+    OMS_TRY(SyncWhatIsNot(folder / "record"));
     OMS_ASSIGN(const auto numbers, RecordNumbers(folder / "record"));
     std::vector<RecordEntry> entries;
     for (const int n : numbers) {
@@ -189,14 +192,11 @@ class FileRecordStore final : public upgrade::RecordStore {
   Status Append(const fs::path& folder, int n, const std::string& text) override {
     const fs::path records = folder / "record";
     OMS_TRY(MakeFolders(records));
+    OMS_TRY(SyncWhatIsNot(records));
     OMS_ASSIGN(const auto numbers, RecordNumbers(records));
     const int highest = numbers.empty() ? 0 : numbers.back();
-    if (n <= highest) {
-      return MakeError(Code::kFenced, "OperationOwnedByAnother",
-                       fmt::format("record {} of {} has been written by another process; this one "
-                                   "stops",
-                                   n, folder.string()));
-    }
+    if (n == highest) return IsOurs(folder, n, text);
+    if (n < highest) return Taken(folder, n);
     // A gap: the record that we read has gone, or this is another volume than the one we read.
     if (n != highest + 1) {
       return MakeError(
@@ -208,9 +208,8 @@ class FileRecordStore final : public upgrade::RecordStore {
     OMS_ASSIGN(auto file, DurableFile::Create(records / fmt::format("{}.json", n)));
     OMS_TRY(file.Write(text));
     auto linked = file.CommitByLink();
-    if (linked.Is(Code::kAlreadyExists)) {
-      return MakeError(Code::kFenced, "OperationOwnedByAnother", linked.error().message);
-    }
+    if (linked.Is(Code::kAlreadyExists)) return IsOurs(folder, n, text);
+    if (!linked.ok()) NotSynced(records);
     return linked;
   }
 
@@ -275,6 +274,35 @@ class FileRecordStore final : public upgrade::RecordStore {
   Result<upgrade::RemovedPayload> RemovePayload(const fs::path& folder) override {
     return RemovePayloadOf(folder);
   }
+
+ private:
+  static base::Error Taken(const fs::path& folder, int n) {
+    return MakeError(Code::kConflict, upgrade::kRecordTaken,
+                     fmt::format("record {} of {} is there already, with another text than this "
+                                 "process has for it; the operation is looked at anew",
+                                 n, folder.string()));
+  }
+  // A try before this one has written it, and heard otherwise.
+  static Status IsOurs(const fs::path& folder, int n, const std::string& text) {
+    OMS_ASSIGN(const auto there, ReadText(folder / "record" / fmt::format("{}.json", n)));
+    return there == text ? base::Ok() : Status(Taken(folder, n));
+  }
+
+  // A record whose name may be lost with the power is not acted on.
+  void NotSynced(const fs::path& records) {
+    const std::lock_guard lock(mutex_);
+    not_synced_.insert(records);
+  }
+  Status SyncWhatIsNot(const fs::path& records) {
+    const std::lock_guard lock(mutex_);
+    if (!not_synced_.contains(records)) return base::Ok();
+    OMS_TRY(SyncFolder(records));
+    not_synced_.erase(records);
+    return base::Ok();
+  }
+
+  std::mutex mutex_;
+  std::set<fs::path> not_synced_;  // Guarded by mutex_.
 };
 
 }  // namespace

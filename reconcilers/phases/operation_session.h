@@ -59,7 +59,7 @@ class OperationSession {
   ContainerEngine& engine(const std::string& node) const { return *world_->engines.at(node); }
 
   // Changes the record and appends it as the next n, before anything else happens. On an error the
-  // record in memory is as it was. kFenced: another process owns the operation.
+  // record in memory is as it was. kConflict kRecordTaken: what is in memory is not the last one.
   base::Status Save(const base::Context& ctx, const std::function<void(OperationRecord&)>& change);
   // Adds a point (at the time of the facts' clock) and saves.
   base::Status Pass(const base::Context& ctx, PointKind kind, const std::string& node = {},

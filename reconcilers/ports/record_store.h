@@ -2,9 +2,10 @@
 //
 // `<directory>/.oms-upgrade-identity` names the volume. `<directory>/<folder>/record/<n>.json`
 // (mode 0600) are the records: written to a temp file, fsynced, link(2)ed to the next n, folder
-// fsynced. EEXIST: another process owns the operation (kFenced). Texts are opaque here; operation.h
-// knows them. Errors: kTransient or kTerminal "BackupVolume" with errno's words; kNotFound where
-// said.
+// fsynced. An n that is there with the same text is this one, of a try whose answer was lost; with
+// another text it is kConflict: whether another process owns the operation is asked of the row, and
+// of no file system. Texts are opaque here; operation.h knows them. Errors: kTransient or kTerminal
+// "BackupVolume" with errno's words; kNotFound where said.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,8 @@ struct RemovedPayload {
   uint64_t bytes = 0;
 };
 
+inline constexpr char kRecordTaken[] = "OperationOwnedByAnother";
+
 class RecordStore {
  public:
   virtual ~RecordStore() = default;
@@ -49,6 +52,8 @@ class RecordStore {
   virtual base::Result<std::vector<RecordEntry>> Read(
       const std::filesystem::path& operation_folder) = 0;
   // Makes folder and record/ as needed. `n` is one more than the highest that the caller has read.
+  // kConflict kRecordTaken: see above; look anew. After another error it may be there or not; if it
+  // is, it is read only once it is durable.
   virtual base::Status Append(const std::filesystem::path& operation_folder, int n,
                               const std::string& text) = 0;
 

@@ -1297,8 +1297,11 @@ class Store final : public RecordStore, private Door {
   }
   Status Append(const std::filesystem::path& folder, int n, const std::string& text) override {
     return Write(fmt::format("Append {}", n), false, [&]() -> Status {
-      if (!world_.records[folder.string()].emplace(n, text).second)
-        return MakeError(Code::kFenced, "another process owns the operation");
+      const auto [there, fresh] = world_.records[folder.string()].emplace(n, text);
+      if (!fresh && there->second != text)
+        return MakeError(Code::kConflict, upgrade::kRecordTaken, "another text is there");
+      if (++world_.appends == world_.answer_to_lose)
+        return MakeError(Code::kTransient, "BackupVolume", "Input/output error");
       return base::Ok();
     });
   }

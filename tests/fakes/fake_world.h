@@ -207,8 +207,10 @@ class World {
   uint64_t free_bytes = 1ULL << 40;
   std::map<std::string, std::string> files;
   std::map<std::string, std::map<int, std::string>> records;  // Folder -> n -> text.
-  std::set<std::string>
-      looked_into;  // Each folder of which a controller read a record or identity.
+  std::set<std::string> looked_into;  // Folders of which a controller read record or identity.
+  int answer_to_lose =
+      0;  // Of so many records that are written, the last one's answer is an error.
+  int appends = 0;
   // --- Kubernetes
   MemoryApiClient api;
   FakeClock clock;

@@ -65,27 +65,27 @@ TEST_F(FileRecordStoreTest, FilesAndFoldersArePrivateWhateverTheUmask) {
   }
 }
 
-TEST_F(FileRecordStoreTest, ANumberThatIsTakenMeansThatAnotherOwnsTheOperation) {
+TEST_F(FileRecordStoreTest, ANumberThatIsTakenIsNotReplaced) {
   ASSERT_TRUE(store_->Append(operation_, 1, "first").ok());
-  EXPECT_TRUE(store_->Append(operation_, 1, "second").Is(Code::kFenced));
+  EXPECT_TRUE(store_->Append(operation_, 1, "second").Is(Code::kConflict));
   EXPECT_EQ(store_->Read(operation_)->at(0).text, "first");
 }
 
 TEST_F(FileRecordStoreTest, OfTwoWritersOfTheSameNumberOneWins) {
   for (int n = 1; n <= 30; ++n) {
     std::barrier start(2);
-    std::atomic<int> won{0}, fenced{0};
+    std::atomic<int> won{0}, lost{0};
     const auto write = [&](const std::string& who) {
       start.arrive_and_wait();
       const auto status = store_->Append(operation_, n, who);
       if (status.ok()) ++won;
-      if (status.Is(Code::kFenced)) ++fenced;
+      if (status.Is(Code::kConflict)) ++lost;
     };
     std::thread a(write, "a"), b(write, "b");
     a.join();
     b.join();
     EXPECT_EQ(won, 1);
-    EXPECT_EQ(fenced, 1);
+    EXPECT_EQ(lost, 1);
   }
   for (const auto& entry : fs::directory_iterator(operation_ / "record")) {
     EXPECT_TRUE(entry.path().filename().string().ends_with(".json")) << entry.path();

@@ -78,7 +78,7 @@ TEST(TaskApiAnswer, WhatIsMissingWhereARuleDependsOnItIsAnErrorThatNamesIt) {
     const char* says;
   };
   const std::vector<Row> rows = {
-      {"<html>login</html>", "ListProjects is no JSON object"},
+      {"<html>login</html>", "is not JSON"},
       {"[]", "is no JSON object"},
       {R"({"data":[]})", "does not say whether it succeeded"},
       {R"({"success":"yes","data":[]})", "does not say whether it succeeded"},
