@@ -90,7 +90,12 @@ base::Result<runtime::Outcome> UpgradeReconciler::Pass::Run(const base::Context&
   // What cannot be shown is not done: nobody could see why.
   if (memory_.crd_dropped && !deleting()) next = TryTheCrdAgain(ctx);
   for (int i = 0; i < kMaxStepsInPass && next.ok() && *next == Next::kAgain; ++i) {
-    OMS_TRY(ctx.Check());
+    // The worker goes on to another key, and this one to a pass of its own.
+    if (const auto may = ctx.Check(); may.Is(base::Code::kTimeout)) {
+      break;
+    } else if (!may.ok()) {
+      return may.error();
+    }
     decided_ = true;
     next = Round(ctx);
     // A record that is there and is not the one in memory: a try whose answer was lost, or another
@@ -158,7 +163,7 @@ std::optional<base::Result<UpgradeReconciler::Pass::Next>> UpgradeReconciler::Pa
 }
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
-    const base::Context& ctx) {
+    const base::Context& outer) {
   spec_ = resource_->spec;
   spec_.version = WantedVersion(spec_);
   site_ = {};
@@ -166,9 +171,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
   state_.reset();
   preflight_.reset();
   plan_.reset();
-  if (auto refused = CheckAllowed(ctx)) return *std::move(refused);
-  site_ = ReachSite(ctx, owner_.ports_, *resource_,
+  if (auto refused = CheckAllowed(outer)) return *std::move(refused);
+  site_ = ReachSite(outer, owner_.ports_, *resource_,
                     known_.status.operation.value_or(crd::OperationStatus()), Trust());
+  const base::Context ctx = outer.WithNewDeadline(kRoundFor);
   OMS_TRY(ctx.Check());
   if (deleting() && others_row()) return Deleted(ctx);
   if (const auto refused = CheckOwner(ctx)) return *refused;
@@ -380,8 +386,9 @@ crd::Status UpgradeReconciler::Pass::ShownStatus(const base::Context& ctx) const
   return BuildStatus(known_.status, in);
 }
 
-base::Status UpgradeReconciler::Pass::WriteStatus(const base::Context& ctx) {
+base::Status UpgradeReconciler::Pass::WriteStatus(const base::Context& outer) {
   if (deleting() && decision_.kind == Kind::kIdle) return base::Ok();
+  const base::Context ctx = outer.WithNewDeadline(kWriteFor);
   Tell();
   const DowntimeLevel downtime = TellDowntime(ctx.clock().Wall());
   const crd::Status before = known_.status;

@@ -61,6 +61,12 @@ class UpgradeReconciler::Pass {
  private:
   enum class Next { kAgain, kRest };
   static constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
+  // The deadline of a pass is for reaching the site. What follows has limits of its own, so that a
+  // pass on a slow site comes to an act all the same, and what was done is written down.
+  static constexpr base::Duration kRoundFor = std::chrono::minutes(5);
+  static constexpr base::Duration kActFor =
+      std::chrono::minutes(10);  // Without a limit of its own.
+  static constexpr base::Duration kWriteFor = std::chrono::minutes(1);
 
   // One round of reach, observe, decide, act. Sets what the status is made of.
   base::Result<Next> Round(const base::Context& ctx);

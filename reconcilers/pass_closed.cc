@@ -187,7 +187,7 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
   }
   path_ = *std::move(path);
   ApplyOverrides(spec_, path_);
-  facts_ = Observe(ctx.WithTimeout(spec_.strategy.timeouts.preflight), owner_.ports_,
+  facts_ = Observe(ctx.WithNewDeadline(spec_.strategy.timeouts.preflight), owner_.ports_,
                    {spec_, site_, path_, running, *to}, owner_.tasks_, memory_.memo);
   preflight_ = PreflightState(spec_, running, *to, *facts_);
   UpgradePlanInput input{spec_, running, *to, path_, *facts_};
@@ -312,7 +312,7 @@ UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) {
     for (const auto& frozen : undone.databases) {
       const auto database =
           site_.meta.For(frozen.role)
-              ->Database(ctx.WithTimeout(spec_.strategy.timeouts.preflight), frozen.name);
+              ->Database(ctx.WithNewDeadline(spec_.strategy.timeouts.preflight), frozen.name);
       all = all && database.ok();
       if (!database.ok()) continue;
       bytes += database->bytes;
@@ -418,8 +418,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
       if (decision_.kind == Kind::kIdle) TellWhetherItIsWell(ctx);
       PruneBackups(ctx);
       return Next::kRest;
-    case Kind::kOpen: return Open(ctx, false);
-    case Kind::kOpenUndo: return Open(ctx, true);
+    case Kind::kOpen: return Open(ctx.WithNewDeadline(kActFor), false);
+    case Kind::kOpenUndo: return Open(ctx.WithNewDeadline(kActFor), true);
     default: return Next::kRest;
   }
 }

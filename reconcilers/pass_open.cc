@@ -159,7 +159,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
   OperationSession op = Session();
   OMS_TRY(RecordEvidence(ctx, op));
   const base::Context act =
-      ctx.WithLogger(ctx.log().With("step", std::string(NameOf(decision_.step))));
+      ctx.WithLogger(ctx.log().With("step", std::string(NameOf(decision_.step))))
+          .WithNewDeadline(kActFor);
   switch (decision_.kind) {
     case Kind::kClose: return End(act, op);
     case Kind::kTurn: return Turn(act, op);
@@ -182,13 +183,15 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
   memory_.failures.begun = step;
   const auto limit = LimitOf(spec_.strategy.timeouts, step);
   const int n = site_.last_n;
-  const base::Status done = RunStep(limit ? act.WithTimeout(limit->limit) : act, step, op);
+  const base::Status done = RunStep(limit ? act.WithNewDeadline(limit->limit) : act, step, op);
   if (done.ok()) {
     NoteAct(step, at, site_.last_n != n || op.started() > 0, memory_.failures);
     return Next::kAgain;
   }
+  // However long it took, how it ended is written down.
+  const base::Context after = act.WithNewDeadline(kWriteFor);
   // Not this step's doing: we are told to stop, or another one owns the operation.
-  OMS_TRY(act.Check());
+  OMS_TRY(after.Check());
   const bool taken = done.Is(base::Code::kConflict) && done.error().reason == kRecordTaken;
   if (done.Is(base::Code::kFenced) || done.Is(base::Code::kCancelled) || taken) return done.error();
   base::Error error = done.error();
@@ -196,7 +199,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
     error = error.Wrap(fmt::format("{} took longer than {} (spec.strategy.timeouts.{})",
                                    NameOf(step), base::FormatDuration(limit->limit), limit->field));
   }
-  return StepFailed(act, op, step, error);
+  return StepFailed(after, op, step, error);
 }
 
 // A try of it has come to nothing: told, and written down.

@@ -35,6 +35,8 @@ namespace oms {
 namespace {
 
 constexpr char kVersion[] = "0.1.0";
+// A resource whose servers answer slowly must not keep the workers of all others.
+constexpr base::Duration kPassTimeout = std::chrono::minutes(10);
 
 std::string HostName() {
   char name[256] = {};
@@ -125,6 +127,7 @@ int Serve(const cmd::Options& options) {
   runtime::Controller controller(
       {.name = "omsupgrade",
        .workers = options.workers,
+       .pass_timeout = kPassTimeout,
        .on_fenced = [&](const base::Error& error) { manager.RequestExit(1, error.message); },
        .on_failure = end_process},
       reconciler, queue, &metrics);

@@ -42,6 +42,8 @@ namespace fs = std::filesystem;
 
 // What a call may take that is no transfer and waits for no container.
 constexpr Duration kQuick = std::chrono::seconds(60);
+// Of one label; each is inspected, and kept for the length of a pass.
+constexpr size_t kMostLabelled = 32;
 constexpr Duration kCreate = std::chrono::seconds(180);
 constexpr size_t kOutputLimit = 64u << 10;
 constexpr uint64_t kFileLimit = 64u << 20;
@@ -241,8 +243,9 @@ class DockerEngine final : public upgrade::ContainerEngine {
     return info;
   }
 
-  Result<std::vector<ContainerInfo>> ListByLabel(const Context& ctx, const std::string& label,
+  Result<std::vector<ContainerInfo>> ListByLabel(const Context& outer, const std::string& label,
                                                  const std::string& value) override {
+    const Context ctx = outer.WithTimeout(kQuick);  // All of them together.
     const Json filters = {{"label", Json::array({label + "=" + value})}};
     OMS_ASSIGN(const auto response,
                Call(ctx, "list containers",
@@ -250,6 +253,14 @@ class DockerEngine final : public upgrade::ContainerEngine {
                      .target = "/containers/json?all=1&filters=" + EscapeUrl(Dump(filters))}));
     const Json list = Parse(response.body);
     if (!list.is_array()) return Strange("the list of containers is not JSON");
+    if (list.size() > kMostLabelled) {
+      return MakeError(
+          Code::kInvalid, "EngineAnswerTooLong",
+          fmt::format("the Docker Engine at {} has {} containers with the label {}={}, "
+                      "and more than {} are not looked at; remove those that nobody "
+                      "goes back to",
+                      endpoint_.text, list.size(), label, value, kMostLabelled));
+    }
     std::vector<ContainerInfo> containers;
     for (const auto& item : list) {
       auto info = Inspect(ctx, Text(At(item, "Id")));
@@ -694,7 +705,8 @@ class DockerEngine final : public upgrade::ContainerEngine {
     auto response = Exchange(limit ? ctx.WithTimeout(*limit) : ctx, endpoint_, request, options);
     if (!response.ok()) {
       if (response.error().reason == "EngineUnreachable") ForgetApiVersion();
-      return response.error();
+      return response.error().reason == "EngineAnswerTooLong" ? response.error().Wrap(what)
+                                                              : response.error();
     }
     const int status = response->status;
     if ((status >= 200 && status < 300) || status == 304) return response;

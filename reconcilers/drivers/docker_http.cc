@@ -72,8 +72,8 @@ class ResponseParser final : public http::basic_parser<false> {
       Refuse(options_.sink(piece), ec);
     } else if (response_.body.size() + piece.size() > options_.body_limit) {
       Refuse(MakeError(Code::kInvalid, "EngineAnswerTooLong",
-                       fmt::format("the Docker Engine's answer is longer than {} bytes",
-                                   options_.body_limit)),
+                       fmt::format("the Docker Engine's answer is longer than {} MiB",
+                                   options_.body_limit >> 20)),
              ec);
     } else {
       response_.body.append(piece);

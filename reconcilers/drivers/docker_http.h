@@ -37,8 +37,9 @@ struct HttpOptions {
   std::function<base::Status(const HttpResponse&)> on_header;
   // Takes the body of an answer with status 200 piece by piece, instead of HttpResponse::body.
   std::function<base::Status(std::string_view)> sink;
-  // An answer that is longer than this, and not taken by `sink`, is kInvalid.
-  uint64_t body_limit = 32u << 20;
+  // An answer that is longer than this, and not taken by `sink`, is kInvalid. An inspect document
+  // has some ten KB.
+  uint64_t body_limit = 4u << 20;
 };
 
 // Any status is a success here. An answer that ends too early is kTransient "EngineUnreachable".

@@ -21,9 +21,11 @@ using upgrade::OmsTaskStep;
 using upgrade::TaskApiAddress;
 
 constexpr base::Duration kCallTimeout = std::chrono::seconds(15);
-constexpr size_t kMaxAnswer = 16UL << 20;
-constexpr int kPageSize = 150;  // The most that it allows.
+constexpr size_t kMaxAnswer = 1UL << 20;  // Of one page, or of one task.
+constexpr int kPageSize = 150;            // The most that it allows.
 constexpr int kMostPages = 200;
+constexpr size_t kMostTasks = 20'000;
+constexpr size_t kMostBytes = 64UL << 20;  // Of all pages.
 
 std::string Base64(std::string_view text) {
   constexpr std::string_view kLetters =
@@ -57,6 +59,7 @@ class Asking {
   std::string authorization_;
   std::vector<ListedTask> listed_;
   std::set<std::string> ids_;
+  size_t bytes_ = 0;  // Of the pages that were read.
 };
 
 base::Error NoAnswer(const base::Error& error, std::string_view operation) {
@@ -99,8 +102,9 @@ base::Result<std::string> Asking::Call(std::string_view operation, const json& q
                        fmt::format("{} is answered with {}", operation, answer->status));
   }
   if (answer->body.size() + 4096 >= kMaxAnswer) {
-    return MakeError(Code::kTransient, "TaskAPIAnswerInvalid",
-                     fmt::format("the answer to {} is too long", operation));
+    return MakeError(
+        Code::kTransient, "TaskAPIAnswerInvalid",
+        fmt::format("the answer to {} is longer than {} KiB", operation, kMaxAnswer >> 10));
   }
   return std::move(answer->body);
 }
@@ -115,6 +119,7 @@ base::Status Asking::List(const char* type) {
                                                          {"order", "asc"},
                                                          {"pageNumber", number},
                                                          {"pageSize", kPageSize}}));
+    bytes_ += body.size();
     OMS_ASSIGN(TaskPage page, ReadTaskPage(body));
     of_type += static_cast<int64_t>(page.tasks.size());
     bool same_again = !page.tasks.empty();
@@ -122,6 +127,11 @@ base::Status Asking::List(const char* type) {
       if (!ids_.insert(task.task.id).second) continue;
       same_again = false;
       listed_.push_back(std::move(task));
+    }
+    if (listed_.size() > kMostTasks || bytes_ > kMostBytes) {
+      return MakeError(Code::kTransient, "TaskAPIAnswerInvalid",
+                       fmt::format("{} answers more than {} tasks, or {} MiB", kOperation,
+                                   kMostTasks, kMostBytes >> 20));
     }
     // Its pages may be smaller than asked for; and one may take the count for that of the pages.
     const bool lacks = page.total && of_type < *page.total;

@@ -56,7 +56,7 @@ constexpr auto kLong = std::chrono::hours(12);
 constexpr auto kEstimate = std::chrono::minutes(5);
 // Looking for rows that are too long to be loaded again, within a pass.
 constexpr base::Duration kRowsFit = std::chrono::minutes(1);
-// Making and dropping an empty database.
+// Of one proof as a whole: the connections and probe databases of it.
 constexpr auto kProve = std::chrono::minutes(2);
 // How long a killed connection may stay in the process list.
 constexpr auto kKillDeadline = std::chrono::seconds(15);
@@ -161,11 +161,13 @@ bool ColumnTypeIn(const std::string& type, std::initializer_list<const char*> ty
 
 class MysqlMetaDb final : public upgrade::MetaDb {
  public:
-  explicit MysqlMetaDb(DbServerAddress address) : address_(std::move(address)) {}
+  MysqlMetaDb(DbServerAddress address, base::Duration looking)
+      : address_(std::move(address)), looking_(looking) {}
 
   const DbServerAddress& address() const override { return address_; }
 
-  Result<upgrade::DbServerInfo> Server(const Context& ctx) override {
+  Result<upgrade::DbServerInfo> Server(const Context& outer) override {
+    const Context ctx = outer.WithTimeout(looking_);
     OMS_ASSIGN(auto session, Open(ctx));
     upgrade::DbServerInfo info;
     info.version = session->version();
@@ -209,23 +211,26 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return info;
   }
 
-  Result<upgrade::DumpObstacles> Obstacles(const Context& ctx,
+  Result<upgrade::DumpObstacles> Obstacles(const Context& outer,
                                            const std::string& database) override {
+    const Context ctx = outer.WithTimeout(looking_);
     OMS_TRY(CheckIdentifier(database));
     OMS_ASSIGN(auto session, Open(ctx));
     OMS_ASSIGN(const auto tables, Tables(ctx, *session, database));
     return Obstacles(ctx, *session, database, tables);
   }
 
-  Result<std::vector<std::string>> Events(const Context& ctx,
+  Result<std::vector<std::string>> Events(const Context& outer,
                                           const std::string& database) override {
+    const Context ctx = outer.WithTimeout(looking_);
     OMS_TRY(CheckIdentifier(database));
     OMS_ASSIGN(auto session, Open(ctx));
     return Events(ctx, *session, database);
   }
 
-  Result<std::optional<std::string>> ReadHaConfig(const Context& ctx,
+  Result<std::optional<std::string>> ReadHaConfig(const Context& outer,
                                                   const std::string& rm) override {
+    const Context ctx = outer.WithTimeout(looking_);
     OMS_TRY(CheckIdentifier(rm));
     OMS_ASSIGN(auto session, Open(ctx));
     return session->Scalar(
@@ -233,7 +238,9 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                          Quote(rm)));
   }
 
-  Result<std::vector<upgrade::HostRow>> Hosts(const Context& ctx, const std::string& cm) override {
+  Result<std::vector<upgrade::HostRow>> Hosts(const Context& outer,
+                                              const std::string& cm) override {
+    const Context ctx = outer.WithTimeout(looking_);
     OMS_TRY(CheckIdentifier(cm));
     OMS_ASSIGN(auto session, Open(ctx));
     OMS_ASSIGN(auto rows,
@@ -246,9 +253,10 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return hosts;
   }
 
-  Result<upgrade::LegacyFindings> LookForLegacy(const Context& ctx, const std::string& rm,
+  Result<upgrade::LegacyFindings> LookForLegacy(const Context& outer, const std::string& rm,
                                                 const std::string& cm,
                                                 const std::string& location) override {
+    const Context ctx = outer.WithTimeout(looking_);
     if (!rm.empty()) OMS_TRY(CheckIdentifier(rm));
     if (!cm.empty()) OMS_TRY(CheckIdentifier(cm));
     OMS_ASSIGN(auto session, Open(ctx));
@@ -279,8 +287,9 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return found;
   }
 
-  Result<upgrade::HeartbeatInfo> Heartbeat(const Context& ctx, const std::string& heartbeat_db,
+  Result<upgrade::HeartbeatInfo> Heartbeat(const Context& outer, const std::string& heartbeat_db,
                                            const std::string& host_ip) override {
+    const Context ctx = outer.WithTimeout(looking_);
     OMS_TRY(CheckIdentifier(heartbeat_db));
     OMS_ASSIGN(auto session, Open(ctx, heartbeat_db));
     upgrade::HeartbeatInfo info;
@@ -312,14 +321,16 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return info;
   }
 
-  Result<SequenceTables> Sequence(const Context& ctx, const std::string& heartbeat_db) override {
+  Result<SequenceTables> Sequence(const Context& outer, const std::string& heartbeat_db) override {
+    const Context ctx = outer.WithTimeout(looking_);
     OMS_TRY(CheckIdentifier(heartbeat_db));
     OMS_ASSIGN(auto session, Open(ctx, heartbeat_db));
     return ReadSequence(ctx, *session, heartbeat_db);
   }
 
   Result<std::vector<DbConnection>> ForeignConnections(
-      const Context& ctx, const std::vector<std::string>& databases) override {
+      const Context& outer, const std::vector<std::string>& databases) override {
+    const Context ctx = outer.WithTimeout(looking_);
     std::vector<DbConnection> foreign;
     if (databases.empty()) return foreign;
     OMS_ASSIGN(auto session, Open(ctx));
@@ -379,7 +390,8 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return digest;
   }
 
-  Status ProveFence(const Context& ctx) override {
+  Status ProveFence(const Context& outer) override {
+    const Context ctx = outer.WithTimeout(kProve);
     const auto cannot = [&](std::string_view why) {
       return MakeError(Code::kTerminal, "CannotFence",
                        fmt::format("MetaDB {}: {}. A controller that was taken over from could not "
@@ -440,14 +452,16 @@ class MysqlMetaDb final : public upgrade::MetaDb {
     return ctx.Check();
   }
 
-  Status ProveRights(const Context& ctx, const std::string& suffix) override {
+  Status ProveRights(const Context& outer, const std::string& suffix) override {
+    const Context ctx = outer.WithTimeout(kProve);
     const std::string name = "oms_upgrade_probe_" + suffix;
     OMS_ASSIGN(auto session, MakeProbe(ctx, name, {kProbe}));
     OMS_TRY(session->Execute(ctx, "DROP DATABASE IF EXISTS " + Quote(name)));
     return base::Ok();
   }
 
-  Status ProveTwoTableRename(const Context& ctx, const std::string& suffix) override {
+  Status ProveTwoTableRename(const Context& outer, const std::string& suffix) override {
+    const Context ctx = outer.WithTimeout(kProve);
     const std::string name = "oms_upgrade_probe_" + suffix;
     OMS_ASSIGN(auto session, MakeProbe(ctx, name, {kProbe, kProbeNext}));
     const auto renamed = session->Execute(
@@ -460,7 +474,8 @@ class MysqlMetaDb final : public upgrade::MetaDb {
   }
 
   // Not ob_query_timeout itself: another controller may be raising it, or putting it back.
-  Status ProveQueryTimeout(const Context& ctx) override {
+  Status ProveQueryTimeout(const Context& outer) override {
+    const Context ctx = outer.WithTimeout(kProve);
     OMS_ASSIGN(const auto now, GlobalQueryTimeout(ctx));
     if (!now || *now >= upgrade::kRaisedQueryTimeout) return base::Ok();
     OMS_ASSIGN(auto session, Open(ctx));
@@ -634,7 +649,8 @@ class MysqlMetaDb final : public upgrade::MetaDb {
                                  there.size() == 1 ? "it" : "they"));
   }
 
-  Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context& ctx) override {
+  Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context& outer) override {
+    const Context ctx = outer.WithTimeout(looking_);
     OMS_ASSIGN(auto session, Open(ctx));
     if (!session->oceanbase()) return std::optional<uint64_t>();
     OMS_ASSIGN(auto value, session->Scalar(ctx, "SELECT @@global.ob_query_timeout"));
@@ -1227,12 +1243,13 @@ class MysqlMetaDb final : public upgrade::MetaDb {
   }
 
   const DbServerAddress address_;
+  const base::Duration looking_;
 };
 
 }  // namespace
 
 std::shared_ptr<upgrade::MetaDb> MysqlMetaDbProvider::Open(const DbServerAddress& address) {
-  return std::make_shared<MysqlMetaDb>(address);
+  return std::make_shared<MysqlMetaDb>(address, looking_);
 }
 
 upgrade::DumpObstacles ObstaclesOf(const std::string& database,

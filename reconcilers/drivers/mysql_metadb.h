@@ -5,6 +5,7 @@
 // trying or by version(), never configured.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,7 +18,14 @@ namespace oms::drivers {
 // InitMysql() must have been called.
 class MysqlMetaDbProvider final : public upgrade::MetaDbProvider {
  public:
+  // The longest that a call which only looks may take as a whole, whatever its context allows: a
+  // read timeout is for one read, and a server may send byte by byte.
+  explicit MysqlMetaDbProvider(base::Duration looking = std::chrono::seconds(30))
+      : looking_(looking) {}
   std::shared_ptr<upgrade::MetaDb> Open(const upgrade::DbServerAddress& address) override;
+
+ private:
+  const base::Duration looking_;
 };
 
 // The text of a CREATE statement without what may differ between two equal objects:

@@ -37,6 +37,8 @@ namespace {
 
 constexpr char kTable[] = "`oms_upgrade_controller`.`ownership`";
 constexpr auto kStatement = std::chrono::seconds(30);
+// The row, and the end of all that was registered in it.
+constexpr auto kClaim = std::chrono::minutes(2);
 
 Result<std::unique_ptr<MysqlSession>> Open(const Context& ctx, const DbServerAddress& address) {
   return MysqlSession::Open(ctx, address, {"", kStatement, {}});
@@ -213,16 +215,19 @@ class RowFence final : public Fence {
 
 class MysqlOwnership final : public Ownership {
  public:
-  explicit MysqlOwnership(MetaDbs meta_dbs) : meta_dbs_(std::move(meta_dbs)) {}
+  MysqlOwnership(MetaDbs meta_dbs, base::Duration one_call)
+      : meta_dbs_(std::move(meta_dbs)), one_call_(one_call) {}
 
-  Result<std::optional<OwnershipRow>> Read(const Context& ctx, const std::string& oms) override {
+  Result<std::optional<OwnershipRow>> Read(const Context& outer, const std::string& oms) override {
+    const Context ctx = outer.WithTimeout(one_call_);
     OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     return ReadRow(ctx, *session, oms);
   }
 
-  Result<OwnershipRow> Claim(const Context& ctx, const std::string& oms,
+  Result<OwnershipRow> Claim(const Context& outer, const std::string& oms,
                              const std::optional<OwnershipRow>& seen, const Owner& owner,
                              const std::string& process, uint64_t first_epoch) override {
+    const Context ctx = outer.WithTimeout(kClaim);
     OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     const auto lost = [&] {
       return MakeError(Code::kConflict, "OwnershipChanged",
@@ -281,9 +286,10 @@ class MysqlOwnership final : public Ownership {
     return std::move(*row);
   }
 
-  Status SetOperation(const Context& ctx, const std::string& oms, uint64_t epoch,
+  Status SetOperation(const Context& outer, const std::string& oms, uint64_t epoch,
                       const std::string& operation_id, const std::string& folder,
                       const std::string& folder_identity) override {
+    const Context ctx = outer.WithTimeout(one_call_);
     OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     OMS_TRY(ctx.Check());
     const auto found =
@@ -297,7 +303,8 @@ class MysqlOwnership final : public Ownership {
     return *found == 0 ? Status(Fenced(oms)) : base::Ok();
   }
 
-  Status Release(const Context& ctx, const std::string& oms, uint64_t epoch) override {
+  Status Release(const Context& outer, const std::string& oms, uint64_t epoch) override {
+    const Context ctx = outer.WithTimeout(one_call_);
     OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     OMS_TRY(ctx.Check());
     const auto found = session->Execute(
@@ -372,6 +379,7 @@ class MysqlOwnership final : public Ownership {
   }
 
   const MetaDbs meta_dbs_;
+  const base::Duration one_call_;
 };
 
 }  // namespace
@@ -413,7 +421,7 @@ std::vector<DbConnection> ParseConnections(const std::string& text) {
 }
 
 std::shared_ptr<Ownership> MysqlOwnershipProvider::Open(MetaDbs meta_dbs) {
-  return std::make_shared<MysqlOwnership>(std::move(meta_dbs));
+  return std::make_shared<MysqlOwnership>(std::move(meta_dbs), one_call_);
 }
 
 }  // namespace oms::drivers

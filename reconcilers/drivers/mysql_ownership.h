@@ -7,6 +7,7 @@
 // caller still waits until its own is committed. "Not now" is tried again for some seconds.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,7 +18,13 @@ namespace oms::drivers {
 
 class MysqlOwnershipProvider final : public upgrade::OwnershipProvider {
  public:
+  // The longest that a look at the row, or one write of it, may take as a whole.
+  explicit MysqlOwnershipProvider(base::Duration one_call = std::chrono::seconds(30))
+      : one_call_(one_call) {}
   std::shared_ptr<upgrade::Ownership> Open(upgrade::MetaDbs meta_dbs) override;
+
+ private:
+  const base::Duration one_call_;
 };
 
 // The line of a connection (with its newline), and the connections of a text. Lines that are not

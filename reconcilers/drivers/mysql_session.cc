@@ -9,14 +9,19 @@
 #include <fmt/format.h>
 #include <mysql_driver.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <stdexcept>
 #include <system_error>
 #include <thread>
 
+#include "reconcilers/drivers/mysql_wire.h"
 #include "reconcilers/drivers/own_connections.h"
 
 namespace oms::drivers {
@@ -32,6 +37,13 @@ namespace {
 // How long a caller waits for the KILL that ends its blocked call.
 constexpr auto kKillPatience = std::chrono::milliseconds(700);
 constexpr int kConnectSeconds = 10;
+// A login, with all its reads; the library's own limit is for one of them.
+constexpr auto kOpenFor = std::chrono::seconds(30);
+// What is read is small. A server that sends more, or does not end, is not listened to any longer.
+constexpr size_t kMostBytes = 64u << 20;
+constexpr size_t kBytesOfField = 40;  // Beside its text, in memory.
+// Of one server, how many calls that nobody waits for any more may still be in the library.
+constexpr int kMostLeftBehind = 8;
 // How long the server lets a session be idle. Many servers are set to minutes.
 constexpr int kIdleSeconds = 7 * 24 * 3600;
 
@@ -88,42 +100,91 @@ std::unique_ptr<sql::PreparedStatement> Prepare(sql::Connection& connection, con
   return statement;
 }
 
-SqlRows Fetch(sql::ResultSet& results) {
+struct TooMuch final : std::runtime_error {
+  TooMuch() : std::runtime_error(fmt::format("more than {} MiB", kMostBytes >> 20)) {}
+};
+
+// The results are read row by row: the library would store all of them first.
+SqlRows Fetch(const MysqlWire& wire, sql::ResultSet& results) {
   SqlRows rows;
   const unsigned columns = results.getMetaData()->getColumnCount();
+  size_t bytes = 0;
   while (results.next()) {
     auto& row = rows.emplace_back();
     row.reserve(columns);
+    bytes += kBytesOfField;
     for (unsigned i = 1; i <= columns; ++i) {
       if (results.isNull(i)) {
         row.emplace_back(std::nullopt);
       } else {
         const auto value = results.getString(i);
         row.emplace_back(std::string(value.c_str(), value.length()));
+        bytes += value.length();
       }
+      bytes += kBytesOfField;
     }
+    if (bytes > kMostBytes) {
+      // What is still to come would be read to its end before it is let go.
+      const int socket = wire.CopySocket();
+      if (socket >= 0) shutdown(socket, SHUT_RDWR), close(socket);
+      throw TooMuch();
+    }
+  }
+  // Connector/C++ takes an error for the end of them.
+  if (const unsigned number = wire.error(); number != 0) {
+    throw sql::SQLException(wire.error_text(), "HY000", static_cast<int>(number));
   }
   return rows;
 }
 
-SqlRows RunQuery(sql::Connection& connection, const std::string& sql,
-                 const std::vector<SqlParam>& params) {
-  if (params.empty()) {
-    std::unique_ptr<sql::Statement> statement(connection.createStatement());
-    std::unique_ptr<sql::ResultSet> results(statement->executeQuery(sql));
-    return Fetch(*results);
+// As a text that means the same under any sql_mode; a number as it is.
+std::string Literal(const SqlParam& param) {
+  if (const auto* number = std::get_if<uint64_t>(&param)) return fmt::format("{}", *number);
+  if (const auto* number = std::get_if<int64_t>(&param)) return fmt::format("{}", *number);
+  std::string literal = "_utf8mb4 x'";
+  for (const char c : std::get<std::string>(param)) {
+    literal += fmt::format("{:02x}", static_cast<unsigned char>(c));
   }
-  auto statement = Prepare(connection, sql, params);
-  std::unique_ptr<sql::ResultSet> results(statement->executeQuery());
-  return Fetch(*results);
+  return literal + "'";
 }
 
-uint64_t RunUpdate(sql::Connection& connection, const std::string& sql,
+// Each '?' outside of a quoted text is the next of them. Of a prepared statement the library stores
+// all rows before it gives the first one.
+std::string WithParams(const std::string& sql, const std::vector<SqlParam>& params) {
+  std::string text;
+  char quote = 0;
+  size_t next = 0;
+  for (const char c : sql) {
+    if (quote != 0) {
+      if (c == quote) quote = 0;
+    } else if (c == '\'' || c == '"' || c == '`') {
+      quote = c;
+    } else if (c == '?') {
+      text += Literal(params.at(next++));
+      continue;
+    }
+    text += c;
+  }
+  return text;
+}
+
+SqlRows RunQuery(sql::Connection& connection, const MysqlWire& wire, const std::string& sql,
+                 const std::vector<SqlParam>& params) {
+  const std::unique_ptr<sql::Statement> statement(connection.createStatement());
+  statement->setResultSetType(sql::ResultSet::TYPE_FORWARD_ONLY);
+  const std::unique_ptr<sql::ResultSet> results(
+      statement->executeQuery(params.empty() ? sql : WithParams(sql, params)));
+  return Fetch(wire, *results);
+}
+
+uint64_t RunUpdate(sql::Connection& connection, const MysqlWire& wire, const std::string& sql,
                    const std::vector<SqlParam>& params) {
   if (params.empty()) {
-    std::unique_ptr<sql::Statement> statement(connection.createStatement());
+    const std::unique_ptr<sql::Statement> statement(connection.createStatement());
+    statement->setResultSetType(sql::ResultSet::TYPE_FORWARD_ONLY);
     if (statement->execute(sql)) {  // It has rows; they must be taken off the wire.
-      std::unique_ptr<sql::ResultSet> results(statement->getResultSet());
+      const std::unique_ptr<sql::ResultSet> results(statement->getResultSet());
+      (void)Fetch(wire, *results);
       return 0;
     }
     return statement->getUpdateCount();
@@ -133,9 +194,42 @@ uint64_t RunUpdate(sql::Connection& connection, const std::string& sql,
   return found < 0 ? 0 : static_cast<uint64_t>(found);
 }
 
+// The calls to each server that are in the library still, and that nobody waits for. A server that
+// sends a byte now and then keeps them for as long as it likes; it shall not keep any number.
+class LeftBehind {
+ public:
+  static int Count(const std::string& server) {
+    const std::lock_guard lock(Mutex());
+    const auto found = Counts().find(server);
+    return found == Counts().end() ? 0 : found->second;
+  }
+  static void Add(const std::string& server) {
+    const std::lock_guard lock(Mutex());
+    ++Counts()[server];
+  }
+  static void Remove(const std::string& server) {
+    const std::lock_guard lock(Mutex());
+    if (--Counts()[server] <= 0) Counts().erase(server);
+  }
+
+ private:
+  // Never destroyed: a thread that is left behind outlives what static objects do.
+  static std::mutex& Mutex() {
+    static auto* mutex = new std::mutex;
+    return *mutex;
+  }
+  static std::map<std::string, int>& Counts() {
+    static auto* counts = new std::map<std::string, int>;
+    return *counts;
+  }
+};
+
 // Ends a connection whose caller has gone away. Its own thread, because the server may be silent.
 void KillInBackground(const upgrade::DbServerAddress& address, uint64_t id) {
-  std::thread([address, id] {
+  const std::string server = ServerName(address);
+  if (LeftBehind::Count(server) >= kMostLeftBehind) return;
+  LeftBehind::Add(server);
+  std::thread([address, id, server] {
     driver->threadInit();
     try {
       MysqlSession::Options options;
@@ -147,13 +241,17 @@ void KillInBackground(const upgrade::DbServerAddress& address, uint64_t id) {
       // The server is away, or the connection is: either way there is nobody to tell.
     }
     driver->threadEnd();
+    LeftBehind::Remove(server);
   }).detach();
 }
 
 }  // namespace
 
 void InitMysql() {
-  std::call_once(driver_once, [] { driver = new sql::mysql::MySQL_Driver; });
+  std::call_once(driver_once, [] {
+    MysqlWire::Init(kMostBytes);
+    driver = new sql::mysql::MySQL_Driver;
+  });
 }
 
 Status CheckIdentifier(std::string_view name) {
@@ -271,15 +369,19 @@ struct MysqlSession::Worker {
   upgrade::DbServerAddress address;
   Options options;
 
-  std::mutex mutex;  // Guards the four below.
+  std::mutex mutex;  // Guards the seven below.
   std::condition_variable_any changed;
   std::function<void()> job;
   bool busy = false;
   bool quit = false;
   bool dead = false;
+  bool left_behind = false;  // Counted; nobody waits for the job any more.
+  int socket = -1;           // A copy of the connection's, to end what the library waits for.
 
   std::thread thread;
-  std::unique_ptr<sql::Connection> connection;  // The worker thread's alone.
+  // The worker thread's alone.
+  std::unique_ptr<sql::Connection> connection;
+  MysqlWire wire;
 
   // Written by the opening job, read by the caller after it.
   uint64_t id = 0;
@@ -301,13 +403,16 @@ struct MysqlSession::Worker {
       self->busy = false;
       self->changed.notify_all();
     }
+    const int socket = std::exchange(self->socket, -1);
     lock.unlock();
     try {
       self->connection.reset();
     } catch (const std::exception&) {
     }
+    if (socket >= 0) close(socket);
     if (self->id != 0) OwnConnections::Remove(ServerName(self->address), self->id);
     driver->threadEnd();
+    if (self->left_behind) LeftBehind::Remove(ServerName(self->address));
   }
 
   // Runs `work` on the thread; its answer, or why nobody waited for it.
@@ -335,6 +440,13 @@ struct MysqlSession::Worker {
           self->dead = true;
         }
         answer->emplace(std::move(error));
+      } catch (const TooMuch& e) {
+        if (self->id != 0) KillInBackground(self->address, self->id);
+        const std::lock_guard guard(self->mutex);
+        self->dead = true;
+        answer->emplace(MakeError(Code::kTerminal, "MetaDBError",
+                                  fmt::format("MetaDB {}: the answer to one question is {}",
+                                              ServerName(self->address), e.what())));
       } catch (const std::exception& e) {
         const std::lock_guard guard(self->mutex);
         self->dead = true;
@@ -351,6 +463,14 @@ struct MysqlSession::Worker {
       if (id != 0) {
         KillInBackground(address, id);
         changed.wait_for(lock, kKillPatience, finished);
+      }
+      if (busy && socket >= 0) {
+        shutdown(socket, SHUT_RDWR);
+        changed.wait_for(lock, kKillPatience, finished);
+      }
+      if (busy && !left_behind) {
+        left_behind = true;
+        LeftBehind::Add(ServerName(address));
       }
       const std::string what =
           fmt::format("MetaDB {}: the call was still under way", ServerName(address));
@@ -377,14 +497,21 @@ MysqlSession::~MysqlSession() {
   }
 }
 
-Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& ctx,
+Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& outer,
                                                          const upgrade::DbServerAddress& address,
                                                          const Options& options) {
+  const Context ctx = outer.WithTimeout(kOpenFor);
   OMS_TRY(ctx.Check());
   if (driver == nullptr) {
     return MakeError(Code::kInternal, "InitMysql() was not called");
   }
   if (!options.database.empty()) OMS_TRY(CheckIdentifier(options.database));
+  if (LeftBehind::Count(ServerName(address)) >= kMostLeftBehind) {
+    return MakeError(Code::kTransient, "MetaDBUnreachable",
+                     fmt::format("MetaDB {}: {} earlier calls to it have not ended yet; it answers "
+                                 "too slowly, or without an end",
+                                 ServerName(address), kMostLeftBehind));
+  }
   const auto worker = std::make_shared<Worker>();
   worker->address = address;
   worker->options = options;
@@ -400,7 +527,13 @@ Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& ctx,
   OMS_TRY(worker->Run<base::Unit>(worker, ctx, [worker, connect_seconds] {
     worker->connection = Dial(worker->address, worker->options, connect_seconds);
     auto& connection = *worker->connection;
-    const auto rows = RunQuery(connection, "SELECT CONNECTION_ID(), VERSION()", {});
+    auto& wire = worker->wire = MysqlWire::Last();
+    if (!wire.known()) throw std::runtime_error("the client library is not the one expected");
+    {
+      const std::lock_guard lock(worker->mutex);
+      worker->socket = wire.CopySocket();
+    }
+    const auto rows = RunQuery(connection, wire, "SELECT CONNECTION_ID(), VERSION()", {});
     worker->id = std::stoull(rows.at(0).at(0).value_or("0"));
     OwnConnections::Add(ServerName(worker->address), worker->id);
     worker->version = rows.at(0).at(1).value_or("");
@@ -419,10 +552,10 @@ Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& ctx,
           ", ob_query_timeout = {0}, ob_trx_timeout = {0}, tx_isolation = 'READ-COMMITTED'",
           micros);
     }
-    RunUpdate(connection, set, {});
+    RunUpdate(connection, wire, set, {});
     // Only now: whoever looks for foreign users of the database meanwhile knows this one already.
     if (!worker->options.database.empty()) {
-      RunUpdate(connection, "USE " + Quote(worker->options.database), {});
+      RunUpdate(connection, wire, "USE " + Quote(worker->options.database), {});
     }
     return base::Unit{};
   }));
@@ -442,7 +575,7 @@ Result<SqlRows> MysqlSession::Query(const Context& ctx, std::string_view sql,
                                     std::vector<SqlParam> params) {
   return worker_->Run<SqlRows>(
       worker_, ctx, [worker = worker_, sql = std::string(sql), params = std::move(params)] {
-        return RunQuery(*worker->connection, sql, params);
+        return RunQuery(*worker->connection, worker->wire, sql, params);
       });
 }
 
@@ -450,7 +583,7 @@ Result<uint64_t> MysqlSession::Execute(const Context& ctx, std::string_view sql,
                                        std::vector<SqlParam> params) {
   return worker_->Run<uint64_t>(
       worker_, ctx, [worker = worker_, sql = std::string(sql), params = std::move(params)] {
-        return RunUpdate(*worker->connection, sql, params);
+        return RunUpdate(*worker->connection, worker->wire, sql, params);
       });
 }
 

@@ -6,7 +6,10 @@
 // session has a worker thread that makes the library's calls, and the caller waits for it, for the
 // context's stop and for its deadline. When the context ends first, the connection is KILLed from
 // a second one, the caller waits for that at most 700 ms, and goes away with kCancelled or kTimeout
-// in any case; a worker that a silent server holds is left behind and ends with its read timeout.
+// in any case; the connection's socket is shut down then, which ends what the library waits for.
+// While it logs in there is none to be had: a worker that a server holds in there, silent or byte
+// by byte, is left behind. Of one server at most eight are, and no call to it is begun until one of
+// them has ended.
 // The outcome of a write that ended so is unknown. After that, and after 2006 or 2013, the session
 // is dead: every later call fails at once. It never reconnects by itself.
 //
@@ -76,7 +79,8 @@ class MysqlSession {
   // This connection as the process list shows it: what the fence wants to know.
   base::Result<upgrade::DbConnection> Describe(const base::Context& ctx);
 
-  // Rows in memory: for small answers. With parameters: a prepared statement.
+  // Rows in memory: for small answers. More than 64 MiB is kTerminal "MetaDBError", and the session
+  // is dead then. Each '?' is a parameter.
   base::Result<SqlRows> Query(const base::Context& ctx, std::string_view sql,
                               std::vector<SqlParam> params = {});
   // Rows that the statement found (not: changed).

@@ -1004,6 +1004,7 @@ class Db final : public MetaDb, private Door {
     return Guarded(ctx, fence, "SwapHaConfig", [&]() -> Status {
       if (!world_.HoldsLocked(cm_, rm)) return MakeError(Code::kNotFound, "no such table");
       if (world_.before_ha_swap) world_.before_ha_swap();
+      OMS_TRY(ctx.Check());
       if (world_.ha != expected) return MakeError(Code::kConflict, "ha.config is another by now");
       world_.ha = desired;
       if (world_.after_ha_swap) world_.after_ha_swap();
@@ -1613,7 +1614,9 @@ Process::~Process() {
 }
 
 Result<runtime::Outcome> Process::Pass() {
-  auto outcome = reconciler_->Reconcile(Context(world_.clock, {}), {kKey});
+  Context ctx(world_.clock, {});
+  if (pass_timeout) ctx = ctx.WithTimeout(*pass_timeout);
+  auto outcome = reconciler_->Reconcile(ctx, {kKey});
   after_ = outcome.ok() ? outcome->after : std::nullopt;
   last_error_ = outcome.ok() ? ""
                              : fmt::format("{}: {}", base::ToString(outcome.error().code),

@@ -67,6 +67,11 @@ class Life {
   // Dies after its first outward write of this name. (How many writes come before it differs from
   // run to run: progress is shown or not.)
   void DieAfter(std::string name) { die_after_ = std::move(name); }
+  // Its n-th outward write takes so long.
+  void SlowAt(int n, base::Duration by) {
+    slow_at_ = n;
+    slow_by_ = by;
+  }
   // Stands still right before its n-th outward write, as under SIGSTOP, until World::Continue().
   void StopAt(int n) { stop_at_ = n; }
 
@@ -77,6 +82,8 @@ class Life {
   int die_at_ = 0;
   std::string die_after_;
   int stop_at_ = 0;
+  int slow_at_ = 0;
+  base::Duration slow_by_{0};
   bool stands_ = false;
   End end_ = End::kNever;
 };
@@ -279,6 +286,7 @@ class World {
       return Dead();
     }
     base::Result<T> result = act();
+    if (life.writes_ == life.slow_at_) clock.Advance(life.slow_by_);
     if (result.ok()) {
       ++writes;
       oms_writes += touches_oms ? 1 : 0;
@@ -381,6 +389,7 @@ class Process final : public runtime::EventRecorder {
   ~Process() override;
 
   Life life;
+  std::optional<base::Duration> pass_timeout;  // As the controller has one.
 
   base::Result<runtime::Outcome> Pass();
   // Waits until no long task runs, but for those that the world holds.

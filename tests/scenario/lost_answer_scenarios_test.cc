@@ -1,8 +1,12 @@
+// What is written and answered otherwise, or late.
+//
 // A record is written, and the answer is an error: a folder that could not be synced, an NFS server
 // that says what its first answer would not have said. Whatever record it is, all comes to the
 // right end, and the process, which serves other resources too, goes on.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <utility>
 
 #include "reconcilers/ha_config.h"
 #include "tests/fakes/fake_world.h"
@@ -26,12 +30,15 @@ bool RunsOn(Process& process, const std::function<bool()>& there) {
   return came && !fenced;
 }
 
-// Up and back; of how many records, it tells.
-int UpAndBack(int answer_to_lose, bool script_fails) {
+// Up and back, with what goes wrong on the way; of how many records and writes, it tells.
+struct Counted {
+  int records = 0, writes = 0;
+};
+Counted UpAndBack(const std::function<void(World&, Process&)>& amiss, bool script_fails) {
   World world;
-  world.answer_to_lose = answer_to_lose;
   world.script_exit_code = script_fails ? 3 : 0;
   Process process(world);
+  amiss(world, process);
   if (script_fails) {
     EXPECT_TRUE(RunsOn(process, [&] { return Stalled(world) == "True/ScriptFailed"; }))
         << Why(world);
@@ -50,18 +57,60 @@ int UpAndBack(int answer_to_lose, bool script_fails) {
   EXPECT_FALSE(world.dropped_while_running);
   EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
   EXPECT_EQ(world.script_runs, 1);
-  return world.appends;
+  return {world.appends, world.WritesOf(process.life)};
 }
 
 class LostAnswer : public testing::TestWithParam<bool> {};
 
 TEST_P(LostAnswer, OfAnyRecordLeadsToTheSameEndInTheSameProcess) {
-  const int records = UpAndBack(0, GetParam());
+  const int records = UpAndBack([](World&, Process&) {}, GetParam()).records;
   ASSERT_GT(records, 30);
   for (int n = 1; n <= records; n += upgrade::kEvery) {
     SCOPED_TRACE("record " + std::to_string(n) + " of " + std::to_string(records));
-    UpAndBack(n, GetParam());
+    UpAndBack([&](World& world, Process&) { world.answer_to_lose = n; }, GetParam());
     if (HasFailure()) return;
+  }
+}
+
+// Longer than a pass, and than any step: what was done is written down all the same, and the next
+// pass goes on from there.
+TEST_P(LostAnswer, OfAnyWriteThatComesAfterTheTimeOfItsPassLosesNothing) {
+  constexpr base::Duration kPass = std::chrono::minutes(10), kSlow = std::chrono::minutes(11);
+  const int writes =
+      UpAndBack([&](World&, Process& process) { process.pass_timeout = kPass; }, GetParam()).writes;
+  ASSERT_GT(writes, 60);
+  for (int n = 1; n <= writes; n += 3 * upgrade::kEvery) {
+    SCOPED_TRACE("write " + std::to_string(n) + " of " + std::to_string(writes));
+    UpAndBack(
+        [&](World&, Process& process) {
+          process.pass_timeout = kPass;
+          process.life.SlowAt(n, kSlow);
+        },
+        GetParam());
+    if (HasFailure()) return;
+  }
+}
+// The limit of a step is its own, also where it is longer than that of a pass; and a step that
+// takes longer than its own is told by it, however long the pass has been over.
+TEST(PassTimeout, IsNotThatOfAStep) {
+  for (const char* limit : {"1h", "20m"}) {
+    SCOPED_TRACE(limit);
+    World world;
+    world.EditSpec([&](nlohmann::json& spec) { spec["strategy"]["timeouts"]["haSwitch"] = limit; });
+    bool slow = true;
+    world.before_ha_swap = [&] {
+      if (std::exchange(slow, false)) world.clock.Advance(std::chrono::minutes(25));
+    };
+    Process process(world);
+    process.pass_timeout = std::chrono::minutes(10);
+    EXPECT_TRUE(RunsOn(process, [&] { return Ready(world) == "True/Succeeded"; })) << Why(world);
+    const auto told = testing::Contains(
+        testing::HasSubstr("took longer than 20m0s (spec.strategy.timeouts.haSwitch)"));
+    if (limit == std::string("20m")) {
+      EXPECT_THAT(world.events, told);
+    } else {
+      EXPECT_THAT(world.events, testing::Not(testing::Contains(testing::HasSubstr("Warning"))));
+    }
   }
 }
 INSTANTIATE_TEST_SUITE_P(Direction, LostAnswer, testing::Bool(), [](const auto& script_fails) {

@@ -152,6 +152,28 @@ TEST_F(DockerEngineTest, AContainerThatOnlySharesTheBeginningOfItsIdIsNotMeant) 
   EXPECT_TRUE(engine_->Inspect(ctx_, "cafe").Is(Code::kNotFound));
 }
 
+TEST_F(DockerEngineTest, AnInspectDocumentWithoutMeasureIsRefused) {
+  docker_.OnJson(
+      "GET", "/containers/big/json", 200,
+      R"({"Id": "0123456789abcdef", "Name": "/big", "X": ")" + std::string(5u << 20, 'x') + "\"}");
+  const auto info = engine_->Inspect(ctx_, "big");
+  ASSERT_TRUE(info.Is(Code::kInvalid));
+  EXPECT_EQ(info.error().reason, "EngineAnswerTooLong");
+  EXPECT_THAT(info.error().message, AllOf(HasSubstr("inspect container big"), HasSubstr("4 MiB")));
+}
+
+TEST_F(DockerEngineTest, MoreContainersOfOneLabelThanAnUpgradeCanLeaveAreNotInspected) {
+  std::string list;
+  for (int i = 0; i < 33; ++i) list += (i ? "," : "") + std::string(R"({"Id":"a"})");
+  docker_.OnJson("GET", "/containers/json", 200, "[" + list + "]");
+  const auto found = engine_->ListByLabel(ctx_, "owner", "ns.oms");
+  ASSERT_TRUE(found.Is(Code::kInvalid));
+  EXPECT_EQ(found.error().reason, "EngineAnswerTooLong");
+  EXPECT_THAT(found.error().message,
+              AllOf(HasSubstr("33 containers"), HasSubstr("owner=ns.oms"), HasSubstr("32")));
+  EXPECT_EQ(docker_.requests().size(), 1u);
+}
+
 TEST_F(DockerEngineTest, AnAnswerThatBreaksOffIsNoAnswer) {
   docker_.On("GET", "/info", [](const Request&, Reply& reply) {
     reply.Head(200, "Content-Length: 1000\r\n");

@@ -257,7 +257,7 @@ TEST(HttpTaskApi, WhatItCannotAnswerHasAReasonAndNoTextHoldsTheSecretOrTheAnswer
       {404, "ECHO", "TaskAPINotOffered", "no task API at 127.0.0.1"},
       {500, "ECHO", "TaskAPIRefused", "answered with 500"},
       {302, "ECHO", "TaskAPIRefused", "answered with 302"},
-      {200, "ECHO", "TaskAPIAnswerInvalid", "is no JSON object"},
+      {200, "ECHO", "TaskAPIAnswerInvalid", "is not JSON"},
       {200, R"({"success":false,"code":"ECHO","message":"ECHO"})", "TaskAPIRefused", "cannot"},
   };
   for (const auto& row : rows) {
@@ -325,7 +325,38 @@ TEST(HttpTaskApi, AnAnswerThatIsTooLongIsAnError) {
   }));
   const auto tasks = Ask(oms);
   EXPECT_EQ(tasks.error().reason, "TaskAPIAnswerInvalid");
-  EXPECT_THAT(tasks.error().message, HasSubstr("too long"));
+  EXPECT_THAT(tasks.error().message, HasSubstr("longer than 1024 KiB"));
+}
+
+TEST(HttpTaskApi, MoreTasksThanAnOmsHasAreAnError) {
+  int next = 0;
+  Oms oms(Usual([&](const Oms::Question& question) -> std::string {
+    if (question.operation != "ListProjects") return {};
+    std::vector<json> page;
+    for (int i = 0; i < 150; ++i) page.push_back(Listed("np_" + std::to_string(++next)));
+    return List(page);
+  }));
+  const auto tasks = Ask(oms);
+  EXPECT_EQ(tasks.error().reason, "TaskAPIAnswerInvalid");
+  EXPECT_THAT(tasks.error().message, HasSubstr("more than 20000 tasks"));
+  EXPECT_LE(next, 20'150);
+}
+
+// A page is bounded, and so is what all of them hold.
+TEST(HttpTaskApi, TasksOfMoreBytesThanAnOmsHasAreAnError) {
+  int next = 0;
+  Oms oms(Usual([&](const Oms::Question& question) -> std::string {
+    if (question.operation != "ListProjects") return {};
+    std::vector<json> page;
+    for (int i = 0; i < 150; ++i) {
+      page.push_back(Listed("np_" + std::to_string(++next)));
+      page.back()["name"] = std::string(6000, 'x');
+    }
+    return List(page);
+  }));
+  const auto tasks = Ask(oms);
+  EXPECT_EQ(tasks.error().reason, "TaskAPIAnswerInvalid");
+  EXPECT_THAT(tasks.error().message, HasSubstr("64 MiB"));
 }
 
 }  // namespace
