@@ -277,11 +277,23 @@ std::optional<DbServerAddress> Reaching::WayTo(const MetaAddress& config,
   if (!connect->host.empty()) address.host = connect->host;
   if (connect->port != 0) address.port = connect->port;
   if (!connect->user.empty()) address.user = connect->user;
+  // Whoever may write a resource may name any host, and is not to be sent the password of OMS
+  // there.
+  const bool elsewhere = address.host != config.host || address.port != config.port;
+  if (elsewhere && !connect->password_secret_ref) {
+    return fail({crd::reason::kInvalidSpec,
+                 fmt::format("{0} leads to another host or port ({1}) than config.yaml ({2}), and "
+                             "the password in config.yaml is not sent there: name the one for it "
+                             "in {0}.passwordSecretRef",
+                             field, address.Name(),
+                             DbServerAddress{config.host, config.port, "", {}, "", true}.Name())});
+  }
   if (connect->password_secret_ref) {
     auto data = SecretData(connect->password_secret_ref->name);
     // The way back of a resource that is being deleted does not end with its Secret: config.yaml
     // has a password too, maybe that of another user, and the server will say so.
-    const bool gone = data.Is(base::Code::kNotFound) && resource_.meta.deletion_timestamp;
+    const bool gone =
+        data.Is(base::Code::kNotFound) && resource_.meta.deletion_timestamp && !elsewhere;
     if (!data.ok() && !gone) return fail(TroubleOf(data.error(), "SecretUnreadable"));
     std::map<std::string, base::Secret> none;
     if (gone) none[connect->password_secret_ref->key] = config.password;

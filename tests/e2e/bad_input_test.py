@@ -169,9 +169,14 @@ class BadInputTest(World):
     def silent_metadb(self, resource):
         held, port = silent_port()
         try:
-            self.refused(resource, "MetaDBUnreachable", str(port), changes={"metaDB": {"connect": {"port": port}}})
+            self.refused(resource, "InvalidSpec", str(port), "spec.metaDB.connect.passwordSecretRef",
+                         changes={"metaDB": {"connect": {"port": port}}})
+            kubectl("create", "secret", "generic", "silent", "--from-literal=password=another-password-2814")
+            self.refused(resource, "MetaDBUnreachable", str(port), changes={
+                "metaDB": {"connect": {"port": port, "passwordSecretRef": {"name": "silent"}}}})
         finally:
             held.close()
+            kubectl("delete", "secret", "silent", check=False)
 
     def foreign_metadb(self, resource):
         """config.yaml leads to copies, as it would on a host that was cloned; OMS itself writes elsewhere."""

@@ -1155,6 +1155,8 @@ class Dbs final : public MetaDbProvider {
  public:
   Dbs(World& world, Life& life) : world_(world), life_(life) {}
   std::shared_ptr<MetaDb> Open(const DbServerAddress& address) override {
+    world_.Locked(
+        [&] { world_.passwords_at.insert(address.Name() + " " + address.password.Reveal()); });
     return std::make_shared<Db>(world_, life_, address);
   }
 

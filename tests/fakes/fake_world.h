@@ -209,6 +209,7 @@ class World {
   std::string cm_password = "0ther-word", cm_identity = "tenant-2";
   std::optional<uint64_t> cm_query_timeout = 20'000'000;
   std::set<uint64_t> cm_killed;
+  std::set<std::string> passwords_at;  // "host:port password", of each that a controller opened.
   // --- the backup volume
   std::optional<std::string> volume_identity;
   uint64_t free_bytes = 1ULL << 40;

@@ -211,9 +211,12 @@ TEST(SeparateCmRefused, OneWayForBoth) {
 TEST(SeparateCmRefused, AWayToAnotherServerThanConfigYamlHas) {
   World world;  // All on one.
   world.separate_cm = true;
-  world.cm_password = world.password;
+  world.cm_password = "new-word";
+  world.api.Put({"", "v1", "secrets"}, {{"metadata", {{"namespace", "ns"}, {"name", "of-cm"}}},
+                                        {"data", {{"password", "bmV3LXdvcmQ="}}}});
   world.EditSpec([](json& spec) {
-    spec["metaDB"]["cm"]["connect"] = {{"host", "10.0.0.4"}, {"port", 2881}};
+    spec["metaDB"]["cm"]["connect"] = {
+        {"host", "10.0.0.4"}, {"port", 2881}, {"passwordSecretRef", {{"name", "of-cm"}}}};
   });
   EXPECT_EQ(RefusedFor(world), "True/NotThisOMS");
 }

@@ -240,6 +240,80 @@ TEST(ShownFolder, OfAnotherLendsNoConfigYaml) {
   EXPECT_TRUE(world.records == before.records) << "a record was written";
 }
 
+// ---------------------------------------------------------------------------------- passwords
+
+const kube::ResourceType kSecrets{"", "v1", "secrets"};
+
+void GiveSecret(World& world) {
+  world.api.Put(kSecrets, {{"metadata", {{"namespace", "ns"}, {"name", "meta"}}},
+                           {"data", {{"password", "b3duLXdvcmQ="}}}});  // own-word
+}
+
+TEST(Password, OfConfigYamlIsSentToTheHostOfConfigYamlAlone) {
+  for (const json& way : {json{{"host", "mine.example"}}, json{{"port", 13306}},
+                          json{{"host", "mine.example"}, {"user", "root"}}}) {
+    for (const char* of : {"", "rm", "cm"}) {
+      World world;
+      world.EditSpec([&](json& spec) {
+        (*of == 0 ? spec["metaDB"]["connect"] : spec["metaDB"][of]["connect"]) = way;
+      });
+      Process process(world);
+      process.Settle(10);
+      const std::string field =
+          *of == 0 ? "spec.metaDB.connect" : std::string("spec.metaDB.") + of + ".connect";
+      EXPECT_EQ(Stalled(world), "True/InvalidSpec") << Why(world);
+      EXPECT_THAT(world.Resource().status.message,
+                  AllOf(HasSubstr(field + " leads to another host"), HasSubstr("10.0.0.3:2883"),
+                        HasSubstr(field + ".passwordSecretRef")));
+      EXPECT_THAT(world.passwords_at, Not(Contains(HasSubstr("mine.example"))));
+      EXPECT_THAT(world.passwords_at, Not(Contains(HasSubstr("13306"))));
+      EXPECT_EQ(world.oms_writes, 0);
+    }
+  }
+}
+
+TEST(Password, OfASecretIsSentToTheHostThatIsNamedBesideIt) {
+  World world;
+  GiveSecret(world);
+  world.EditSpec([](json& spec) {
+    spec["metaDB"]["connect"] = {{"host", "mine.example"},
+                                 {"passwordSecretRef", {{"name", "meta"}}}};
+  });
+  Process process(world);
+  process.Settle(10);
+  EXPECT_THAT(world.passwords_at, testing::ElementsAre("mine.example:2883 own-word"));
+}
+
+TEST(Password, OfConfigYamlIsSentWhereItLeadsAlsoIfTheSpecSaysTheSameOrAnotherUser) {
+  for (const json& way : {json{{"host", "10.0.0.3"}, {"port", 2883}}, json{{"user", "oms"}}}) {
+    World world;
+    world.EditSpec([&](json& spec) { spec["metaDB"]["connect"] = way; });
+    Process process(world);
+    EXPECT_TRUE(RunUp(world, process)) << Why(world);
+  }
+}
+
+// Where the Secret is gone with its namespace.
+TEST(Password, OfConfigYamlIsNotSentElsewhereByADeletionEither) {
+  World world;
+  GiveSecret(world);
+  world.password = "own-word";
+  world.EditSpec([](json& spec) {
+    spec["metaDB"]["connect"] = {{"host", "mine.example"},
+                                 {"passwordSecretRef", {{"name", "meta"}}}};
+  });
+  world.dump_held = true;
+  Process process(world);
+  ASSERT_TRUE(process.RunUntil([&] { return world.Held(); })) << Why(world);
+  world.api.Remove(kSecrets, {"ns", "meta"});
+  world.Delete();
+  world.Release();
+  process.Settle(20);
+  EXPECT_THAT(world.Resource().status.message, HasSubstr("ns/meta")) << Why(world);
+  EXPECT_THAT(world.passwords_at, testing::ElementsAre("mine.example:2883 own-word"));
+  EXPECT_EQ(world.drops, 0);
+}
+
 // --------------------------------------------------------------------------------- taken over
 
 // All of it as another resource has left it.
