@@ -177,6 +177,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
   const base::Context ctx = outer.WithNewDeadline(kRoundFor);
   OMS_TRY(ctx.Check());
   if (deleting() && others_row()) return Deleted(ctx);
+  if (IsLeftBehind(ctx)) return LookAnew();
   if (const auto refused = CheckOwner(ctx)) return *refused;
   if (memory_.epoch && site_.row &&
       (site_.row->epoch != *memory_.epoch || site_.row->process != owner_.options_.process)) {
@@ -228,6 +229,25 @@ UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::InTrouble() {
   return Stall(trouble.reason, trouble.message);
 }
 
+RecordTrust UpgradeReconciler::Pass::Trust() const {
+  std::string from = Annotation(crd::kTakeOver);
+  if (from.empty()) from = memory_.gone_owner;
+  return {owner_.options_.limits, me_, std::move(from)};
+}
+
+// Whoever had this OMS is deleted, and had nothing open: it is as free as if they had said so.
+// True: everything must be looked at anew, with that in mind.
+bool UpgradeReconciler::Pass::IsLeftBehind(const base::Context& ctx) {
+  const bool by_row = others_row() && site_.row->operation_id.empty();
+  if (!by_row && !site_.others_record) return false;
+  const Owner& owner = by_row ? site_.row->owner : *site_.others_record;
+  if (memory_.gone_owner == owner.object || !IsGone(ctx, owner)) return false;
+  ctx.log().Info("OMS '{}' is free: its owner {} is deleted, and had nothing open", site_.oms,
+                 owner.object);
+  memory_.gone_owner = owner.object;
+  return true;
+}
+
 // Deleted while no controller looked. Only of our own cluster can that be known; what the API
 // server does not tell is taken to be there.
 bool UpgradeReconciler::Pass::IsGone(const base::Context& ctx, const Owner& owner) const {
@@ -244,9 +264,8 @@ std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckOwner
                    site_.row->owner.object);
     return std::nullopt;
   }
-  if (site_.row->operation_id.empty() && IsGone(ctx, site_.row->owner)) {
-    ctx.log().Info("OMS '{}' is free: its owner {} is deleted, and had nothing open", site_.oms,
-                   site_.row->owner.object);
+  if (site_.row->operation_id.empty() && memory_.gone_owner == site_.row->owner.object &&
+      IsGone(ctx, site_.row->owner)) {
     return std::nullopt;
   }
   // What lies there is the other one's, to be shown by that one alone.

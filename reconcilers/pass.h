@@ -37,6 +37,7 @@ struct UpgradeReconciler::KeyMemory {
   std::vector<std::string> held;           // Secrets.
   std::string let_go_of;                   // The closed operation whose Secrets were let go.
   std::string dropping;                    // The operation that was seen to drop databases.
+  std::string gone_owner;                  // Had this OMS, with nothing open, and is deleted.
   // How the row is given free when the resource is deleted with nothing open.
   struct IdleRow {
     std::shared_ptr<Ownership> ownership;
@@ -123,9 +124,10 @@ class UpgradeReconciler::Pass {
 
   // --- the row
   std::optional<Next> CheckOwner(const base::Context& ctx);
+  bool IsLeftBehind(const base::Context& ctx);
   bool IsGone(const base::Context& ctx, const Owner& owner) const;
   // By whom the records are believed that row and status name.
-  RecordTrust Trust() const { return {owner_.options_.limits, me_, Annotation(crd::kTakeOver)}; }
+  RecordTrust Trust() const;
   // Of an OMS that was another's: a person's word is acted on once, and row and records say from
   // then on whose they are. True if something was written, and must be looked at anew.
   base::Result<bool> TakeRecordsOver(const base::Context& ctx);

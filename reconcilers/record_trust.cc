@@ -49,7 +49,7 @@ base::Status RecordTrust::Check(const OperationRecord& record, const std::string
 }
 
 base::Result<FoundRecord> ReadTrusted(RecordStore& store, const std::string& folder,
-                                      const RecordTrust& trust) {
+                                      const RecordTrust& trust, std::optional<Owner>* others) {
   OMS_TRY(trust.CheckPlace(folder));
   OMS_ASSIGN(const VolumeInfo volume, store.Look(fs::path(folder).parent_path()));
   OMS_ASSIGN(auto entries, store.Read(folder));
@@ -61,7 +61,10 @@ base::Result<FoundRecord> ReadTrusted(RecordStore& store, const std::string& fol
   if (!record.ok()) {
     return record.Is(base::Code::kNotFound) ? record.error() : record.error().Wrap(folder);
   }
-  OMS_TRY(trust.Check(*record, folder, volume.identity));
+  const auto believed = trust.Check(*record, folder, volume.identity);
+  if (others != nullptr && believed.Is(base::Code::kDenied) && !record->open())
+    *others = record->owner();
+  OMS_TRY(believed);
   found.record = *std::move(record);
   return found;
 }

@@ -37,8 +37,10 @@ struct FoundRecord {
 };
 
 // The record of a folder, if it is to be believed: both checks, and what the volume says of itself.
-// kNotFound: no such folder, or no record in it.
+// kNotFound: no such folder, or no record in it. `others`, where it is given: whose it is, if it is
+// closed and that alone is why it is not believed.
 base::Result<FoundRecord> ReadTrusted(RecordStore& store, const std::string& folder,
-                                      const RecordTrust& trust);
+                                      const RecordTrust& trust,
+                                      std::optional<Owner>* others = nullptr);
 
 }  // namespace oms::upgrade

@@ -416,7 +416,7 @@ bool Reaching::Record() {
              directory,
              holds.ok() ? "carries the identity of another volume" : "carries no identity file")});
   }
-  auto found = ReadTrusted(*ports_.store, folder, trust_);
+  auto found = ReadTrusted(*ports_.store, folder, trust_, &site_.others_record);
   if (found.Is(base::Code::kNotFound)) {
     // A crash between the row and the first record leaves this: the operation never began.
     if (site_.row && site_.row->operation_id.empty()) return true;

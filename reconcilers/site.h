@@ -66,6 +66,8 @@ struct Site {
   std::optional<VolumeInfo> volume;       // Of spec.backup.directory, where the next one will lie.
   std::optional<OperationRecord> record;  // The open operation, or the last one.
   int last_n = 0;
+  // Whose the last operation is, where it is closed and not believed for that alone.
+  std::optional<Owner> others_record;
   // The upgrade that can be taken back, if what it led to still runs; none while one is open.
   std::optional<OperationRecord> way_back;
   std::optional<crd::Version> running;  // What runs on the node of config_file.

@@ -200,6 +200,66 @@ TEST(Owner, ThatIsGoneWithNothingOpenHoldsNoOtherOff) {
   EXPECT_GT(world.row->epoch, 7u);
 }
 
+void PutInsteadOf(World& world, const char* name) {
+  json other = *world.api.Find(kUpgrades, {"ns", "oms"});
+  other.erase("status");
+  other["metadata"] = {{"namespace", "ns"}, {"name", name}};
+  world.api.Put(kUpgrades, other);
+}
+
+// Whether the row was given free by a controller that looked, or still names who is gone.
+class WhoIsGone : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Row, WhoIsGone, testing::Bool(), [](const auto& row) {
+  return row.param ? "IsGivenFree" : "StillNamesIt";
+});
+
+TEST_P(WhoIsGone, LeavesTheWayBackToWhoComesNext) {
+  World world;
+  {
+    Process process(world);
+    ASSERT_TRUE(RunUp(world, process));
+    (void)process.Pass();
+    world.Locked([&] {  // As another resource has left it.
+      for (auto& [n, text] : world.records.at(world.row->folder)) {
+        const size_t at = text.find("\"ns/oms\"");
+        text.replace(at, 8, "\"ns/gone\"");
+      }
+      world.Find("oms_431")->info.labels["oms.oceanbase.com/owner"] = "ns.gone";
+      world.row->owner = GetParam() ? upgrade::Owner() : upgrade::Owner{"cluster-1", "ns/gone"};
+    });
+  }
+  world.EraseStatus();
+  Process process(world, "another");
+  process.Settle();
+  ASSERT_EQ(Ready(world), "True/Succeeded") << Why(world);
+  Wants(world, "4.3.0");
+  EXPECT_TRUE(RunBack(world, process)) << Why(world);
+  EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.0");
+}
+
+TEST_P(WhoIsGone, IsNotSomebodyWhoIsStillThere) {
+  World world;
+  PutInsteadOf(world, "gone");
+  {
+    Process process(world);
+    ASSERT_TRUE(RunUp(world, process));
+    (void)process.Pass();
+    world.Locked([&] {
+      for (auto& [n, text] : world.records.at(world.row->folder)) {
+        const size_t at = text.find("\"ns/oms\"");
+        text.replace(at, 8, "\"ns/gone\"");
+      }
+      world.row->owner = GetParam() ? upgrade::Owner() : upgrade::Owner{"cluster-1", "ns/gone"};
+    });
+  }
+  world.EraseStatus();
+  Process process(world, "another");
+  Wants(world, "4.3.0");
+  process.Settle();
+  EXPECT_THAT(Stalled(world), HasSubstr("OwnedByAnother")) << Why(world);
+  EXPECT_EQ(world.drops, 0);
+}
+
 TEST(Owner, ThatIsGoneWithAnOperationOpenIsTakenOverByAPersonOnly) {
   World world;
   world.row = upgrade::OwnershipRow{

@@ -447,6 +447,11 @@ TEST(TakenOver, OfARowThatWasGivenFreeIsWhatItNamesOnceAPersonSaysSo) {
     world.row->owner = {};
     world.row->process.clear();
   });
+  // It is still there: who is gone is not asked for.
+  const kube::ResourceType upgrades{crd::kGroup, crd::kVersionName, crd::kPlural};
+  json other = *world.api.Find(upgrades, {"ns", "oms"});
+  other["metadata"] = {{"namespace", "team"}, {"name", "other"}};
+  world.api.Put(upgrades, other);
   Process second(world, "second");
   second.Settle(20);
   ASSERT_EQ(Stalled(world), "True/OperationOwnedByAnother") << Why(world);
