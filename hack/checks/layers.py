@@ -67,6 +67,7 @@ LIBRARIES = {
         "reconcilers/drivers/file_record_store.cc",
         "reconcilers/drivers/http_stream.cc",
         "reconcilers/drivers/mysql_relay.cc",
+        "reconcilers/drivers/nobodys_key.cc",
         "reconcilers/drivers/tls_client.cc",
         "tests/",
     ),

@@ -26,6 +26,7 @@
 
 #include "controller/base/task_group.h"
 #include "reconcilers/drivers/mysql_session.h"
+#include "reconcilers/drivers/mysql_wire.h"
 #include "reconcilers/drivers/own_connections.h"
 #include "reconcilers/drivers/private_folder.h"
 
@@ -168,7 +169,37 @@ std::optional<std::string> TakePacket(std::string& buffer) {
 struct Greeting {
   uint64_t id = 0;
   bool offers_tls = false;
+  std::string plugin;  // Of the login; empty: it names none.
 };
+
+// Text up to the next NUL, or to the end.
+std::string TextAt(const std::string& packet, size_t at) {
+  if (at >= packet.size()) return {};
+  return packet.substr(at, packet.find('\0', at) - at);
+}
+
+// Why the child may not answer by this plug-in over plain TCP; nullopt: it may. The child is on a
+// unix socket, which it takes for a safe way, and would answer anything.
+std::optional<std::string> Reveals(const std::string& plugin) {
+  const std::string list = fmt::format(",{},", kScramblingPlugins);
+  if (!plugin.empty() && list.find("," + plugin + ",") != std::string::npos) return std::nullopt;
+  // A name of the server's own goes into a message.
+  const bool word = plugin.size() <= 64 && std::all_of(plugin.begin(), plugin.end(), [](char c) {
+                      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+                    });
+  return plugin.empty() || !word ? "it asks for a plug-in of another kind"
+                                 : "it asks for " + plugin;
+}
+
+// The same of a packet that comes from the server during the login.
+std::optional<std::string> PacketReveals(const std::string& packet) {
+  const unsigned char kind = packet.size() > 4 ? static_cast<unsigned char>(packet[4]) : 0;
+  if (kind == 0xfe) return Reveals(TextAt(packet, 5));  // Another plug-in.
+  // Of caching_sha2_password: 3, the scramble was right. 4 asks for the password itself; a key, and
+  // what other plug-ins say here, lead to it.
+  if (kind == 0x01 && packet.substr(5) != "\x03") return "it asks for the password itself";
+  return std::nullopt;
+}
 
 // Reads protocol 10's greeting and takes the offer of TLS out of it.
 std::optional<Greeting> ReadGreeting(std::string& packet) {
@@ -182,6 +213,13 @@ std::optional<Greeting> ReadGreeting(std::string& packet) {
   const uint32_t low = Little(packet, capabilities, 2);
   greeting.offers_tls = (low & kClientSsl) != 0;
   const uint32_t without = low & ~kClientSsl;
+  // charset 1, status 2, capabilities high 2, length of the scramble 1, reserved 10, its rest (13
+  // or more), plug-in
+  if (packet.size() > capabilities + 8) {
+    const size_t scramble = Little(packet, capabilities + 7, 1);
+    const size_t rest = std::max<size_t>(13, scramble > 8 ? scramble - 8 : 0);
+    greeting.plugin = TextAt(packet, capabilities + 18 + rest);
+  }
   packet[capabilities] = static_cast<char>(without & 0xff);
   packet[capabilities + 1] = static_cast<char>((without >> 8) & 0xff);
   return greeting;
@@ -456,6 +494,10 @@ class Relay final : public MysqlRelay {
       return MakeError(Code::kDenied, "MetaDBTLSFailed",
                        fmt::format("MetaDB {} offers no TLS", ServerName(address_)));
     }
+    // The child's first answer goes by the plug-in that the greeting names.
+    if (const auto how = Reveals(greeting->plugin); !tls_ && how) {
+      return WouldShowPassword(ServerName(address_), *how);
+    }
     DbConnection connection;
     connection.server = ServerName(address_);
     connection.id = greeting->id;
@@ -508,6 +550,9 @@ class Relay final : public MysqlRelay {
         if (kind == 0x00) {
           from_server.insert(0, *packet);
           return base::Ok();
+        }
+        if (const auto how = PacketReveals(*packet); !tls_ && how) {
+          return WouldShowPassword(ServerName(address_), *how);
         }
         OMS_TRY(Send(client, *packet));
         if (kind == 0xff) {

@@ -80,6 +80,9 @@ std::unique_ptr<sql::Connection> Dial(const upgrade::DbServerAddress& address,
     map["sslEnforce"] = true;
     if (address.tls_verify) map["sslVerify"] = true;
   }
+  // Through the relay too: it has TLS where this address has.
+  MysqlWire::NextLogsIn(address.tls_ca.empty() ? MysqlWire::LogIn::kWithoutShowing
+                                               : MysqlWire::LogIn::kAnyhow);
   return std::unique_ptr<sql::Connection>(driver->connect(map));
 }
 
@@ -288,6 +291,14 @@ std::string WithoutSecret(std::string text, const std::string& secret) {
   return text;
 }
 
+base::Error WouldShowPassword(std::string_view server, std::string_view how) {
+  return MakeError(
+      Code::kDenied, "MetaDBDenied",
+      fmt::format("MetaDB {}: this login would show the password to the server, and to "
+                  "whoever is in between: {}; set spec.metaDB.connect.tls",
+                  server, how));
+}
+
 base::Error Classify(int number, std::string_view message, std::string_view server) {
   const auto error = [&](Code code, std::string reason) {
     return MakeError(code, std::move(reason),
@@ -415,6 +426,22 @@ struct MysqlSession::Worker {
     if (self->left_behind) LeftBehind::Remove(ServerName(self->address));
   }
 
+  base::Error ErrorOf(int number, const std::string& words) const {
+    const std::string server = ServerName(address);
+    const bool logs_in = id == 0, plainly = address.tls_ca.empty();
+    if (logs_in && plainly && number == MysqlWire::kPluginRefused) {
+      return WouldShowPassword(
+          server, fmt::format("it asks for a plug-in that is none of {}", kScramblingPlugins));
+    }
+    auto error = Classify(number, WithoutSecret(words, address.password.Reveal()), server);
+    if (logs_in && plainly && number == 1045) {
+      error.message +=
+          ". Without TLS no server is given the password itself: if this one asks for it, as MySQL "
+          "does by caching_sha2_password, set spec.metaDB.connect.tls";
+    }
+    return error;
+  }
+
   // Runs `work` on the thread; its answer, or why nobody waited for it.
   template <typename T>
   Result<T> Run(const std::shared_ptr<Worker>& self, const Context& ctx, std::function<T()> work) {
@@ -433,8 +460,7 @@ struct MysqlSession::Worker {
         // Over TLS a KILL shows as 2026, "unexpected eof" (measured), once the session stands.
         int number = e.getErrorCode();
         if (number == 2026 && self->id != 0) number = 2013;
-        auto error = Classify(number, WithoutSecret(e.what(), self->address.password.Reveal()),
-                              ServerName(self->address));
+        auto error = self->ErrorOf(number, e.what());
         if (error.reason == "MetaDBUnreachable" || !self->connection) {
           const std::lock_guard guard(self->mutex);
           self->dead = true;

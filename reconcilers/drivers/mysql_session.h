@@ -44,6 +44,9 @@ base::Status CheckIdentifier(std::string_view name);
 // The name in backquotes, a backquote in it doubled. For names that the server itself told us.
 std::string Quote(std::string_view name);
 
+// Of a login without TLS that would show the password. `how`: what the server asked for.
+base::Error WouldShowPassword(std::string_view server, std::string_view how);
+
 // A server's error number in our words.
 base::Error Classify(int number, std::string_view message, std::string_view server);
 

@@ -3,9 +3,16 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 
+#include "reconcilers/drivers/nobodys_key.h"
+
 namespace {
 
 thread_local void* last_made = nullptr;
+thread_local auto next_logs_in = oms::drivers::MysqlWire::LogIn::kAnyhow;
+
+constexpr int kServerPublicKey = 35;   // MYSQL_SERVER_PUBLIC_KEY
+constexpr int kMaxAllowedPacket = 39;  // MYSQL_OPT_MAX_ALLOWED_PACKET
+constexpr int kRestrictedAuth = 7026;  // MARIADB_OPT_RESTRICTED_AUTH
 
 // A function of the library, by its name; null: the library is another one.
 template <typename Function>
@@ -13,22 +20,39 @@ Function Library(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
+int SetOption(void* handle, int option, const void* value) {
+  static const auto set = Library<int (*)(void*, int, const void*)>("mysql_options");
+  return set(handle, option, value);
+}
+
+bool Restrict(void* handle) {
+  const std::string& key = oms::drivers::NobodysKeyFile();
+  return !key.empty() && SetOption(handle, kServerPublicKey, key.c_str()) == 0 &&
+         SetOption(handle, kRestrictedAuth, oms::drivers::kScramblingPlugins) == 0;
+}
+
 }  // namespace
 
 extern "C" void* mysql_init(void* handle);
 extern "C" void* mysql_init(void* handle) {
   static const auto real = Library<void* (*)(void*)>("mysql_init");
-  return last_made = real(handle);
+  void* made = real(handle);
+  if (made != nullptr && next_logs_in == oms::drivers::MysqlWire::LogIn::kWithoutShowing &&
+      !Restrict(made)) {
+    return last_made = nullptr;  // As if there were no memory for it.
+  }
+  return last_made = made;
 }
 
 namespace oms::drivers {
 
 void MysqlWire::Init(unsigned long most_bytes) {
-  constexpr int kMaxAllowedPacket = 39;  // MYSQL_OPT_MAX_ALLOWED_PACKET
   // Connector/C++ hands an int over where it reads a long.
-  static const auto set = Library<int (*)(void*, int, const void*)>("mysql_options");
-  if (set != nullptr) set(nullptr, kMaxAllowedPacket, &most_bytes);
+  SetOption(nullptr, kMaxAllowedPacket, &most_bytes);
+  NobodysKeyFile();  // Takes a moment, which is not to be the first call's.
 }
+
+void MysqlWire::NextLogsIn(LogIn how) { next_logs_in = how; }
 
 MysqlWire MysqlWire::Last() {
   MysqlWire wire;
