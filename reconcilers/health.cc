@@ -78,7 +78,7 @@ std::string HealthProblem(const base::Result<HttpAnswer>& answer) {
 bool SaysUnhealthy(const base::Result<HttpAnswer>& answer) {
   if (!answer.ok()) return false;  // It may be our way to it that is closed.
   if (answer->status != 200) return answer->status >= 500;
-  const auto body = nlohmann::json::parse(answer->body, nullptr, false);
+  const auto body = base::ParseJson(answer->body).value_or(nlohmann::json());
   return body.is_object() && body.contains("data") && body["data"].is_object() &&
          body["data"].contains("healthy") && body["data"]["healthy"] == false;
 }
