@@ -184,12 +184,13 @@ TEST(ScheduledEvents, AreToldBeforeTheStopAndAreLeftForAPersonAfterARollback) {
 TEST(ScheduledEvents, OfADatabaseThatWasNotRestoredAreStillThere) {
   World world;
   world.scheduled_events["oms_cm_hb"] = {"purge"};
-  world.script_exit_code = 3;
+  world.rows_in_dump = 0;
   Process process(world);
   process.Settle();
-  ASSERT_EQ(Stalled(world), "True/ScriptFailed");
+  ASSERT_EQ(Stalled(world), "True/DumpIncomplete");
   Wants(world, "4.3.0");
   ASSERT_TRUE(RunBack(world, process)) << Why(world);
+  ASSERT_EQ(world.drops, 0);
   for (const auto& left : world.Resource().status.follow_ups)
     EXPECT_THAT(left, testing::Not(HasSubstr("scheduled events")));
 }
