@@ -76,7 +76,7 @@ LIBRARIES = {
     "nlohmann/": ("*.cc", "tests/"),
     "fmt/": ALL + ("tests/",),
     "zstd": ("reconcilers/drivers/zstd_stream.cc", "tests/"),
-    "zlib": (),
+    "zlib": ("reconcilers/drivers/gzip_stream.cc", "tests/"),
     "gtest/": ("tests/",),
     "gmock/": ("tests/",),
 }
@@ -100,6 +100,7 @@ PURE = (
     "reconcilers/planner",
     "reconcilers/retention",
     "reconcilers/state",
+    "reconcilers/target_image",
     "reconcilers/task_limits",
     "reconcilers/version_path",
 )

@@ -16,7 +16,7 @@ SHOWN = [re.compile(pattern) for pattern in (
     r'MakeError\(\s*(?:base::)?Code::\w+,\s*"([A-Z]\w+)"',
     r'(?:Failed|Stall|held)\(\s*"([A-Z]\w+)"',
     r'(?:Event\(\s*(?:true|false),|Warn\(|op\.Event\()\s*"([A-Z]\w+)"',
-    r'(?:push_back\(|return |Fail\()\s*\{\s*"([A-Z]\w+)",\s*(?:fmt|")',
+    r'(?:push_back\(|return (?:Trouble)?|Fail\()\s*\{\s*"([A-Z]\w+)",\s*(?:fmt|")',
     r'constexpr char k\w+\[\] = "([A-Z]\w+)";',
 )]
 # Of a step alone (the README has them), or of what never leaves the code.
@@ -24,7 +24,8 @@ STEP_REASONS = {"NotStarted", "InProgress", "Done", "Skipped", "Failed", "Revert
 INTERNAL = {
     "Cancelled",      # The process ends.
     "NotFound",       # Of an engine's answer; always given another reason.
-    "InvalidName", "InvalidPassword", "ZstdBroken", "BadArchive", "Refused",  # Wrapped by who asked.
+    "InvalidName", "InvalidPassword", "ZstdBroken", "GzipBroken", "BadArchive", "SparseArchive",
+    "Refused",  # Wrapped by who asked.
     "PlanIncomplete",  # Looked at again.
 }
 
