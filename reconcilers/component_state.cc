@@ -87,20 +87,15 @@ StepState LoadAssistant(const Input& in) {
     const crd::Image& wanted = *in.spec.deployment.assistant;
     if (!node.component) return Running("waiting for the engine of node " + frozen.name);
     const auto& image = node.component->image;
-    if (image && IsWantedImage(*image, wanted)) return Done();
+    if (IsBrought(in.record, frozen, image, wanted)) return Done();
     const TaskView* task =
         in.facts.Task(TaskName(Step::kLoadAssistant, LoaderOf(in.record, frozen)));
     if (task != nullptr && task->state != TaskView::State::kSucceeded)
       return FromTask(*task, fmt::format("loading {} on node {}", wanted.reference, frozen.name));
-    if (task == nullptr && (!image || !wanted.archive.empty()))
-      return Pending(fmt::format("{} is not on node {} yet", wanted.reference, frozen.name));
-    if (!image) {
-      return Failed("ImageNotInArchive",
-                    fmt::format("node {}: the archive {} was loaded, but the engine does not list "
-                                "{}; set spec.deployment.assistant.reference to the name that the "
-                                "archive holds",
-                                frozen.name, wanted.archive, wanted.reference));
-    }
+    const bool other = image && !IsWantedImage(*image, wanted);
+    if (!other || (!wanted.archive.empty() && LoadedFor(in.record, frozen, wanted) == nullptr))
+      return Pending(fmt::format("{} is not on node {} yet, or is another image than the archive's",
+                                 wanted.reference, frozen.name));
     return Failed(
         "ImageIDDiffers",
         fmt::format("node {}: {} has the id {}, but spec.deployment.assistant.id asks for "

@@ -153,7 +153,7 @@ bool ReplaceConfigSource(Json& host_config, const std::string& source) {
 Result<std::string> CloneForUpgrade(const CloneInput& input) {
   OMS_ASSIGN(const Json doc, ParseObject(input.old_inspect, "the old container"));
   OMS_ASSIGN(const Json image_doc, ParseObject(input.old_image_inspect, "the old image"));
-  if (input.new_image_id.empty()) return MakeError(Code::kInvalid, "the new image's id is empty");
+  if (input.new_image.empty()) return MakeError(Code::kInvalid, "the new image is not named");
   const Json& config = At(doc, "Config");
   const Json& image = At(image_doc, "Config");
 
@@ -167,7 +167,7 @@ Result<std::string> CloneForUpgrade(const CloneInput& input) {
   }
 
   Json body = Json::object();
-  body["Image"] = input.new_image_id;
+  body["Image"] = input.new_image;
   // docker run -dit: detached, with a terminal and an open standard input.
   body["Tty"] = True(At(config, "Tty"));
   body["OpenStdin"] = True(At(config, "OpenStdin"));

@@ -29,7 +29,7 @@ inline constexpr std::string_view kLabelPrefix = "oms.oceanbase.com/";
 struct CloneInput {
   std::string old_inspect;        // ContainerInfo::inspect
   std::string old_image_inspect;  // ImageInfo::inspect of the old container's image.
-  std::string new_image_id;
+  std::string new_image;          // By its name where `docker ps` is to show it, or its id.
   std::map<std::string, std::string> labels;  // Ours, for the new container.
   // `deployment.config: Beside`: the host's file that is mounted at kConfigMount instead.
   std::optional<std::string> config_source;

@@ -17,6 +17,7 @@
 #include "reconcilers/open_operation.h"
 #include "reconcilers/preflight.h"
 #include "reconcilers/scripts.h"
+#include "reconcilers/state.h"
 #include "reconcilers/steps.h"
 #include "reconcilers/task_limits.h"
 #include "reconcilers/task_look.h"
@@ -191,8 +192,11 @@ void Observation::LookAtImage(const SiteNode& site, NodeFacts& node) {
     const auto old = site.engine->InspectImage(ctx_, node.old_container->image_id);
     if (old.ok()) node.old_image_size = old->size;
   }
-  const std::string& reference =
-      record_ != nullptr ? record_->image.reference : look_.spec.image.reference;
+  const FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(site.name);
+  // Once the new container is made from it, it is that image, whatever its name comes to mean.
+  const std::string& reference = frozen == nullptr                 ? look_.spec.image.reference
+                                 : frozen->target_image_id.empty() ? record_->image.reference
+                                                                   : frozen->target_image_id;
   auto image = site.engine->InspectImage(ctx_, reference);
   if (!image.ok()) {
     if (!image.Is(base::Code::kNotFound))
@@ -614,9 +618,15 @@ void Observation::LookAtVolume() {
       Trouble(free.error(), "BackupVolume");
     }
   }
+  // Where it has to be loaded, or looked into for which image it holds.
+  const crd::Image& image = record_ != nullptr ? record_->image : look_.spec.image;
   const bool everywhere =
-      std::all_of(facts_.nodes.begin(), facts_.nodes.end(),
-                  [](const NodeFacts& node) { return node.kept || node.target_image.has_value(); });
+      std::all_of(facts_.nodes.begin(), facts_.nodes.end(), [&](const NodeFacts& node) {
+        if (node.kept) return true;
+        const FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(node.name);
+        if (frozen != nullptr) return IsBrought(*record_, *frozen, node.target_image, image);
+        return node.target_image && !image.id.empty() && IsWantedImage(*node.target_image, image);
+      });
   if (!everywhere) facts_.archive_bytes = SizeOf(look_.spec.image, "spec.image.archive");
   const bool needs_assistant =
       std::any_of(facts_.nodes.begin(), facts_.nodes.end(), [](const NodeFacts& node) {

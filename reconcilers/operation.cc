@@ -144,6 +144,26 @@ std::map<std::string, FileRef> FilesFromJson(const json& value) {
   return files;
 }
 
+json LoadedToJson(const std::map<std::string, LoadedImage>& images) {
+  json out = json::object();
+  for (const auto& [node, image] : images) {
+    out[node] = {{"reference", image.reference},
+                 {"archive", image.archive},
+                 {"imageID", image.image_id},
+                 {"digests", image.digests}};
+  }
+  return out;
+}
+
+std::map<std::string, LoadedImage> LoadedFromJson(const json& value) {
+  std::map<std::string, LoadedImage> images;
+  for (const auto& [node, image] : value.items()) {
+    images[node] = {image.at("reference"), image.at("archive"), image.at("imageID"),
+                    image.at("digests")};
+  }
+  return images;
+}
+
 json ComponentsToJson(const std::map<std::string, UpgradedComponent>& components) {
   json out = json::object();
   for (const auto& [node, component] : components) {
@@ -351,6 +371,7 @@ OperationRecord RecordFromJson(const json& value) {
   record.config_backups = FilesFromJson(value.at("configBackups"));
   record.config_rewrites = FilesFromJson(value.at("configRewrites"));
   record.image_backups = FilesFromJson(value.at("imageBackups"));
+  record.loaded_images = LoadedFromJson(value.value("loadedImages", json::object()));
   return record;
 }
 
@@ -498,6 +519,7 @@ std::string OperationRecord::ToJson() const {
               {"configBackups", FilesToJson(config_backups)},
               {"configRewrites", FilesToJson(config_rewrites)},
               {"imageBackups", FilesToJson(image_backups)}};
+  if (!loaded_images.empty()) out["loadedImages"] = LoadedToJson(loaded_images);
   if (!components.empty()) out["components"] = ComponentsToJson(components);
   for (const auto& turn : turns) {
     out["turns"].push_back(

@@ -110,6 +110,14 @@ struct FileRef {
   uint32_t mode = 0;
 };
 
+// An image that was brought to an engine by loading or pulling it, or that was found there and is
+// the one that the archive holds.
+struct LoadedImage {
+  std::string reference, archive;    // As the image was asked for; no archive: pulled.
+  std::string image_id;              // As the engine listed it then.
+  std::vector<std::string> digests;  // What the archive holds under that name.
+};
+
 // What was kept of the upgraded databases before the first of them was dropped.
 struct SavedState {
   std::string folder;     // Below the operation's folder.
@@ -219,6 +227,8 @@ struct OperationRecord {
   std::map<std::string, FileRef> config_backups;   // By node.
   std::map<std::string, FileRef> config_rewrites;  // By node; path is on the host.
   std::map<std::string, FileRef> image_backups;    // By node.
+  // By the node that the image is loaded for (LoaderOf); absent: not looked at yet.
+  std::map<std::string, LoadedImage> loaded_images;
 
   bool open() const { return outcome == OperationOutcome::kOpen; }
   Owner owner() const { return {owner_cluster, owner_object}; }

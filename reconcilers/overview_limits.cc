@@ -158,7 +158,7 @@ std::vector<OverviewLimit> LimitsNotAcknowledged(const Version& from, const Vers
 }
 
 std::vector<std::string_view> KnownWords() {
-  std::set<std::string_view> words{kAcknowledgeUnlisted};
+  std::set<std::string_view> words{kAcknowledgeUnlisted, kAcknowledgeImageName};
   for (const Row& row : kRows) words.insert(row.word);
   return {words.begin(), words.end()};
 }

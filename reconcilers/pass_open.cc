@@ -147,6 +147,7 @@ OperationSession UpgradeReconciler::Pass::Session() {
   world->fence = site_.ownership->FenceFor(site_.oms, *memory_.epoch);
   world->store = owner_.ports_.store;
   world->backup_tool = owner_.ports_.backup_tool;
+  world->archives = owner_.ports_.archives;
   return OperationSession(
       spec_, path_, *facts_, *site_.record, site_.last_n, std::move(world), owner_.tasks_,
       [wake = owner_.wake_, key = key_] { wake(key); },
@@ -424,7 +425,12 @@ base::Result<bool> UpgradeReconciler::Pass::TakeImage(const base::Context& ctx) 
   owner_.tasks_.Stop(record.id + "/" + std::string(NameOf(Step::kLoadImage)));
   facts_.emplace();  // Nothing was looked at yet, and nothing has to be.
   OperationSession op = Session();
-  OMS_TRY(op.Save(ctx, [&](OperationRecord& next) { next.image = spec_.image; }));
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& next) {
+    next.image = spec_.image;
+    for (const auto& node : next.nodes) {
+      if (!node.kept) next.loaded_images.erase(node.name);
+    }
+  }));
   facts_.reset();
   memory_.failures = {};
   return true;

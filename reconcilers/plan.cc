@@ -390,21 +390,28 @@ class UpgradePlan {
       const NodeFacts* facts = in_.facts.Node(node.name);
       (facts != nullptr && facts->target_image ? there : missing).push_back(node.name);
     }
+    const std::string archive =
+        image.archive +
+        (in_.facts.archive_bytes ? fmt::format(" ({})", Human(*in_.facts.archive_bytes)) : "");
     std::string text;
     if (!missing.empty() && image.archive.empty()) {
       text = fmt::format("pull {} on {}", image.reference, List(missing));
     } else if (!missing.empty()) {
-      text = fmt::format(
-          "load {} from {}{} on {}", image.reference, image.archive,
-          in_.facts.archive_bytes ? fmt::format(" ({})", Human(*in_.facts.archive_bytes)) : "",
-          List(missing));
+      text = fmt::format("load {} from {} on {}", image.reference, archive, List(missing));
     }
     if (!there.empty()) {
       text += fmt::format("{}{} is on {} already", text.empty() ? "" : "; ",
                           text.empty() ? image.reference : "it", List(there));
+      if (!image.archive.empty() && image.id.empty())
+        text += fmt::format(", and is loaded from {} if that holds another one",
+                            missing.empty() ? archive : "the archive");
     }
-    if (image.id.empty())
-      text += "; which image that is is not checked, as spec.image.id is not set";
+    if (image.id.empty() && image.archive.empty()) {
+      text +=
+          "; which image that is is not checked, as neither spec.image.id nor spec.image.archive "
+          "is "
+          "set";
+    }
     return text;
   }
 

@@ -14,6 +14,7 @@
 #include "reconcilers/human.h"
 #include "reconcilers/maintenance_window.h"
 #include "reconcilers/overview_limits.h"
+#include "reconcilers/target_image.h"
 #include "reconcilers/task_limits.h"
 #include "reconcilers/version_path.h"
 
@@ -94,6 +95,20 @@ void CheckHttps(const crd::Spec& spec, const NodeFacts& node, base::WallTime now
                      "speaks HTTP; leave spec.https out, or run OMS with the two mounts",
                      node.name, kCertificateMount)});
   }
+}
+
+// As far as it can be told without loading anything: what the archive holds is looked at by the
+// step that loads it.
+void CheckTargetImage(const crd::Spec& spec, const crd::Version& to, const Facts& facts,
+                      Troubles& found) {
+  for (const auto& node : facts.nodes) {
+    if (node.kept || !node.target_image || !node.old_container || !spec.image.archive.empty())
+      continue;
+    const RunningImage running{node.name, node.old_container->name, node.old_container->image_id};
+    if (auto wrong = CheckImage(spec, to, running, *node.target_image))
+      found.push_back(*std::move(wrong));
+  }
+  if (auto wrong = CheckImageTag(spec, to)) found.push_back(*std::move(wrong));
 }
 
 void CheckNode(const NodeFacts& node, Troubles& found) {
@@ -549,6 +564,7 @@ std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& f
   }
   CheckWords(spec, found);
   CheckSupported(spec, found);
+  CheckTargetImage(spec, to, facts, found);
   CheckWindow(spec, facts, found);
   for (const auto& node : facts.nodes) {
     CheckHttps(spec, node, facts.now, found);

@@ -2,27 +2,57 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "reconcilers/once_script.h"
 #include "reconcilers/scripts.h"
 #include "reconcilers/state_rows.h"
+#include "reconcilers/version_path.h"
 
 namespace oms::upgrade::rows {
 namespace {
 
-bool HasCompletionLine(const std::vector<std::string>& lines, const std::string& output) {
-  return lines.empty() || std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
-           return output.find(line) != std::string::npos;
-         });
+// The line around a place in a text.
+std::string LineAt(const std::string& text, size_t at) {
+  const size_t before = at == 0 ? std::string::npos : text.find_last_of('\n', at - 1);
+  const size_t begin = before == std::string::npos ? 0 : before + 1;
+  return text.substr(begin, text.find_first_of("\r\n", at) - begin);
 }
 
-// The last line that says something, for a message.
+// Short enough for a message, whose end says what to do.
+std::string Short(std::string line) {
+  constexpr size_t kLongest = 200;
+  if (line.size() <= kLongest) return line;
+  return line.substr(0, kLongest) + "...";
+}
+
+// The last line that says something; empty: there is none.
 std::string LastLine(const std::string& output) {
   const size_t end = output.find_last_not_of("\r\n ");
-  if (end == std::string::npos) return "it printed nothing";
-  const size_t begin = output.find_last_of('\n', end);
-  return output.substr(begin == std::string::npos ? 0 : begin + 1,
-                       end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+  return end == std::string::npos ? std::string() : LineAt(output, end);
+}
+
+// The line that tells the completion: one that holds one of `lines`, where those are known, else
+// the last. Nullopt: it should be there, and is not.
+std::optional<std::string> CompletionLine(const std::vector<std::string>& lines,
+                                          const std::string& output) {
+  if (lines.empty()) return LastLine(output);
+  for (const auto& line : lines) {
+    if (const size_t at = output.rfind(line); at != std::string::npos) return LineAt(output, at);
+  }
+  return std::nullopt;
+}
+
+// A script that has done its work for another version than the one that is carried: its name, and
+// empty where the line says nothing of the kind.
+std::string OtherRelease(const std::string& line, const std::string& target) {
+  const auto to = crd::Version::Parse(target);
+  if (!to.ok()) return {};
+  const auto named = ReleasesNamedIn(line, *to);
+  const bool ours = std::any_of(named.begin(), named.end(), [&](const crd::Version& version) {
+    return version.major == to->major && version.minor == to->minor && version.patch == to->patch;
+  });
+  return named.empty() || ours ? std::string() : named.back().ToString();
 }
 
 }  // namespace
@@ -70,16 +100,27 @@ StepState RowOfScript(const Input& in, Step at, const FrozenNode& frozen, const 
     case ScriptState::Kind::kEnded: break;
   }
   if (script.exit_code != 0) {
+    const std::string last = LastLine(script.output);
     return Failed(crd::reason::kScriptFailed,
                   fmt::format("{} ended with exit code {}: {}; the whole log is {}; {}", name,
-                              script.exit_code, LastLine(script.output), log, back));
+                              script.exit_code, last.empty() ? "it printed nothing" : Short(last),
+                              log, back));
   }
-  if (!HasCompletionLine(CommandOf(at, in.path).completion_lines, script.output)) {
+  const auto completion = CompletionLine(CommandOf(at, in.path).completion_lines, script.output);
+  if (!completion) {
     return Failed(
         crd::reason::kScriptFailed,
         fmt::format("{} ended with exit code 0, but without the line that tells its completion; "
                     "see {}; {}",
                     name, log, back));
+  }
+  if (at != Step::kRunUpgradeScript) return Done();  // The jar may well name what it came from.
+  if (const std::string other = OtherRelease(*completion, in.record.to); !other.empty()) {
+    return Failed(crd::reason::kScriptFailed,
+                  fmt::format("{} has ended, and says that it is of {}, not of {}: \"{}\"; the "
+                              "image {} is not that of {}; {}",
+                              name, other, in.record.to, Short(*completion),
+                              in.record.image.reference, in.record.to, back));
   }
   return Done();
 }

@@ -19,6 +19,7 @@
 #include "reconcilers/ports/backup_tool.h"
 #include "reconcilers/ports/container_engine.h"
 #include "reconcilers/ports/http_probe.h"
+#include "reconcilers/ports/image_archive.h"
 #include "reconcilers/ports/meta_dbs.h"
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
@@ -35,6 +36,7 @@ struct Ports {
   OwnershipProvider* ownerships = nullptr;
   RecordStore* store = nullptr;
   BackupTool* backup_tool = nullptr;
+  ImageArchives* archives = nullptr;
   HttpProbe* probe = nullptr;
   TaskApi* task_api = nullptr;
 };

@@ -14,6 +14,7 @@
 #include "reconcilers/rollback_state.h"
 #include "reconcilers/scripts.h"
 #include "reconcilers/state_rows.h"
+#include "reconcilers/target_image.h"
 #include "reconcilers/version_path.h"
 
 namespace oms::upgrade {
@@ -30,51 +31,50 @@ StepState Preflight(const Input& in) {
   return PreflightState(in.spec, *from, *to, in.facts);
 }
 
+// Its image is what it is now, by its id: from when the new container is made from it on.
+StepState LoadImageOn(const Input& in, const FrozenNode& frozen, const NodeFacts& node) {
+  const crd::Image& image = in.spec.image;
+  const std::string loading = TaskName(Step::kLoadImage, LoaderOf(in.record, frozen));
+  const TaskView* task = in.facts.Task(loading);
+  if (!IsBrought(in.record, frozen, node.target_image, image)) {
+    if (task != nullptr && task->state != TaskView::State::kSucceeded) {
+      return FromTask(*task, fmt::format("loading {} on node {}", image.reference, frozen.name));
+    }
+    // Nowhere else to look for the image that spec.image.id asks for.
+    const bool other = node.target_image && !IsWantedImage(*node.target_image, image);
+    if (other && (image.archive.empty() || LoadedFor(in.record, frozen, image) != nullptr)) {
+      return Failed("ImageIDDiffers",
+                    fmt::format("node {}: {} has the id {}, but spec.image.id asks for {}; load "
+                                "the right archive or correct spec.image.id",
+                                frozen.name, image.reference, node.target_image->id, image.id));
+    }
+    return Pending(fmt::format("{} is not on node {} yet, or is another image than the archive's",
+                               image.reference, frozen.name));
+  }
+  const auto to = crd::Version::Parse(in.record.to);
+  if (to.ok() && !in.Passed(PointKind::kStopping)) {
+    const RunningImage running{frozen.name, frozen.old_name, frozen.old_image_id};
+    if (const auto wrong = CheckImage(in.spec, *to, running, *node.target_image))
+      return Failed(wrong->reason, wrong->message);
+  }
+  if (node.script_in_image == false) {
+    const bool script =
+        node.missing_in_image.empty() || node.missing_in_image == in.path.upgrade_script;
+    return Failed(script ? "UpgradeScriptMissing" : "CorrectionJarMissing",
+                  fmt::format("node {}: image {} has no {} where version {} keeps it{}; check "
+                              "that it is an OMS image, or set {}",
+                              frozen.name, image.reference,
+                              script ? "upgrade script" : "correction jar, or no java for it,",
+                              in.record.to, script ? "" : " (" + node.missing_in_image + ")",
+                              script ? "spec.deployment.upgradeScript" : "spec.legacy.jarPath"));
+  }
+  return Done();
+}
+
 StepState LoadImage(const Input& in) {
   if (in.Passed(PointKind::kNewStarting)) return Done();
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
-    const std::string& reference = in.record.image.reference;
-    const std::string loading = TaskName(Step::kLoadImage, LoaderOf(in.record, frozen));
-    if (const TaskView* task = in.facts.Task(loading);
-        task != nullptr && task->state != TaskView::State::kSucceeded && !node.target_image) {
-      return FromTask(*task, fmt::format("loading {} on node {}", reference, frozen.name));
-    }
-    if (!node.target_image) {
-      if (const TaskView* task = in.facts.Task(loading); task != nullptr) {
-        return Failed(
-            "ImageNotInArchive",
-            fmt::format("node {}: the archive {} was loaded, but the engine does not list {}; set "
-                        "spec.image.reference to the name that the archive holds ({})",
-                        frozen.name, in.spec.image.archive, reference, task->output));
-      }
-      return Pending(fmt::format("{} is not on node {} yet", reference, frozen.name));
-    }
-    if (!IsWantedImage(*node.target_image, in.spec.image)) {
-      // The name may be an older load's; what the archive holds is looked at once.
-      const TaskView* task = in.facts.Task(loading);
-      if (task != nullptr && task->state != TaskView::State::kSucceeded)
-        return FromTask(*task, fmt::format("loading {} on node {}", reference, frozen.name));
-      if (task == nullptr && !in.spec.image.archive.empty())
-        return Pending(fmt::format("{} on node {} is another image", reference, frozen.name));
-      return Failed(
-          "ImageIDDiffers",
-          fmt::format(
-              "node {}: {} has the id {}, but spec.image.id asks for {}; load the right archive or "
-              "correct spec.image.id",
-              frozen.name, reference, node.target_image->id, in.spec.image.id));
-    }
-    if (node.script_in_image == false) {
-      const bool script =
-          node.missing_in_image.empty() || node.missing_in_image == in.path.upgrade_script;
-      return Failed(script ? "UpgradeScriptMissing" : "CorrectionJarMissing",
-                    fmt::format("node {}: image {} has no {} where version {} keeps it{}; check "
-                                "that it is an OMS image, or set {}",
-                                frozen.name, reference,
-                                script ? "upgrade script" : "correction jar, or no java for it,",
-                                in.record.to, script ? "" : " (" + node.missing_in_image + ")",
-                                script ? "spec.deployment.upgradeScript" : "spec.legacy.jarPath"));
-    }
-    return Done();
+    return LoadImageOn(in, frozen, node);
   });
 }
 
@@ -162,6 +162,9 @@ StepState CreateContainers(const Input& in) {
     if (ConfigSource(node.new_container) != WantedConfigSource(in.record, frozen)) {
       return Pending("config.yaml is to be mounted from another file than when it was created");
     }
+    // Its name had moved to another image in that moment.
+    if (!IsOfTargetImage(*node.new_container, frozen))
+      return Pending("it was made from another image than the one that was looked at");
     // An engine or a plug-in of it may have dropped one; it must be seen before the stop.
     if (const auto flags = CheckGuideFlags(*node.new_container); !flags.ok()) {
       return Failed(flags.error().reason,
@@ -408,12 +411,26 @@ StepState EnableHa(const Input& in) {
 
 }  // namespace
 
-// By the image's config digest, which is its id for most engines, or by its manifest digest, which
-// is that of others (a containerd image store), and stands in the digests of those that pull.
 bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted) {
-  return wanted.id.empty() || image.id == wanted.id ||
-         std::any_of(image.digests.begin(), image.digests.end(),
-                     [&](const std::string& digest) { return digest.ends_with("@" + wanted.id); });
+  return wanted.id.empty() || HasDigest(image, wanted.id);
+}
+
+const LoadedImage* LoadedFor(const OperationRecord& record, const FrozenNode& node,
+                             const crd::Image& image) {
+  const auto found = record.loaded_images.find(LoaderOf(record, node));
+  return found != record.loaded_images.end() && IsOf(found->second, image) ? &found->second
+                                                                           : nullptr;
+}
+
+bool IsBrought(const OperationRecord& record, const FrozenNode& node,
+               const std::optional<ImageInfo>& image, const crd::Image& wanted) {
+  if (!image) return false;
+  // The new container is made from it: whatever the archive and the name have come to be since.
+  if (!node.target_image_id.empty()) return image->id == node.target_image_id;
+  if (!wanted.id.empty()) return HasDigest(*image, wanted.id);
+  if (wanted.archive.empty()) return true;
+  const LoadedImage* loaded = LoadedFor(record, node, wanted);
+  return loaded != nullptr && IsThat(*image, *loaded);
 }
 
 const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node) {
@@ -436,6 +453,10 @@ std::string RunOf(const NodeFacts& node) {
 
 const std::string& WantedConfig(const NodeFacts& node) {
   return node.rehearsed_config ? *node.rehearsed_config : node.config->content;
+}
+
+bool IsOfTargetImage(const ContainerInfo& container, const FrozenNode& node) {
+  return container.image_id == node.target_image_id || container.image == node.target_image_id;
 }
 
 std::string WantedConfigSource(const OperationRecord& record, const FrozenNode& node) {

@@ -69,6 +69,14 @@ bool ConsoleStillHeld(const PathSteps& path, const OperationRecord& record, cons
 bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted);
 // The node whose task loads the image for this one: the first one on the same engine.
 const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node);
+// What was loaded for this one, of the image as it is asked for; null: it is not known yet which
+// image the archive holds.
+const LoadedImage* LoadedFor(const OperationRecord& record, const FrozenNode& node,
+                             const crd::Image& image);
+// The image on the node is what is asked for as far as can be told without loading anything: the
+// one of spec.image.id, or of the archive, or whatever has the name where neither is given.
+bool IsBrought(const OperationRecord& record, const FrozenNode& node,
+               const std::optional<ImageInfo>& image, const crd::Image& wanted);
 // Whether somebody writes heatbeat_sequence while it is compacted.
 SequenceUse SequenceUseOf(const OperationRecord& record);
 // "<container id> <StartedAt>" of the old container.
@@ -77,6 +85,9 @@ std::string RunOf(const NodeFacts& node);
 // What the file beside config.yaml must hold, once there is one: the change as it was rehearsed, or
 // config.yaml as it is where that needs none any more. `node.config` must be known.
 const std::string& WantedConfig(const NodeFacts& node);
+// The container is of the image that was looked at: it was made by its id, or by a name that meant
+// it.
+bool IsOfTargetImage(const ContainerInfo& container, const FrozenNode& node);
 // The host's file that the new container mounts as its config.yaml.
 std::string WantedConfigSource(const OperationRecord& record, const FrozenNode& node);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 namespace oms::upgrade {
 namespace {
@@ -162,6 +163,37 @@ PathSteps StepsForTarget(const Version& to) {
     break;
   }
   return steps;
+}
+
+std::vector<Version> ReleasesNamedIn(std::string_view line, const Version& also) {
+  const auto known = [&](const Version& named) {
+    const auto same = [&](const Version& release) {
+      return named.major == release.major && named.minor == release.minor &&
+             named.patch == release.patch;
+    };
+    return same(also) ||
+           std::any_of(kEnterpriseReleases.begin(), kEnterpriseReleases.end(), same) ||
+           same(kCommunityObd.to) ||
+           std::any_of(kCommunitySteps.begin(), kCommunitySteps.end(),
+                       [&](const auto& step) { return same(step.from) || same(step.to); });
+  };
+  const auto part = [](char c) { return (c >= '0' && c <= '9') || c == '.'; };
+  std::vector<Version> named;
+  for (size_t at = 0; at < line.size();) {
+    if (!part(line[at])) {
+      ++at;
+      continue;
+    }
+    size_t end = at;
+    while (end < line.size() && part(line[end])) ++end;
+    std::string_view text = line.substr(at, end - at);
+    at = end;
+    // The full stop of a sentence.
+    while (text.ends_with('.')) text.remove_suffix(1);
+    if (const auto version = Version::Parse(text); version.ok() && known(*version))
+      named.push_back(*version);
+  }
+  return named;
 }
 
 bool NeedsLegacySteps(const Version& from, const Version& to) {

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "controller/base/result.h"
@@ -34,6 +35,8 @@ struct PathOptions {
 
 // The word for spec.acknowledge that sets accept_unlisted.
 inline constexpr char kAcknowledgeUnlisted[] = "UnlistedVersion";
+// The word with which a person says that the image's tag and labels are names of a site's own.
+inline constexpr char kAcknowledgeImageName[] = "ImageNamesAnotherVersion";
 
 // Whether `from` may become `to` in one upgrade, and what that takes. Errors are kTerminal, and
 // their messages say what to do instead. Reasons: "DowngradeRefused" (lower; whether a lower
@@ -45,6 +48,10 @@ base::Result<PathSteps> CheckPath(const crd::Version& from, const crd::Version& 
 
 // What a target takes, whatever the start; for overrides and plans.
 PathSteps StepsForTarget(const crd::Version& to);
+
+// The releases of OMS that a line of text names, as 4.3.1 or V4.3.1: those of the tables, and
+// `also`. Other numbers of that shape (of a tool, a date) are not taken for one.
+std::vector<crd::Version> ReleasesNamedIn(std::string_view line, const crd::Version& also);
 
 // Why steps 10 and 11 are skipped.
 inline constexpr char kLegacyOnly[] = "only for a start below 4.0.1";

@@ -24,6 +24,7 @@
 #include "reconcilers/drivers/dump_tool.h"
 #include "reconcilers/drivers/file_record_store.h"
 #include "reconcilers/drivers/http_task_api.h"
+#include "reconcilers/drivers/image_archive.h"
 #include "reconcilers/drivers/mysql_metadb.h"
 #include "reconcilers/drivers/mysql_ownership.h"
 #include "reconcilers/drivers/mysql_session.h"
@@ -105,6 +106,7 @@ int Serve(const cmd::Options& options) {
   drivers::MysqlMetaDbProvider meta_dbs;
   drivers::MysqlOwnershipProvider ownerships;
   drivers::TcpHttpProbe probe;
+  drivers::FileImageArchives archives;
   drivers::HttpTaskApi task_api;
   upgrade::LongTasks tasks;
   upgrade::UpgradeMetrics upgrade_metrics(metrics);
@@ -119,6 +121,7 @@ int Serve(const cmd::Options& options) {
        .ownerships = &ownerships,
        .store = store.get(),
        .backup_tool = backup_tool.get(),
+       .archives = &archives,
        .probe = &probe,
        .task_api = &task_api},
       [&](const kube::ObjectKey& key) { return informer.Get(key); }, events, *random, tasks,

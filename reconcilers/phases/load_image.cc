@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <sstream>
 
 #include "reconcilers/phases/phases.h"
 #include "reconcilers/state.h"
+#include "reconcilers/target_image.h"
 
 namespace oms::upgrade {
 namespace {
@@ -25,25 +27,110 @@ base::Status CheckArchive(RecordStore& store, const crd::Image& image) {
           image.archive, found, image.sha256));
 }
 
+// What a task tells of what it has brought: four fields, and in the last the digests that the
+// archive has. No text of them holds these separators.
+constexpr char kFieldEnd = '\0', kDigestEnd = ' ';
+
+std::string ToText(const LoadedImage& loaded) {
+  std::string text;
+  for (const std::string* field : {&loaded.reference, &loaded.archive, &loaded.image_id})
+    text += *field + kFieldEnd;
+  for (const auto& digest : loaded.digests) text += digest + kDigestEnd;
+  return text;
+}
+
+LoadedImage FromText(const std::string& text) {
+  LoadedImage loaded;
+  std::istringstream fields(text);
+  for (std::string* into : {&loaded.reference, &loaded.archive, &loaded.image_id})
+    std::getline(fields, *into, kFieldEnd);
+  for (std::string digest; std::getline(fields, digest, kDigestEnd);)
+    loaded.digests.push_back(digest);
+  return loaded;
+}
+
+// Brings the image to the engine, unless what has its name there is the archive's own. `field`: of
+// the spec, for a message.
+base::Result<LoadedImage> Bring(const base::Context& ctx, const World& world,
+                                ContainerEngine& engine, const crd::Image& image, const char* field,
+                                ByteProgress& progress) {
+  LoadedImage loaded{image.reference, image.archive, {}, {}};
+  bool there = false;
+  if (image.archive.empty()) {
+    OMS_TRY(engine.PullImage(ctx, image.reference));
+  } else {
+    OMS_TRY(CheckArchive(*world.store, image));
+    OMS_ASSIGN(const auto held, world.archives->Look(ctx, image.archive, progress));
+    // Nullopt: packed in a way that only the engine knows.
+    if (held) {
+      auto digests = DigestsIn(*held, image.reference);
+      if (!digests) {
+        return base::MakeError(
+            base::Code::kInvalid, "ImageNotInArchive",
+            fmt::format("the archive {} holds no image {}, but {}; set {}.reference to the one "
+                        "that is meant, or {}.archive to its archive",
+                        image.archive, image.reference, NamesIn(*held), field, field));
+      }
+      loaded.digests = *std::move(digests);
+      const auto listed = engine.InspectImage(ctx, image.reference);
+      if (!listed.ok() && !listed.Is(base::Code::kNotFound)) return listed.error();
+      there = listed.ok() && IsThat(*listed, loaded);
+    }
+    OMS_TRY(ctx.Check());
+    if (!there) OMS_TRY(engine.LoadImage(ctx, image.archive, progress));
+  }
+  const auto listed = engine.InspectImage(ctx, image.reference);
+  if (listed.Is(base::Code::kNotFound) && !image.archive.empty()) {
+    return base::MakeError(
+        base::Code::kInvalid, "ImageNotInArchive",
+        fmt::format("the archive {} was loaded, but the engine does not list {}; set {}.reference "
+                    "to the name that the archive holds",
+                    image.archive, image.reference, field));
+  }
+  if (!listed.ok()) return listed.error();
+  loaded.image_id = listed->id;
+  return loaded;
+}
+
+// `expected`: the id that it must have, because something was made from it; empty: any.
 void StartLoading(const base::Context& ctx, OperationSession& op, const std::string& task,
-                  const std::string& node, const crd::Image& wanted) {
+                  const std::string& node, const crd::Image& wanted, const char* field,
+                  const std::string& expected) {
   op.Start(ctx, task, op.spec().strategy.timeouts.image_load,
-           [world = op.world(), image = wanted, name = node](
+           [world = op.world(), image = wanted, name = node, field, expected](
                const base::Context& task_ctx, ByteProgress& progress) -> base::Result<std::string> {
              ContainerEngine& engine = *world->engines.at(name);
-             if (image.archive.empty()) {
-               OMS_TRY(engine.PullImage(task_ctx, image.reference));
-               return image.reference;
+             OMS_ASSIGN(const LoadedImage loaded,
+                        Bring(task_ctx, *world, engine, image, field, progress));
+             if (!expected.empty() && loaded.image_id != expected) {
+               return base::MakeError(
+                   base::Code::kInvalid, "ImageIDDiffers",
+                   fmt::format("node {}: {} was {} when the new container was made, and now it is "
+                               "{}; put the image back as it was, or revert spec.version",
+                               name, image.reference, expected, loaded.image_id));
              }
-             OMS_TRY(CheckArchive(*world->store, image));
-             OMS_TRY(engine.LoadImage(task_ctx, image.archive, progress));
-             return image.reference;
+             return ToText(loaded);
            });
+}
+
+// A task of this image that has ended well, and whose end is not written down yet. It says what
+// was brought; whether that is still there the next look tells.
+base::Result<bool> NoteLoaded(const base::Context& ctx, OperationSession& op,
+                              const std::string& task, const FrozenNode& loader,
+                              const crd::Image& wanted) {
+  const TaskView* view = op.facts().Task(task);
+  if (view == nullptr || view->state != TaskView::State::kSucceeded) return false;
+  const LoadedImage loaded = FromText(view->output);
+  if (!IsOf(loaded, wanted) || LoadedFor(op.record(), loader, wanted) != nullptr) return false;
+  OMS_TRY(
+      op.Save(ctx, [&](OperationRecord& record) { record.loaded_images[loader.name] = loaded; }));
+  return true;
 }
 
 }  // namespace
 
 base::Status LoadImage(const base::Context& ctx, OperationSession& op) {
+  const crd::Image& wanted = op.spec().image;
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
     if (node.kept || facts == nullptr || LoaderOf(op.record(), node) != node.name) continue;
@@ -52,11 +139,14 @@ base::Status LoadImage(const base::Context& ctx, OperationSession& op) {
         op.record().nodes.begin(), op.record().nodes.end(), [&](const FrozenNode& each) {
           const NodeFacts* seen = op.facts().Node(each.name);
           return !each.kept && LoaderOf(op.record(), each) == node.name && seen != nullptr &&
-                 !(seen->target_image && IsWantedImage(*seen->target_image, op.spec().image));
+                 !IsBrought(op.record(), each, seen->target_image, wanted);
         });
     if (!needed) continue;
+    const std::string task = TaskName(Step::kLoadImage, node.name);
+    OMS_ASSIGN(const bool noted, NoteLoaded(ctx, op, task, node, wanted));
+    if (noted) continue;
     OMS_TRY(ctx.Check());
-    StartLoading(ctx, op, TaskName(Step::kLoadImage, node.name), node.name, op.spec().image);
+    StartLoading(ctx, op, task, node.name, wanted, "spec.image", node.target_image_id);
   }
   return base::Ok();
 }
@@ -67,15 +157,18 @@ base::Status LoadAssistant(const base::Context& ctx, OperationSession& op) {
   std::set<std::string> begun;  // Two components may be on one engine.
   for (const auto& node : op.record().nodes) {
     if (!node.kept || op.record().ComponentUpgraded(node)) continue;
-    const std::string loader = LoaderOf(op.record(), node);
+    const FrozenNode& loader = *op.record().Node(LoaderOf(op.record(), node));
     const NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->component ||
-        (facts->component->image && IsWantedImage(*facts->component->image, wanted))) {
+        IsBrought(op.record(), node, facts->component->image, wanted)) {
       continue;
     }
-    if (!begun.insert(loader).second) continue;
+    if (!begun.insert(loader.name).second) continue;
+    const std::string task = TaskName(Step::kLoadAssistant, loader.name);
+    OMS_ASSIGN(const bool noted, NoteLoaded(ctx, op, task, loader, wanted));
+    if (noted) continue;
     OMS_TRY(ctx.Check());
-    StartLoading(ctx, op, TaskName(Step::kLoadAssistant, loader), loader, wanted);
+    StartLoading(ctx, op, task, loader.name, wanted, "spec.deployment.assistant", "");
   }
   return base::Ok();
 }

@@ -1,6 +1,6 @@
 // Step 9 in its two halves: the new container is created before the stop, and started after the
-// dump (guide step 5; design section 4, row 9). It is known by our labels, and made from the
-// image's id.
+// dump (guide step 5; design section 4, row 9). It is known by our labels, and of the image whose
+// id was written down, which it is asked for by its name, so that `docker ps` shows that.
 #include <fmt/format.h>
 
 #include <map>
@@ -32,14 +32,51 @@ base::Status RecordImageIds(const base::Context& ctx, OperationSession& op) {
   });
 }
 
-base::Status RemoveIfMountedOtherwise(const base::Context& ctx, OperationSession& op,
-                                      const FrozenNode& node, const ContainerInfo& created) {
+// What it mounts and is made from cannot be changed; it has never run, so another one is as good.
+base::Status RemoveIfMadeOtherwise(const base::Context& ctx, OperationSession& op,
+                                   const FrozenNode& node, const ContainerInfo& created) {
   const Mount* config = created.FindMount(kConfigMount);
-  const bool right = config != nullptr && config->source == WantedConfigSource(op.record(), node);
+  const bool right = config != nullptr && config->source == WantedConfigSource(op.record(), node) &&
+                     IsOfTargetImage(created, node);
   if (right || created.status != "created") return base::Ok();
   OMS_TRY(ctx.Check());
   const auto removed = op.engine(node.name).Remove(ctx, created.id, false);
   return removed.Is(base::Code::kNotFound) ? base::Ok() : removed;
+}
+
+base::Result<std::string> CreateOne(const base::Context& ctx, OperationSession& op,
+                                    const FrozenNode& node, const CloneInput& input) {
+  OMS_ASSIGN(const std::string body, CloneForUpgrade(input));
+  OMS_TRY(ctx.Check());
+  auto created = op.engine(node.name).Create(ctx, node.new_name, body);
+  // Somebody was faster. If it was a process before us, the next look finds it by its labels.
+  if (created.Is(base::Code::kAlreadyExists)) {
+    return base::MakeError(base::Code::kTransient, "NameTaken",
+                           fmt::format("node {}: the name '{}' is taken by another container",
+                                       node.name, node.new_name));
+  }
+  return created;
+}
+
+// By its image's name where that means this image. The name may move until the engine has made the
+// container: what came of it is looked at, and made again by the id where it is another's.
+base::Status CreateOfImage(const base::Context& ctx, OperationSession& op, const FrozenNode& node,
+                           CloneInput input) {
+  ContainerEngine& engine = op.engine(node.name);
+  const std::string& reference = op.record().image.reference;
+  const auto named = engine.InspectImage(ctx, reference);
+  if (!named.ok() && !named.Is(base::Code::kNotFound)) return named.error();
+  if (named.ok() && named->id == node.target_image_id) {
+    input.new_image = reference;
+    OMS_ASSIGN(const std::string id, CreateOne(ctx, op, node, input));
+    OMS_ASSIGN(const ContainerInfo made, engine.Inspect(ctx, id));
+    if (IsOfTargetImage(made, node)) return base::Ok();
+    OMS_TRY(ctx.Check());
+    OMS_TRY(engine.Remove(ctx, id, false));
+  }
+  input.new_image = node.target_image_id;
+  OMS_TRY(CreateOne(ctx, op, node, input));
+  return base::Ok();
 }
 
 }  // namespace
@@ -51,13 +88,11 @@ base::Status CreateContainers(const base::Context& ctx, OperationSession& op) {
     const NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || node.target_image_id.empty()) continue;
     if (facts->new_container) {
-      // Its mounts cannot be changed; it has never run, so another one is as good.
-      OMS_TRY(RemoveIfMountedOtherwise(ctx, op, node, *facts->new_container));
+      OMS_TRY(RemoveIfMadeOtherwise(ctx, op, node, *facts->new_container));
       continue;
     }
     CloneInput input;
     input.old_inspect = node.old_inspect;
-    input.new_image_id = node.target_image_id;
     OMS_ASSIGN(const ImageInfo old_image,
                op.engine(node.name).InspectImage(ctx, node.old_image_id));
     input.old_image_inspect = old_image.inspect;
@@ -71,16 +106,7 @@ base::Status CreateContainers(const base::Context& ctx, OperationSession& op) {
                     {labels::kNode, node.name},
                     {labels::kVersion, record.to},
                     {labels::kRole, "oms"}};
-    OMS_ASSIGN(const std::string body, CloneForUpgrade(input));
-    OMS_TRY(ctx.Check());
-    const auto created = op.engine(node.name).Create(ctx, node.new_name, body);
-    // Somebody was faster. If it was a process before us, the next look finds it by its labels.
-    if (created.Is(base::Code::kAlreadyExists)) {
-      return base::MakeError(base::Code::kTransient, "NameTaken",
-                             fmt::format("node {}: the name '{}' is taken by another container",
-                                         node.name, node.new_name));
-    }
-    if (!created.ok()) return created.error();
+    OMS_TRY(CreateOfImage(ctx, op, node, std::move(input)));
   }
   return base::Ok();
 }

@@ -17,6 +17,7 @@
 #include "reconcilers/operation.h"
 #include "reconcilers/ports/backup_tool.h"
 #include "reconcilers/ports/container_engine.h"
+#include "reconcilers/ports/image_archive.h"
 #include "reconcilers/ports/meta_dbs.h"
 #include "reconcilers/ports/record_store.h"
 #include "reconcilers/steps.h"
@@ -31,6 +32,7 @@ struct World {
   std::shared_ptr<Fence> fence;
   RecordStore* store = nullptr;
   BackupTool* backup_tool = nullptr;
+  ImageArchives* archives = nullptr;
 };
 
 class OperationSession {

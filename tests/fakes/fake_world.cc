@@ -399,6 +399,11 @@ FileContent* World::FileLocked(Container& container, const std::string& path) {
   return &(container.files[path] = FileContent{"#!/bin/sh\n", 0, 0, 0755, true});
 }
 
+std::string World::ArchivedIdLocked(const std::string& archive) const {
+  const auto id = archive_ids.find(archive);
+  return id == archive_ids.end() ? ImageIdOf(archives.at(archive)) : id->second;
+}
+
 void World::FinishScriptLocked(Script& script) {
   script.running = false;
   Container& container = containers.at(script.container);
@@ -406,7 +411,7 @@ void World::FinishScriptLocked(Script& script) {
   const std::string name = ScriptName(script.marker);
   int code = exit_code_of.contains(name) ? exit_code_of.at(name) : script_exit_code;
   if (code == 0 && !ActLocked(name)) code = 1;
-  host_files[folder + "/output.log"] = {"schemas changed\n", 0, 0, 0644, true};
+  host_files[folder + "/output.log"] = {script_output, 0, 0, 0644, true};
   host_files[folder + "/exit_code"] = {std::to_string(code) + "\n", 0, 0, 0644, true};
 }
 
@@ -580,7 +585,9 @@ class Engine final : public ContainerEngine, private Door {
   Result<ImageInfo> InspectImage(const Context&, const std::string& reference) override {
     return Seen<ImageInfo>([&]() -> Result<ImageInfo> {
       for (const auto& [name, image] : world_.images) {
-        if (name == reference || image.id == reference) return image;
+        const auto on = world_.loaded_on.find(name);
+        const bool here = on == world_.loaded_on.end() || on->second.contains(endpoint_);
+        if (here && (name == reference || image.id == reference)) return image;
       }
       return MakeError(Code::kNotFound, "NoSuchImage", "no such image: " + reference);
     });
@@ -595,7 +602,20 @@ class Engine final : public ContainerEngine, private Door {
       const auto held = world_.archives.find(archive.string());
       if (held == world_.archives.end())
         return MakeError(Code::kNotFound, "NoSuchFile", "no archive " + archive.string());
-      world_.images[held->second] = Image(ImageIdOf(held->second), held->second);
+      // The image that had the name has none any more.
+      if (const auto before = world_.images.find(held->second);
+          before != world_.images.end() && before->second.id != ImageIdOf(held->second))
+        world_.images["<none> " + before->second.id] = before->second;
+      const std::string name = world_.loads_as.empty() ? held->second : world_.loads_as;
+      const std::string id = world_.listed_as + world_.ArchivedIdLocked(archive.string());
+      if (const auto before = world_.images.find(name); before == world_.images.end()) {
+        world_.loaded_on[name].clear();
+      } else if (before->second.id != id) {
+        // The image that had the name has none any more.
+        world_.images["<none> " + before->second.id] = before->second;
+      }
+      if (world_.loaded_on.contains(name)) world_.loaded_on[name].insert(endpoint_);
+      world_.images[name] = Image(id, name);
       return base::Ok();
     });
   }
@@ -623,7 +643,8 @@ class Engine final : public ContainerEngine, private Door {
     return world_.Write<std::string>(
         life_, "Create " + name, !name.starts_with("oms-upgrade-"), [&]() -> Result<std::string> {
           OMS_TRY(Reached());
-          if (world_.before_create) world_.before_create();
+          const bool meant = world_.before_create_of.empty() || world_.before_create_of == name;
+          if (world_.before_create && meant) world_.before_create();
           return world_.CreateLocked(name, json::parse(body), endpoint_);
         });
   }
@@ -834,6 +855,24 @@ class Engine final : public ContainerEngine, private Door {
   }
 
   const std::string endpoint_;
+};
+
+class Archives final : public ImageArchives, private Door {
+ public:
+  using Door::Door;
+  Result<std::optional<std::vector<ArchivedImage>>> Look(const Context&,
+                                                         const std::filesystem::path& archive,
+                                                         ByteProgress&) const override {
+    using Held = std::optional<std::vector<ArchivedImage>>;
+    return world_.Look<Held>(life_, [&]() -> Result<Held> {
+      ++world_.archive_looks;
+      const auto held = world_.archives.find(archive.string());
+      if (held == world_.archives.end())
+        return MakeError(Code::kInvalid, "ImageArchive", "no archive " + archive.string());
+      return Held(std::vector<ArchivedImage>{
+          {{held->second}, {world_.ArchivedIdLocked(archive.string())}}});
+    });
+  }
 };
 
 class Engines final : public EngineProvider {
@@ -1570,6 +1609,7 @@ struct Process::Doors {
         dbs(world, life),
         row(world, life),
         store(world, life),
+        archives(world, life),
         dumper(world, life),
         probe(world, life),
         tasks(world, life),
@@ -1578,6 +1618,7 @@ struct Process::Doors {
   Dbs dbs;
   Row row;
   Store store;
+  Archives archives;
   Dumper dumper;
   Probe probe;
   TaskDoor tasks;
@@ -1592,8 +1633,15 @@ Process::Process(World& world, std::string name, std::string cluster)
   options.cluster = std::move(cluster);
   options.process = std::move(name);
   options.limits = {{kFirstEngine, kSecondEngine}, {"/var/lib/oms-upgrade"}, {"/images"}};
-  Ports ports{&doors_->api,   &doors_->engines, &doors_->dbs,   &doors_->row,
-              &doors_->store, &doors_->dumper,  &doors_->probe, &doors_->tasks};
+  Ports ports{.api = &doors_->api,
+              .engines = &doors_->engines,
+              .meta_dbs = &doors_->dbs,
+              .ownerships = &doors_->row,
+              .store = &doors_->store,
+              .backup_tool = &doors_->dumper,
+              .archives = &doors_->archives,
+              .probe = &doors_->probe,
+              .task_api = &doors_->tasks};
   reconciler_ = std::make_unique<UpgradeReconciler>(
       std::move(options), ports,
       [this](const kube::ObjectKey& key) -> std::shared_ptr<const crd::OmsUpgrade> {

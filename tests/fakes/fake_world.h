@@ -133,8 +133,17 @@ class World {
   std::map<std::string, std::set<std::string>> image_files;  // By image id.
   std::map<std::string, upgrade::FileContent> host_files;
   std::map<std::string, std::string> archives;  // Archive -> the reference that it holds.
+  // Of an archive: the id of its image, where that is not the one that its name tells.
+  std::map<std::string, std::string> archive_ids;
+  std::string loads_as;  // How the engine lists what it loads; empty: as the archive calls it.
+  // As with a containerd image store: the engine lists what it loads by this prefix and the id.
+  std::string listed_as;
+  int archive_looks = 0;
+  // Of what was loaded: by which engines. What is in no entry is on all of them.
+  std::map<std::string, std::set<std::string>> loaded_on;
   std::vector<Script> scripts;
   int script_exit_code = 0;
+  std::string script_output = "schemas changed\n";
   std::map<std::string, int> exit_code_of;  // Of one script, by its marker folder's name.
   std::string vanishes;  // The script of this name begins, leaves no exit code, and runs no more.
   std::string console = "RUNNING";              // In the new container.
@@ -193,6 +202,7 @@ class World {
   std::string server_identity = "tenant-1";
   std::optional<std::string> ha = kHaText;
   std::function<void()> before_create;     // Between the look and each Create of a controller.
+  std::string before_create_of;            // Of the container of this name alone.
   std::function<void()> before_ha_swap;    // Between the read and each write of a controller.
   std::function<void()> after_ha_swap;     // Right after each.
   std::function<void()> before_heartbeat;  // Before each look at it.
@@ -339,6 +349,7 @@ class World {
   upgrade::FileContent* FileLocked(Container& container, const std::string& path);
   std::string HostPath(const Container& container, const std::string& path) const;
   void FinishScriptLocked(Script& script);
+  std::string ArchivedIdLocked(const std::string& archive) const;
   bool ActLocked(const std::string& script);
   // Everything that a dump of this database takes, and a load brings back.
   std::string ContentLocked(const std::string& database) const;

@@ -129,7 +129,7 @@ upgrade::ContainerInfo Controller::InfoOf(const Container& container) const {
     info.mounts.front().source = kNewConfig;
   info.id = container.id;
   info.name = container.name;
-  info.image_id = VersionText(container.version);
+  info.image_id = "oms:" + VersionText(container.version);
   info.status = container.status;
   info.running = container.running;
   info.started_at = container.started_at;
@@ -324,7 +324,7 @@ void Controller::OpenUpgrade() {
   node.old_name = old.name;
   node.old_started_at = old.started_at;
   node.old_image = "oms:" + VersionText(old.version);
-  node.old_image_id = VersionText(old.version);
+  node.old_image_id = node.old_image;
   node.old_restart_policy = old.policy;
   node.new_name = "oms_" + std::to_string(VersionNumber(record.to));
   node.config_source = "/data/conf/config.yaml";
@@ -461,8 +461,10 @@ void Controller::RecordEvidence() {
 
 Decision Controller::Open() {
   Observe();
-  state_ = upgrade::DetermineState(world_.resource.spec, PathTo(VersionNumber(record_->to)),
-                                   *record_, facts_);
+  // It is never corrected in this world, so that of the record is the one that counts.
+  crd::Spec spec = world_.resource.spec;
+  spec.image = record_->image;
+  state_ = upgrade::DetermineState(spec, PathTo(VersionNumber(record_->to)), *record_, facts_);
   if (record_->handled != Mark()) return TakeEdit();
   CountFailures();
   Decision decision = upgrade::Decide(world_.resource.spec, *record_, state_, facts_, WishesNow(),
@@ -573,7 +575,16 @@ bool Controller::Run(Step step) {
     case Step::kEditConfig:  // Of deployment.config: InPlace, as is the next one.
     case Step::kRestoreConfig: break;
     case Step::kLoadImage:
-      if (!facts_.nodes.front().target_image) Begin(step, TaskName(step, kNode));
+      if (const auto* view = View(TaskName(step, kNode));
+          view != nullptr && view->state == TaskView::State::kSucceeded &&
+          LoadedFor(record, record.nodes.front(), record.image) == nullptr) {
+        Save([&](Record& next) {
+          next.loaded_images[kNode] = {
+              next.image.reference, next.image.archive, next.image.reference, {}};
+        });
+      } else {
+        Begin(step, TaskName(step, kNode));
+      }
       break;
     case Step::kSaveOldImage:
       if (const auto* view = View(TaskName(step, kNode));
@@ -594,6 +605,11 @@ bool Controller::Run(Step step) {
       if (facts_.nodes.front().new_container) break;
       if (world_.Find(node.new_name) != nullptr) return false;
       if (!world_.images.contains(node.old_image)) return passing_ = false;
+      if (node.target_image_id.empty() && facts_.nodes.front().target_image) {
+        Save([&](Record& next) {
+          next.nodes.front().target_image_id = facts_.nodes.front().target_image->id;
+        });
+      }
       Container fresh;
       fresh.id = world_.NewId("new-");
       fresh.name = node.new_name;
@@ -1068,7 +1084,7 @@ void Controller::Go(Task& task) {
   switch (task.step) {
     case Step::kLoadImage:
       if (Spoiled(world_.faults.image_fails, task, "ImageLoadFailed")) return;
-      world_.images.insert(world_.resource.spec.image.reference);
+      world_.images.insert(record_->image.reference);
       return Succeed(task);
     case Step::kSaveOldImage: return Succeed(task, "sum");
     case Step::kStopContainers:

@@ -118,6 +118,7 @@ TEST(Legacy, AnEditThatNoLongerAcknowledgesTheWayTakesNoStepOutOfIt) {
   world.EditSpec([](json& spec) {
     spec["version"] = "4.3.9";
     spec["acknowledge"].push_back("UnlistedVersion");
+    spec["acknowledge"].push_back("ImageNamesAnotherVersion");
   });
   Process process(world);
   world.dump_held = true;

@@ -889,6 +889,7 @@ TEST(Edition, IsTakenFromTheSpecWhereNoTagNamesIt) {
   World world("4.2.4");
   world.EditSpec([](json& spec) {
     spec["version"] = "4.2.6";
+    spec["image"]["reference"] = "oms:4.2.6";
     spec["mode"] = "Plan";
   });
   Process process(world);

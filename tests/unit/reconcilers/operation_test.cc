@@ -115,6 +115,7 @@ TEST(OperationRecord, ANewerFormatOrAnUnknownWordIsRefusedAndNotGuessedAt) {
     EXPECT_TRUE(refused(broken)) << path;
   }
   for (const auto& [key, value] : text.items()) {
+    if (key == "loadedImages") continue;  // Of a record from before it was written.
     json broken = text;
     broken.erase(key);
     EXPECT_TRUE(refused(broken)) << "without " << key;
@@ -177,6 +178,18 @@ TEST(OperationRecord, TimesOfYearOneAndOfYear9999AreReadAndWritten) {
     EXPECT_EQ(again->started, read->started);
     EXPECT_EQ(again->t1, read->t1);
   }
+}
+
+TEST(OperationRecord, OfBeforeImagesWereLookedIntoSaysThatNoneWas) {
+  json text = json::parse(Full().ToJson());
+  ASSERT_TRUE(text.contains("loadedImages"));
+  const auto known = OperationRecord::FromJson(text.dump());
+  ASSERT_TRUE(known.ok()) << known.error().message;
+  EXPECT_EQ(known->loaded_images.at("oms-1").image_id, "sha256:new");
+  text.erase("loadedImages");
+  const auto read = OperationRecord::FromJson(text.dump());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_TRUE(read->loaded_images.empty());
 }
 
 TEST(FoldRecords, TheHighestHoldsAndPointsAreTheUnionOverAll) {

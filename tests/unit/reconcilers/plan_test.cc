@@ -102,9 +102,13 @@ TEST(UpgradePlan, SaysWhereTheImageComesFrom) {
   EXPECT_THAT(world.Of(Step::kLoadImage), StartsWith("oms:4.3.1 is on oms-1 already"));
 }
 
-TEST(UpgradePlan, SaysThatAnImageWithoutAnIdIsNotChecked) {
+TEST(UpgradePlan, SaysByWhatTheImageIsToldFromAnotherOfItsName) {
   World world;
-  EXPECT_THAT(world.Of(Step::kLoadImage), HasSubstr("spec.image.id is not set"));
+  world.spec.image.archive = "/images/oms_4.3.1.tar.gz";
+  EXPECT_THAT(world.Of(Step::kLoadImage),
+              HasSubstr("is loaded from /images/oms_4.3.1.tar.gz if that holds another one"));
+  world.spec.image.archive.clear();
+  EXPECT_THAT(world.Of(Step::kLoadImage), HasSubstr("is not checked"));
   world.spec.image.id = "sha256:new";
   EXPECT_THAT(world.Of(Step::kLoadImage), Not(HasSubstr("spec.image.id")));
 }

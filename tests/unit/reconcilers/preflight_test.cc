@@ -158,6 +158,7 @@ TEST(CheckPreflight, ACmServerOfItsOwnAsksForTheTasksFrom431On) {
   for (const auto& [to, asked] : {std::pair{"4.3.1", true}, {"4.3.0", false}}) {
     Upgrade upgrade;
     upgrade.facts.meta->cm_server = DbServerInfo{"10.11", false, "another"};
+    upgrade.spec.image.reference = fmt::format("oms:{}", to);
     const auto troubles = CheckPreflight(upgrade.spec, *crd::Version::Parse("4.2.3"),
                                          *crd::Version::Parse(to), upgrade.facts);
     ASSERT_EQ(troubles.size(), asked ? 1U : 0U) << to;

@@ -147,6 +147,7 @@ struct Upgrade {
     image.size = 1000;
     node().target_image = image;
     node().script_in_image = true;
+    record.loaded_images["oms-1"] = {spec.image.reference, spec.image.archive, image.id, {}};
     return *this;
   }
   Upgrade& Prepared() {
@@ -161,6 +162,8 @@ struct Upgrade {
     }
     fresh.id = "new-id";
     fresh.name = "oms_431";
+    fresh.image = "oms:4.3.1";
+    fresh.image_id = record.nodes.front().target_image_id = "sha256:new";
     fresh.status = "created";
     fresh.running = false;
     fresh.started_at = "0001-01-01T00:00:00Z";

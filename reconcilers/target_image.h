@@ -1,0 +1,55 @@
+// The image that is to become OMS: can it be that of the version that is asked for? Pure.
+//
+// The version of an image is not written in it in any way that is documented, so what is judged is
+// what contradicts: it is the image that runs already, or its name or a label of it names another
+// version. Which of the images of that name an archive holds is told by the archive's digests.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crd/oms_upgrade.h"
+#include "crd/version.h"
+#include "reconcilers/facts.h"
+#include "reconcilers/operation.h"
+#include "reconcilers/ports/image_archive.h"
+#include "reconcilers/version_path.h"
+
+namespace oms::upgrade {
+
+// "ImageVersionDiffers": the tag of spec.image.reference is the number of another version. Passed
+// by kAcknowledgeImageName, as a label is. (That the image is the one that runs is no matter of
+// names.)
+std::optional<Trouble> CheckImageTag(const crd::Spec& spec, const crd::Version& to);
+
+// The container that runs on a node, and its image.
+struct RunningImage {
+  std::string node, container, image_id;
+};
+// What the engine says of the image that spec.image.reference means there: "ImageIsTheOldOne", or
+// "ImageVersionDiffers" by a label.
+std::optional<Trouble> CheckImage(const crd::Spec& spec, const crd::Version& to,
+                                  const RunningImage& running, const ImageInfo& image);
+
+// By the image's config digest, which is its id for most engines, or by its manifest digest, which
+// is that of others (a containerd image store), and stands in the digests of those that pull.
+bool HasDigest(const ImageInfo& image, const std::string& digest);
+
+// As the engine lists it: docker.io/library/oms:4.3.1 is oms:4.3.1, and no tag is latest.
+std::string NormalImageName(std::string_view reference);
+
+// The digests of the images that an archive holds under that name; nullopt: it holds none.
+std::optional<std::vector<std::string>> DigestsIn(const std::vector<ArchivedImage>& archive,
+                                                  const std::string& reference);
+
+// The names in an archive, for a message.
+std::string NamesIn(const std::vector<ArchivedImage>& archive);
+
+// What was brought to the engine of a loader's node is what this image asks for.
+bool IsOf(const LoadedImage& loaded, const crd::Image& image);
+// The image that the engine shows is the one that was brought.
+bool IsThat(const ImageInfo& image, const LoadedImage& loaded);
+
+}  // namespace oms::upgrade
