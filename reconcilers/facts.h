@@ -93,7 +93,10 @@ struct NodeFacts {
   std::string config_sha256;
   std::optional<OmsConfig> parsed_config;       // Of several nodes: what its own file says.
   std::optional<std::string> rehearsed_config;  // What it becomes; nullopt: no change is needed.
-  std::optional<std::string> running_version;   // Before an operation is open.
+  // On the host, before the first write: a file where the new version's config.yaml is to lie, or,
+  // with deployment.config InPlace, where the symbolic link leads that config.yaml is.
+  std::string config_in_the_way, config_link;
+  std::optional<std::string> running_version;  // Before an operation is open.
   std::string new_config_sha256;             // As the new container sees it; empty: not looked at.
   std::optional<ScriptState> script;         // Of the last attempt that was begun, ...
   Step script_of = Step::kRunUpgradeScript;  // ... of this one.

@@ -17,18 +17,30 @@ using base::Result;
 using base::Status;
 using Json = nlohmann::json;
 
+constexpr int kMostDeadHelpers = 5;
 constexpr auto kRemoveWithin = std::chrono::seconds(5);
 
 constexpr char kFolder[] = "/oms-upgrade-work";      // Where the host's folder is bound.
 constexpr char kContent[] = "/oms-upgrade-content";  // In the helper's own file system.
 
-// Arguments: file name, uid:gid, mode. The temporary file has the mode 0600 until it is chmod-ed,
-// as it may hold a password.
+constexpr int kIsThere = 17;
+
+// Arguments: file name, uid:gid, mode, and "new", "folder" or "replace". The temporary file has the
+// mode 0600 until it is chmod-ed, as it may hold a password. A new file takes its name by link(2),
+// which takes no other's.
 constexpr char kScript[] =
     R"sh(set -e; umask 077; cd /oms-upgrade-work; t=".$1.oms-upgrade.tmp"; )sh"
+    R"sh(if test "$4" = folder && test -d "$1" && ! test -L "$1"; then )sh"
+    R"sh(rmdir "$1" || exit 17; fi; )sh"
+    R"sh(if test "$4" != replace && { test -e "$1" || test -L "$1"; }; then exit 17; fi; )sh"
+    R"sh(if test -L "$1"; then echo "$1 is a symbolic link" >&2; exit 1; fi; )sh"
     R"sh(if test -d "$1"; then echo "$1 is a folder" >&2; exit 1; fi; )sh"
     R"sh(rm -f "$t"; cp /oms-upgrade-content "$t"; chown "$2" "$t"; chmod "$3" "$t"; )sh"
-    R"sh(sync "$t" 2>/dev/null || sync; mv -f "$t" "$1"; sync . 2>/dev/null || sync)sh";
+    R"sh(sync "$t" 2>/dev/null || sync; )sh"
+    R"sh(if test "$4" = replace; then mv -f "$t" "$1"; )sh"
+    R"sh(elif ln "$t" "$1"; then rm -f "$t"; )sh"
+    R"sh(else rm -f "$t"; if test -e "$1" || test -L "$1"; then exit 17; fi; exit 1; fi; )sh"
+    R"sh(sync . 2>/dev/null || sync)sh";
 
 // Argument: file name.
 constexpr char kRemoveScript[] =
@@ -95,11 +107,19 @@ Status RemoveHelper(const Context& ctx, ContainerEngine& engine, const Helper& h
   return engine.Remove(ctx, left->id, true);
 }
 
+// One that is dead keeps its name until somebody removes it: the next takes another.
 Result<std::string> CreateHelper(const Context& ctx, ContainerEngine& engine, const Helper& helper,
                                  const std::string& body) {
-  OMS_TRY(RemoveHelper(ctx, engine, helper));
+  Helper named = helper;
+  for (int n = 2;; ++n) {
+    const Status removed = RemoveHelper(ctx, engine, named);
+    if (removed.ok()) break;
+    const auto left = engine.Inspect(ctx, named.name);
+    if (n > kMostDeadHelpers || !left.ok() || !left->dead) return removed.error();
+    named.name = fmt::format("{}-{}", helper.name, n);
+  }
   OMS_TRY(ctx.Check());
-  return engine.Create(ctx, helper.name, body);
+  return engine.Create(ctx, named.name, body);
 }
 
 // The outcome of the work counts. A helper that could not be removed is left to the next call; the
@@ -121,10 +141,23 @@ Status RunHelper(const Context& ctx, ContainerEngine& engine, const std::string&
   OMS_TRY(engine.Start(ctx, id));
   OMS_ASSIGN(const int code, engine.Wait(ctx, id));
   if (code == 0) return base::Ok();
+  if (code == kIsThere) {
+    return MakeError(Code::kAlreadyExists, "HostFileExists",
+                     fmt::format("{} is there already on the engine's host", path));
+  }
   auto logs = engine.Logs(ctx, id, 20);
   return MakeError(Code::kTerminal, "HostFile",
                    fmt::format("{} could not be {} on the engine's host (exit code {}): {}", path,
                                done, code, logs.ok() ? *logs : "its log cannot be read"));
+}
+
+const char* ModeOf(HostFileRequest::Over over) {
+  switch (over) {
+    case HostFileRequest::Over::kNothing: return "new";
+    case HostFileRequest::Over::kEmptyFolder: return "folder";
+    case HostFileRequest::Over::kOurs: break;
+  }
+  return "replace";
 }
 
 Status FillAndRun(const Context& ctx, ContainerEngine& engine, const std::string& id,
@@ -143,7 +176,7 @@ Status WriteHostFile(const Context& ctx, ContainerEngine& engine, const HostFile
   const auto body = HelperBody(request.helper, request.host_folder, true,
                                {kScript, "oms-upgrade-host-file", request.file_name,
                                 fmt::format("{}:{}", request.uid, request.gid),
-                                fmt::format("{:04o}", request.mode & 07777)});
+                                fmt::format("{:04o}", request.mode & 07777), ModeOf(request.over)});
   OMS_ASSIGN(const auto id, CreateHelper(ctx, engine, request.helper, body));
   return Finish(ctx, engine, id, FillAndRun(ctx, engine, id, request));
 }
@@ -158,13 +191,21 @@ Status RemoveHostFile(const Context& ctx, ContainerEngine& engine, const Helper&
                 RunHelper(ctx, engine, id, host_folder + "/" + file_name, "removed"));
 }
 
-Result<FileContent> ReadHostFile(const Context& ctx, ContainerEngine& engine, const Helper& helper,
-                                 const std::string& host_folder, const std::string& file_name) {
+Result<HostFileLook> LookAtHostFile(const Context& ctx, ContainerEngine& engine,
+                                    const Helper& helper, const std::string& host_folder,
+                                    const std::string& file_name) {
   OMS_TRY(CheckPlace(host_folder, file_name));
   OMS_ASSIGN(const auto id,
              CreateHelper(ctx, engine, helper, HelperBody(helper, host_folder, false, {"true"})));
-  return Finish(ctx, engine, id,
-                engine.ReadFile(ctx, id, fmt::format("{}/{}", kFolder, file_name)));
+  const auto look = [&]() -> Result<HostFileLook> {
+    const std::string path = fmt::format("{}/{}", kFolder, file_name);
+    HostFileLook seen;
+    OMS_ASSIGN(seen.path, engine.LookAtPath(ctx, id, path));
+    if (seen.path.kind != PathInfo::Kind::kFile) return seen;
+    OMS_ASSIGN(seen.file, engine.ReadFile(ctx, id, path));
+    return seen;
+  };
+  return Finish(ctx, engine, id, look());
 }
 
 Result<bool> ImageHasFile(const Context& ctx, ContainerEngine& engine, const Helper& helper,

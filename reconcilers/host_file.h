@@ -3,7 +3,10 @@
 // An archive PUT onto a mounted file fails or truncates it, so the host's folder is bound into a
 // helper container, and a script there writes a temporary file, sets owner and mode, syncs, and
 // renames it (design section 4, row 8). The helper is made of the OMS image, which is on the host
-// anyway and has /bin/sh, cp, chown, chmod, sync and mv.
+// anyway and has /bin/sh, cp, chown, chmod, sync, ln and mv.
+//
+// What is there and is not ours is never replaced: a first write makes a file and takes no other's
+// place, and no write goes through, or takes the place of, a symbolic link.
 //
 // All of it can be called again after a crash at any place: the helper's name is given by the
 // caller and stays the same, and one that was left over is removed first. A container of that name
@@ -12,6 +15,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "controller/base/context.h"
@@ -34,9 +38,14 @@ struct HostFileRequest {
   int64_t uid = 0;
   int64_t gid = 0;
   uint32_t mode = 0600;
+  // What it takes the place of. kEmptyFolder: of what an engine makes where the file that a
+  // container mounts is gone, or of nothing.
+  enum class Over { kOurs, kNothing, kEmptyFolder };
+  Over over = Over::kOurs;
 };
 
-// kTerminal "HostFile" with the helper's last lines if the script failed.
+// kTerminal "HostFile" with the helper's last lines if the script failed. kAlreadyExists
+// "HostFileExists": something is there that it was not to take the place of.
 base::Status WriteHostFile(const base::Context& ctx, ContainerEngine& engine,
                            const HostFileRequest& request);
 
@@ -44,10 +53,14 @@ base::Status WriteHostFile(const base::Context& ctx, ContainerEngine& engine,
 base::Status RemoveHostFile(const base::Context& ctx, ContainerEngine& engine, const Helper& helper,
                             const std::string& host_folder, const std::string& file_name);
 
-// The file as it is. The helper is created, never started. kNotFound if there is no such file.
-base::Result<FileContent> ReadHostFile(const base::Context& ctx, ContainerEngine& engine,
-                                       const Helper& helper, const std::string& host_folder,
-                                       const std::string& file_name);
+struct HostFileLook {
+  PathInfo path;
+  std::optional<FileContent> file;  // Of a regular file.
+};
+// What is there, as it is. The helper is created, never started. kNotFound if there is nothing.
+base::Result<HostFileLook> LookAtHostFile(const base::Context& ctx, ContainerEngine& engine,
+                                          const Helper& helper, const std::string& host_folder,
+                                          const std::string& file_name);
 
 // Whether the image has a file at `path`; read through a container that is created, not started.
 base::Result<bool> ImageHasFile(const base::Context& ctx, ContainerEngine& engine,

@@ -67,6 +67,7 @@ class Observation {
   void LookForOldAgain(const SiteNode& site, const FrozenNode& frozen, NodeFacts& node);
   void LookAtImage(const SiteNode& site, NodeFacts& node);
   void LookAtConfig(const SiteNode& site, NodeFacts& node);
+  void LookAtConfigPlace(const SiteNode& site, NodeFacts& node);
   void LookAtComponent(const SiteNode& site, NodeFacts& node);
   void LookAtScript(const SiteNode& site, NodeFacts& node);
   void LookAtServices(const SiteNode& site, NodeFacts& node);
@@ -163,7 +164,7 @@ void Observation::LookForHelpers(const SiteNode& site, NodeFacts& node) {
   for (const auto& container : *made) {
     const auto role = container.labels.find(labels::kRole);
     const auto on = container.labels.find(labels::kNode);
-    if (role != container.labels.end() && role->second == "helper" &&
+    if (!container.dead && role != container.labels.end() && role->second == "helper" &&
         on != container.labels.end() && on->second == site.name) {
       node.helpers.push_back(container.id);
     }
@@ -222,7 +223,15 @@ void Observation::LookAtImage(const SiteNode& site, NodeFacts& node) {
 }
 
 void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
-  if (Passed(PointKind::kNewStarting) || GoingBack() || !node.old_container) return;
+  if (Passed(PointKind::kNewStarting) || GoingBack()) return;
+  if (node.new_container && !node.new_container->dead && !node.kept) {
+    // Where the file is gone from the host an engine answers with an error, or makes a folder.
+    if (const auto fresh = site.engine->ReadFile(ctx_, node.new_container->id, kConfigPath);
+        fresh.ok() && fresh->regular) {
+      node.new_config_sha256 = base::Sha256Hex(fresh->content);
+    }
+  }
+  if (!node.old_container) return;
   auto file = site.engine->ReadFile(ctx_, node.old_container->id, kConfigPath);
   if (!file.ok())
     return Trouble(file.error().Wrap("node " + site.name + ": " + kConfigPath), "ConfigUnreadable");
@@ -234,12 +243,37 @@ void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
       return Trouble(parsed.error().Wrap("node " + site.name + ": config.yaml"), "ConfigInvalid");
     node.parsed_config = *std::move(parsed);
   }
-  if (node.kept) return;
-  Rehearse(node);
-  if (!node.new_container) return;
-  if (const auto fresh = site.engine->ReadFile(ctx_, node.new_container->id, kConfigPath);
-      fresh.ok()) {
-    node.new_config_sha256 = base::Sha256Hex(fresh->content);
+  if (!node.kept) Rehearse(node);
+}
+
+// Whether the host's file is free to be written, before anything is: by a helper that is created
+// and not started, until it is once seen to be free.
+void Observation::LookAtConfigPlace(const SiteNode& site, NodeFacts& node) {
+  const FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(site.name);
+  if (frozen == nullptr || frozen->kept || GoingBack() || Passed(PointKind::kStopping) ||
+      !node.old_container || !node.rehearsed_config) {
+    return;
+  }
+  const bool in_place = look_.spec.deployment.config == crd::ConfigPlace::kInPlace;
+  const std::string path =
+      in_place ? frozen->config_source : NewConfigPath(frozen->config_source, record_->to);
+  // From the first write on it may be ours.
+  const bool begun =
+      record_->config_rewrites.contains(site.name) || record_->config_meant.contains(site.name);
+  const std::string key = fmt::format("{} {} {}", record_->id, site.name, path);
+  if ((!in_place && begun) || memo_.config_places.contains(key)) return;
+  const size_t name = path.rfind('/') + 1;
+  const auto there = LookAtHostFile(
+      ctx_, *site.engine, HelperFor(*record_, site.name, node.old_container->image_id, "look"),
+      path.substr(0, std::max<size_t>(name, 2) - 1), path.substr(name));
+  if (!there.ok() && !there.Is(base::Code::kNotFound))
+    return Trouble(there.error().Wrap("node " + site.name), "EngineUnreachable");
+  if (in_place && there.ok() && there->path.kind == PathInfo::Kind::kLink) {
+    node.config_link = there->path.link;
+  } else if (!in_place && there.ok()) {
+    node.config_in_the_way = path;
+  } else {
+    memo_.config_places.insert(key);
   }
 }
 
@@ -413,6 +447,7 @@ void Observation::LookAtNode(const SiteNode& site) {
   LookAtContainers(site, node);
   LookAtImage(site, node);
   LookAtConfig(site, node);
+  LookAtConfigPlace(site, node);
   LookAtComponent(site, node);
   LookAtScript(site, node);
   LookAtCertificate(site, node);

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct Memo {
   bool fence_proved = false, rights_proved = false, rename_proved = false;
   bool query_timeout_proved = false, rows_fit_proved = false;
   std::map<std::string, bool> script_in_image;  // By image id and path.
+  // Of an operation, a node and a file on its host: looked at, and free to be written.
+  std::set<std::string> config_places;
   // To ask takes several calls for each task, and a pass may follow the other at once.
   std::optional<std::vector<OmsTask>> oms_tasks;
   base::SteadyTime oms_tasks_until;

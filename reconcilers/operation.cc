@@ -371,6 +371,8 @@ OperationRecord RecordFromJson(const json& value) {
   record.config_backups = FilesFromJson(value.at("configBackups"));
   record.config_rewrites = FilesFromJson(value.at("configRewrites"));
   record.image_backups = FilesFromJson(value.at("imageBackups"));
+  record.config_meant = value.value("configMeant", record.config_meant);
+  record.dead_containers = value.value("deadContainers", record.dead_containers);
   record.loaded_images = LoadedFromJson(value.value("loadedImages", json::object()));
   return record;
 }
@@ -452,6 +454,14 @@ bool OperationRecord::ConfigEditedInPlace(const FrozenNode& node) const {
   return rewritten != config_rewrites.end() && rewritten->second.path == node.config_source;
 }
 
+bool OperationRecord::MeantConfig(const std::string& node, const std::string& sha256) const {
+  const auto written = config_rewrites.find(node);
+  if (written != config_rewrites.end() && written->second.sha256 == sha256) return true;
+  const auto meant = config_meant.find(node);
+  return meant != config_meant.end() &&
+         std::find(meant->second.begin(), meant->second.end(), sha256) != meant->second.end();
+}
+
 const FrozenNode* OperationRecord::Node(std::string_view name) const {
   for (const auto& node : nodes) {
     if (node.name == name) return &node;
@@ -519,6 +529,8 @@ std::string OperationRecord::ToJson() const {
               {"configBackups", FilesToJson(config_backups)},
               {"configRewrites", FilesToJson(config_rewrites)},
               {"imageBackups", FilesToJson(image_backups)}};
+  if (!config_meant.empty()) out["configMeant"] = config_meant;
+  if (!dead_containers.empty()) out["deadContainers"] = dead_containers;
   if (!loaded_images.empty()) out["loadedImages"] = LoadedToJson(loaded_images);
   if (!components.empty()) out["components"] = ComponentsToJson(components);
   for (const auto& turn : turns) {

@@ -108,6 +108,7 @@ struct FileRef {
   std::string sha256;
   int64_t uid = 0, gid = 0;
   uint32_t mode = 0;
+  bool operator==(const FileRef&) const = default;
 };
 
 // An image that was brought to an engine by loading or pulling it, or that was found there and is
@@ -223,10 +224,15 @@ struct OperationRecord {
   std::optional<SavedState> upgraded_state;
   std::map<std::string, base::WallTime> restored;
   std::map<std::string, std::string> restore_differs;
+  // By node: a new container that could not be removed, and is dead. Whatever it holds, it is gone.
+  std::map<std::string, std::string> dead_containers;
   std::vector<std::string> dropped_events;         // Scheduled ones, that went with their database.
   std::map<std::string, FileRef> config_backups;   // By node.
   std::map<std::string, FileRef> config_rewrites;  // By node; path is on the host.
-  std::map<std::string, FileRef> image_backups;    // By node.
+  // By node: the sums of all that was to be written as the new version's config.yaml, each noted
+  // before the write. What has another sum was not written by this operation.
+  std::map<std::string, std::vector<std::string>> config_meant;
+  std::map<std::string, FileRef> image_backups;  // By node.
   // By the node that the image is loaded for (LoaderOf); absent: not looked at yet.
   std::map<std::string, LoadedImage> loaded_images;
 
@@ -250,6 +256,8 @@ struct OperationRecord {
   std::optional<OperationRef> WayBack() const;
   // Since when data must be pulled again after the backup was restored.
   std::optional<base::WallTime> DataSince() const { return backup_t1 ? backup_t1 : t1; }
+  // Whether this operation has written, or may have written, a config.yaml of that sum.
+  bool MeantConfig(const std::string& node, const std::string& sha256) const;
   // deployment.config: InPlace; the old container reads the file that was, or is to be, edited.
   bool ConfigEditedInPlace(const FrozenNode& node) const;
   const FrozenNode* Node(std::string_view name) const;

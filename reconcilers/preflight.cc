@@ -136,6 +136,26 @@ void CheckNode(const NodeFacts& node, Troubles& found) {
              "where the source of a mount does not exist); put the file back",
              node.name)});
   }
+  if (!node.config_in_the_way.empty()) {
+    found.push_back(
+        {"ConfigFileExists",
+         fmt::format(
+             "node {0}: {1} is there, where the new version's config.yaml is to be written, "
+             "and was not made by this upgrade; move it away, and put what it says beyond "
+             "config.yaml into config.yaml itself",
+             node.name, node.config_in_the_way),
+         true});
+  }
+  if (!node.config_link.empty()) {
+    found.push_back(
+        {"ConfigIsLink",
+         fmt::format(
+             "node {}: config.yaml on the host is a symbolic link to {}, and an edit in "
+             "place would put a file in its place; write spec.deployment.config: Beside, or "
+             "run OMS with the file itself mounted",
+             node.name, node.config_link),
+         true});
+  }
   // While a component's upgrade is under way it may not be well; that step waits for it.
   if (node.health && !(node.component && node.component->begun)) {
     // That the heartbeat moves says more than its age, and has a reason of its own (CheckMeta).

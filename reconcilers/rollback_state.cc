@@ -129,7 +129,7 @@ StepState StopNewContainers(const Input& in) {
     const bool old_must_stand =
         !old_started && (StopUnfinished(in, frozen, node) ||
                          (Restores(in) && node.old_container && node.old_container->running));
-    if (!node.new_container && node.helpers.empty() && !old_must_stand &&
+    if (NewOneIsGone(in.record, node) && node.helpers.empty() && !old_must_stand &&
         (!Restores(in) || in.Passed(PointKind::kRollbackStopping))) {
       return Done();
     }
@@ -293,8 +293,8 @@ StepState StartOldContainers(const Input& in) {
                                 "name is in its place; rename or remove it, then annotate {}",
                                 frozen.name, frozen.old_name, crd::kResetAt));
     }
-    if (!node.old_container && node.old_image_gone &&
-        !in.record.image_backups.contains(frozen.name)) {
+    if (node.old_container || !node.old_image_gone) return Pending();
+    if (!in.record.image_backups.contains(frozen.name)) {
       return Failed("OldImageGone",
                     fmt::format("node {}: the container '{}' and its image {} are gone, and no "
                                 "copy of the image was kept; load the image again, then annotate "

@@ -498,7 +498,10 @@ const ContainerInfo* SiteNode::Current() const {
   base::WallTime ended;
   const auto consider = [&](const ContainerInfo& container) {
     const auto finished = base::ParseTime(container.finished_at);
-    if (NeverRan(container) || !finished.ok() || (last != nullptr && *finished <= ended)) return;
+    if (container.dead || NeverRan(container) || !finished.ok() ||
+        (last != nullptr && *finished <= ended)) {
+      return;
+    }
     last = &container;
     ended = *finished;
   };
@@ -506,8 +509,10 @@ const ContainerInfo* SiteNode::Current() const {
   for (const auto& container : labelled) consider(container);
   if (named) consider(*named);
   if (last != nullptr) return last;
-  if (named) return &*named;
-  return labelled.empty() ? nullptr : &labelled.front();
+  if (named && !named->dead) return &*named;
+  const auto newest = std::find_if(labelled.begin(), labelled.end(),
+                                   [](const ContainerInfo& container) { return !container.dead; });
+  return newest == labelled.end() ? nullptr : &*newest;
 }
 
 std::string OwnerLabel(const std::string& object) {

@@ -49,7 +49,7 @@ struct SiteNode {
   std::vector<ContainerInfo> labelled;  // Ours, by the owner's label; newest first.
   // The one that stands for OMS on this node: the one that runs, else the one that ran last, by the
   // engine's own clock. (A created one has never run; the old one of an upgrade before the last has
-  // stopped long ago.) Where none ever ran: the named one, else our newest.
+  // stopped long ago.) Where none ever ran: the named one, else our newest. Never a dead one.
   const ContainerInfo* Current() const;
 };
 

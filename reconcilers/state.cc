@@ -31,8 +31,23 @@ StepState Preflight(const Input& in) {
   return PreflightState(in.spec, *from, *to, in.facts);
 }
 
+// OMS is stopped, and the old container was removed before the new one was started. The step of the
+// stop says so; what the new one is made from is of no use any more.
+bool OldOneIsGone(const Input& in, const NodeFacts& node) {
+  // One that could not be asked is not gone.
+  return in.Passed(PointKind::kStopping) && !in.Passed(PointKind::kNewStarting) &&
+         !node.old_container && in.facts.troubles.empty();
+}
+
+// It ran, or runs, and may have written the databases.
+bool HasRun(const ContainerInfo& container) {
+  return container.running || container.status == "exited" || container.status == "paused" ||
+         container.status == "restarting";
+}
+
 // Its image is what it is now, by its id: from when the new container is made from it on.
 StepState LoadImageOn(const Input& in, const FrozenNode& frozen, const NodeFacts& node) {
+  if (OldOneIsGone(in, node)) return Done();
   const crd::Image& image = in.spec.image;
   const std::string loading = TaskName(Step::kLoadImage, LoaderOf(in.record, frozen));
   const TaskView* task = in.facts.Task(loading);
@@ -121,6 +136,7 @@ StepState RewriteConfig(const Input& in) {
   if (!in.facts.RewritesConfig() && in.record.config_rewrites.empty())
     return Skipped("no key has to change");
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
+    if (OldOneIsGone(in, node)) return Done();
     const auto written = in.record.config_rewrites.find(frozen.name);
     if (written == in.record.config_rewrites.end())
       return node.rehearsed_config ? Pending() : Skipped("no key has to change");
@@ -128,8 +144,19 @@ StepState RewriteConfig(const Input& in) {
     if (node.config && base::Sha256Hex(WantedConfig(node)) != written->second.sha256) {
       return Pending("config.yaml has changed since it was rewritten");
     }
-    if (ConfigSource(node.new_container) == written->second.path &&
+    if (node.new_container && !node.new_container->dead &&
+        ConfigSource(node.new_container) == written->second.path &&
         node.new_config_sha256 != written->second.sha256) {
+      const bool changed = !node.new_config_sha256.empty() &&
+                           !in.record.MeantConfig(frozen.name, node.new_config_sha256);
+      if (changed) {
+        return Failed(
+            "ConfigFileExists",
+            fmt::format("node {0}: somebody has changed {1} since it was written; put the "
+                        "change into config.yaml itself and remove {1}, and it is written "
+                        "again",
+                        frozen.name, written->second.path));
+      }
       return Pending("the rewritten config.yaml is not what was written");
     }
     return Done();
@@ -146,11 +173,12 @@ StepState EditConfig(const Input& in) {
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
     if (!node.config) return Running("waiting for config.yaml of node " + frozen.name);
     const auto written = in.record.config_rewrites.find(frozen.name);
-    if (written == in.record.config_rewrites.end())
-      return node.rehearsed_config ? Pending() : Skipped("no key has to change");
-    return node.config_sha256 == written->second.sha256
-               ? Done()
-               : Pending("config.yaml is not what was written");
+    if (node.rehearsed_config) return Pending();
+    if (written != in.record.config_rewrites.end()) return Done("no key has to change any more");
+    // A person did what the guide says, before us: the copy is what the old version reads.
+    return in.record.config_meant.contains(frozen.name)
+               ? Pending("config.yaml was edited by somebody")
+               : Skipped("no key has to change");
   });
 }
 
@@ -158,7 +186,26 @@ StepState CreateContainers(const Input& in) {
   return EachNode(in, [&](const FrozenNode& frozen, const NodeFacts& node) {
     // One that was removed before its own start is made again, whatever the others have come to.
     if (in.record.Passed(PointKind::kNewStarting, frozen.name)) return Done();
+    if (OldOneIsGone(in, node)) return Done();
     if (!node.new_container) return Pending();
+    if (node.new_container->dead) {
+      return Failed(
+          "NameTaken",
+          fmt::format("node {0}: the new container '{1}' is dead: its removal has failed, "
+                      "and it can never run; remove it (docker rm {1}), and it is made "
+                      "again",
+                      frozen.name, node.new_container->name));
+    }
+    if (HasRun(*node.new_container)) {
+      return Failed(
+          "NewContainerStarted",
+          fmt::format("node {0}: somebody started the new container '{1}' at {2}, before "
+                      "its turn{3}; remove it (docker rm -f {1}), and it is made again",
+                      frozen.name, node.new_container->name, node.new_container->started_at,
+                      in.Passed(PointKind::kStopping)
+                          ? " and before the databases were backed up for it"
+                          : ""));
+    }
     if (ConfigSource(node.new_container) != WantedConfigSource(in.record, frozen)) {
       return Pending("config.yaml is to be mounted from another file than when it was created");
     }
@@ -255,6 +302,8 @@ bool BackupHolds(const Input& in) {
     if (frozen.kept) continue;
     const NodeFacts* node = in.facts.Node(frozen.name);
     if (node == nullptr || !node->old_container) return false;
+    // What a new one wrote that somebody started shows in the heartbeat's ids, once it is gone.
+    if (node->new_container && HasRun(*node->new_container)) return false;
     const auto other = backup.other_runs.find(node->name);
     const bool lead = frozen.name == in.record.LeadNode().name;
     const bool same = lead ? node->old_container->id == backup.container_id &&
@@ -455,8 +504,21 @@ const std::string& WantedConfig(const NodeFacts& node) {
   return node.rehearsed_config ? *node.rehearsed_config : node.config->content;
 }
 
+bool NewOneIsGone(const OperationRecord& record, const NodeFacts& node) {
+  return !node.new_container ||
+         (node.new_container->dead && record.dead_containers.contains(node.name));
+}
+
 bool IsOfTargetImage(const ContainerInfo& container, const FrozenNode& node) {
   return container.image_id == node.target_image_id || container.image == node.target_image_id;
+}
+
+std::string NewConfigPath(const std::string& config_source, const std::string& version) {
+  const size_t name = config_source.rfind('/') + 1;  // npos + 1 is 0.
+  size_t end = config_source.rfind('.');
+  // A name that begins with its only dot has no ending.
+  if (end == std::string::npos || end <= name) end = config_source.size();
+  return config_source.substr(0, end) + "-" + version + config_source.substr(end);
 }
 
 std::string WantedConfigSource(const OperationRecord& record, const FrozenNode& node) {

@@ -85,9 +85,13 @@ std::string RunOf(const NodeFacts& node);
 // What the file beside config.yaml must hold, once there is one: the change as it was rehearsed, or
 // config.yaml as it is where that needs none any more. `node.config` must be known.
 const std::string& WantedConfig(const NodeFacts& node);
+// Nothing of the new container is there any more that could run, or be removed.
+bool NewOneIsGone(const OperationRecord& record, const NodeFacts& node);
 // The container is of the image that was looked at: it was made by its id, or by a name that meant
 // it.
 bool IsOfTargetImage(const ContainerInfo& container, const FrozenNode& node);
+// Beside config.yaml: config-4.3.1.yaml.
+std::string NewConfigPath(const std::string& config_source, const std::string& version);
 // The host's file that the new container mounts as its config.yaml.
 std::string WantedConfigSource(const OperationRecord& record, const FrozenNode& node);
 

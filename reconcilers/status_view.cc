@@ -464,6 +464,14 @@ void TellEvents(const OperationRecord& record, std::vector<FollowUp>& left) {
 
 std::vector<FollowUp> FollowUpsOf(const OperationRecord& record) {
   std::vector<FollowUp> left;
+  if (!record.open()) {
+    for (const auto& [node, name] : record.dead_containers) {
+      left.push_back({true, fmt::format("Container '{0}' on node {1} is dead and could not be "
+                                        "removed; it can never run. Once what holds it is gone: "
+                                        "`docker rm {0}`.",
+                                        name, node)});
+    }
+  }
   const bool back = record.outcome == OperationOutcome::kRolledBack;
   if (record.outcome == OperationOutcome::kAbandoned) left = LeftBehind(record);
   if (back || record.outcome == OperationOutcome::kAbandoned) TellComponents(record, left);

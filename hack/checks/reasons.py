@@ -25,6 +25,7 @@ INTERNAL = {
     "Cancelled",      # The process ends.
     "NotFound",       # Of an engine's answer; always given another reason.
     "InvalidName", "InvalidPassword", "ZstdBroken", "GzipBroken", "BadArchive", "SparseArchive",
+    "HostFileExists",
     "Refused",  # Wrapped by who asked.
     "PlanIncomplete",  # Looked at again.
 }

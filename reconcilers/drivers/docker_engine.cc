@@ -37,6 +37,7 @@ using upgrade::EngineInfo;
 using upgrade::ExecResult;
 using upgrade::FileContent;
 using upgrade::ImageInfo;
+using upgrade::PathInfo;
 using upgrade::ProcessInfo;
 namespace fs = std::filesystem;
 
@@ -101,6 +102,7 @@ ContainerInfo ParseContainer(const std::string& text, const Json& doc) {
   info.image_id = Text(At(doc, "Image"));
   info.status = Text(At(state, "Status"));
   info.running = Bool(At(state, "Running"));
+  info.dead = Bool(At(state, "Dead")) || info.status == "dead";
   info.exit_code = ExitCode(At(state, "ExitCode"));
   info.created = Text(At(doc, "Created"));
   info.started_at = Text(At(state, "StartedAt"));
@@ -512,6 +514,16 @@ class DockerEngine final : public upgrade::ContainerEngine {
         Stable(fmt::format("{} in the container {} is a circle of symbolic links", path, id)));
   }
 
+  Result<PathInfo> LookAtPath(const Context& ctx, const std::string& id,
+                              const std::string& path) override {
+    OMS_ASSIGN(const Sent sent, Fetch(ctx, id, path, false));
+    PathInfo info{sent.kind, {}};
+    if (sent.kind != PathInfo::Kind::kLink) return info;
+    OMS_ASSIGN(const auto entry, FirstTarEntry(sent.archive));
+    info.link = ToUtf8(entry.link);
+    return info;
+  }
+
   Status WriteFile(const Context& ctx, const std::string& id, const std::string& path,
                    const FileContent& file) override {
     const size_t slash = path.rfind('/');
@@ -740,12 +752,18 @@ class DockerEngine final : public upgrade::ContainerEngine {
     return base::Ok();
   }
 
-  // `next` becomes the path to look at instead, if this one is a symbolic link.
-  Result<FileContent> ReadFileOnce(const Context& ctx, const std::string& id,
-                                   const std::string& path, std::string& next) {
+  // A piece of what the engine keeps of a container, as it sends it.
+  struct Sent {
+    PathInfo::Kind kind = PathInfo::Kind::kFile;
+    std::string link_target;  // Of a link: where it ends within the container.
+    std::string archive;      // Of a file or a link.
+  };
+  // `content`: of a file as well, else of a link alone.
+  Result<Sent> Fetch(const Context& ctx, const std::string& id, const std::string& path,
+                     bool content) {
     OMS_ASSIGN(const auto target, ContainerPath(id, "/archive?path=" + EscapeUrl(path)));
-    std::string archive;
-    bool is_file = true;
+    Sent sent;
+    bool wanted = true;
     HttpOptions options;
     // A folder would be sent with all that is in it: the header tells before.
     options.on_header = [&](const HttpResponse& response) -> Status {
@@ -753,32 +771,44 @@ class DockerEngine final : public upgrade::ContainerEngine {
       if (response.status != 200 || it == response.headers.end()) return base::Ok();
       const Json stat = Parse(FromBase64(it->second));
       const auto mode = base::WholeNumber<uint32_t>(At(stat, "mode")).value_or(0);
-      if (mode & kGoSymlink) next = Text(At(stat, "linkTarget"));
-      is_file = (mode & (kGoFolder | kGoSymlink | kGoSpecial)) == 0;
-      if (!is_file) return MakeError(Code::kInternal, "not a file");
+      sent.kind = mode & kGoSymlink   ? PathInfo::Kind::kLink
+                  : mode & kGoFolder  ? PathInfo::Kind::kFolder
+                  : mode & kGoSpecial ? PathInfo::Kind::kOther
+                                      : PathInfo::Kind::kFile;
+      if (sent.kind == PathInfo::Kind::kLink) sent.link_target = Text(At(stat, "linkTarget"));
+      wanted = content ? sent.kind == PathInfo::Kind::kFile : sent.kind == PathInfo::Kind::kLink;
+      if (!wanted) return MakeError(Code::kInternal, "not what is looked for");
       if (Int(At(stat, "size")) > static_cast<int64_t>(kFileLimit)) return TooLarge(id, path);
       return base::Ok();
     };
     options.sink = [&](std::string_view piece) -> Status {
-      if (archive.size() + piece.size() > kFileLimit + (1u << 20)) return TooLarge(id, path);
-      archive += piece;
+      if (sent.archive.size() + piece.size() > kFileLimit + (1u << 20)) return TooLarge(id, path);
+      sent.archive += piece;
       return base::Ok();
     };
     auto called = Call(ctx, fmt::format("read {} in the container {}", path, id),
                        {.method = "GET", .target = target}, options, kCreate);
-    if (!is_file) {
-      FileContent other;
-      other.regular = false;
-      return other;
-    }
+    if (!wanted) return sent;
     // A file where the path has a folder: the engine answers with 500 and errno's words.
     if (called.Is(Code::kTransient) &&
         called.error().message.find("not a directory") != std::string::npos) {
       return MakeError(Code::kNotFound, "NotFound", called.error().message);
     }
     if (!called.ok()) return called.error();
-    OMS_ASSIGN(auto entry, FirstTarEntry(archive));
+    return sent;
+  }
+
+  // `next` becomes the path to look at instead, if this one is a symbolic link.
+  Result<FileContent> ReadFileOnce(const Context& ctx, const std::string& id,
+                                   const std::string& path, std::string& next) {
+    OMS_ASSIGN(const Sent sent, Fetch(ctx, id, path, true));
     FileContent file;
+    if (sent.kind != PathInfo::Kind::kFile) {
+      next = sent.link_target;
+      file.regular = false;
+      return file;
+    }
+    OMS_ASSIGN(auto entry, FirstTarEntry(sent.archive));
     file.regular = entry.type == '0';
     file.uid = entry.uid;
     file.gid = entry.gid;

@@ -1,6 +1,8 @@
 // Step 13 and the ends: the restart policy as it was, once all services answer; an operation is
 // turned, closed or given up.
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "reconcilers/ha_config.h"
 #include "reconcilers/phases/phases.h"
@@ -56,13 +58,31 @@ void ForgetIfUntouched(OperationRecord& record) {
   record.recent.resize(record.recent.size() - std::min(own, record.recent.size()));
 }
 
+constexpr base::Duration kRemoveWithin = std::chrono::seconds(10);
+
+// What held them may be gone by now. Those that cannot be removed even so are told as left.
+std::map<std::string, std::string> StillDead(const base::Context& ctx, OperationSession& op) {
+  std::map<std::string, std::string> left;
+  for (const auto& [node, name] : op.record().dead_containers) {
+    const NodeFacts* facts = op.facts().Node(node);
+    if (facts == nullptr || !facts->new_container) continue;
+    const auto removed =
+        op.engine(node).Remove(ctx.WithTimeout(kRemoveWithin), facts->new_container->id, false);
+    if (!removed.ok() && !removed.Is(base::Code::kNotFound)) left[node] = name;
+  }
+  return left;
+}
+
 }  // namespace
 
 base::Status CloseOperation(const base::Context& ctx, OperationSession& op,
                             const ResourceMark& resource) {
   const base::WallTime now = ctx.clock().Wall();
+  OMS_TRY(ctx.Check());
+  const auto dead = StillDead(ctx, op);
   return op.Save(ctx, [&](OperationRecord& record) {
     const bool back = record.direction == Direction::kRollback;
+    record.dead_containers = dead;
     record.outcome = back ? OperationOutcome::kRolledBack : OperationOutcome::kSucceeded;
     record.outcome_reason = back && !record.turns.empty() ? record.turns.back().why
                                                           : std::string(crd::reason::kSucceeded);

@@ -15,7 +15,7 @@ namespace {
 void LoadOldImage(const base::Context& ctx, OperationSession& op, const FrozenNode& node) {
   op.Start(ctx, TaskName(Step::kStartOldContainers, node.name),
            op.spec().strategy.timeouts.image_load,
-           [world = op.world(), name = node.name,
+           [world = op.world(), name = node.name, image = node.old_image, id = node.old_image_id,
             archive = std::filesystem::path(op.record().folder) /
                       op.record().image_backups.at(node.name).path,
             sha256 = op.record().image_backups.at(node.name).sha256](
@@ -28,8 +28,20 @@ void LoadOldImage(const base::Context& ctx, OperationSession& op, const FrozenNo
                                "old version by hand",
                                archive.string()));
              }
-             OMS_TRY(world->engines.at(name)->LoadImage(task, archive, progress));
-             return std::string();
+             ContainerEngine& engine = *world->engines.at(name);
+             OMS_TRY(engine.LoadImage(task, archive, progress));
+             const auto listed = engine.InspectImage(task, id);
+             if (!listed.Is(base::Code::kNotFound)) return listed.ok() ? std::string() : id;
+             const auto named = engine.InspectImage(task, image);
+             return base::MakeError(
+                 base::Code::kInvalid, "OldImageDiffers",
+                 fmt::format("node {}: the saved image {} was loaded, and the engine lists no {}, "
+                             "of which the old container was{}; was the engine given another store "
+                             "of images? Give it back the one that it had, or bring that image "
+                             "there, then annotate {}",
+                             name, archive.string(), id,
+                             named.ok() ? fmt::format(" ({} is {})", image, named->id) : "",
+                             crd::kResetAt));
            });
 }
 
@@ -59,7 +71,8 @@ base::Status Recreate(const base::Context& ctx, OperationSession& op, const Froz
 base::Status StartOldContainers(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || facts->new_container || GoesOn(op.record(), node)) continue;
+    if (facts == nullptr || !NewOneIsGone(op.record(), *facts) || GoesOn(op.record(), node))
+      continue;
     if (!facts->old_container) {
       if (facts->old_image_gone) {
         LoadOldImage(ctx, op, node);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <string_view>
 
 #include "reconcilers/once_script.h"
 #include "reconcilers/phases/phases.h"
@@ -54,6 +55,49 @@ base::Status StopForGood(const base::Context& ctx, ContainerEngine& engine, cons
   return engine.Stop(ctx, id, grace);
 }
 
+// What a task says of a container that it could not remove; the engine's words follow.
+constexpr std::string_view kLeftDead = "dead: ";
+
+// Removed, so that a late start of it meets a 404. One whose removal fails and leaves it dead can
+// never be started either: that is told, and nothing waits for it.
+base::Result<std::string> RemoveNew(const base::Context& ctx, const World& world,
+                                    ContainerEngine& engine, const std::string& id,
+                                    base::Duration grace, const std::filesystem::path& folder) {
+  auto before = engine.Inspect(ctx, id);
+  if (before.Is(base::Code::kNotFound)) return std::string();
+  if (!before.ok()) return before.error();
+  if (!before->dead) {
+    // A script that runs in it ends with it.
+    OMS_TRY(StopForGood(ctx, engine, id, grace));
+    OMS_TRY(KeepTraces(ctx, world, engine, id, folder));
+  }
+  OMS_TRY(ctx.Check());
+  const auto removed = engine.Remove(ctx, id, false);
+  if (removed.ok() || removed.Is(base::Code::kNotFound)) return std::string();
+  const auto after = engine.Inspect(ctx, id);
+  if (after.Is(base::Code::kNotFound)) return std::string();
+  if (!after.ok() || !after->dead) return removed.error();
+  return std::string(kLeftDead) + removed.error().message;
+}
+
+// A task has found that it cannot be removed and is dead: written down, and told.
+base::Result<bool> NoteDead(const base::Context& ctx, OperationSession& op, const FrozenNode& node,
+                            const NodeFacts& facts) {
+  const TaskView* view = op.facts().Task(TaskName(Step::kStopNewContainers, node.name));
+  if (view == nullptr || view->state != TaskView::State::kSucceeded || !facts.new_container ||
+      !facts.new_container->dead || !view->output.starts_with(kLeftDead)) {
+    return false;
+  }
+  const std::string& name = facts.new_container->name;
+  OMS_TRY(op.Save(ctx, [&](OperationRecord& record) { record.dead_containers[node.name] = name; }));
+  op.Warn(
+      "ContainerNotRemoved",
+      fmt::format("node {}: the new container '{}' is dead, which is as good as gone, and could "
+                  "not be removed ({}); once that is mended: docker rm {}",
+                  node.name, name, view->output.substr(kLeftDead.size()), name));
+  return true;
+}
+
 }  // namespace
 
 base::Status StopNewContainers(const base::Context& ctx, OperationSession& op) {
@@ -73,7 +117,9 @@ base::Status StopNewContainers(const base::Context& ctx, OperationSession& op) {
     for (const auto& helper : facts->helpers) {
       OMS_TRY(ctx.Check());
       const auto removed = op.engine(node.name).Remove(ctx, helper, true);
-      if (!removed.ok() && !removed.Is(base::Code::kNotFound)) return removed.error();
+      if (removed.ok() || removed.Is(base::Code::kNotFound)) continue;
+      const auto left = op.engine(node.name).Inspect(ctx, helper);
+      if (!left.ok() || !left->dead) return removed.error();
     }
     if (node.kept) OMS_TRY(SettleComponentScript(ctx, op, node, *facts));
     const bool started = op.record().Passed(PointKind::kOldStarting);
@@ -84,7 +130,10 @@ base::Status StopNewContainers(const base::Context& ctx, OperationSession& op) {
         facts->old_container && facts->old_container->running && !started && stands
             ? facts->old_container->id
             : std::string();
-    const std::string fresh = facts->new_container ? facts->new_container->id : std::string();
+    OMS_ASSIGN(const bool noted, NoteDead(ctx, op, node, *facts));
+    if (noted) continue;
+    const std::string fresh =
+        NewOneIsGone(op.record(), *facts) ? std::string() : facts->new_container->id;
     if (old.empty() && fresh.empty()) continue;
     op.Start(ctx, TaskName(Step::kStopNewContainers, node.name),
              2 * grace + std::chrono::minutes(1),
@@ -92,18 +141,14 @@ base::Status StopNewContainers(const base::Context& ctx, OperationSession& op) {
               folder = std::filesystem::path(op.record().folder) / "rollback" / node.name](
                  const base::Context& task, ByteProgress&) -> base::Result<std::string> {
                ContainerEngine& engine = *world->engines.at(name);
+               std::string left;
                if (!fresh.empty()) {
-                 // A script that runs in it ends with it.
-                 OMS_TRY(StopForGood(task, engine, fresh, grace));
-                 OMS_TRY(KeepTraces(task, *world, engine, fresh, folder));
-                 OMS_TRY(task.Check());
-                 const auto removed = engine.Remove(task, fresh, false);
-                 if (!removed.ok() && !removed.Is(base::Code::kNotFound)) return removed.error();
+                 OMS_ASSIGN(left, RemoveNew(task, *world, engine, fresh, grace, folder));
                }
                // The upgrade's own stop may still be under way, or a person has started it: it must
                // stand while its databases are brought back.
                if (!old.empty()) OMS_TRY(StopForGood(task, engine, old, grace));
-               return std::string();
+               return left;
              });
   }
   return base::Ok();

@@ -51,6 +51,8 @@ struct ContainerInfo {
   std::string image_id;  // sha256:...
   std::string status;    // created, running, paused, restarting, exited, dead, removing
   bool running = false;
+  // Its removal was begun and has failed: it can never run again, and nothing of it can be changed.
+  bool dead = false;
   int exit_code = 0;
   std::string created;         // The engine's own text; compared by equality only.
   std::string started_at;      // Likewise; "0001-01-01T00:00:00Z" if never started.
@@ -102,6 +104,13 @@ struct FileContent {
   int64_t gid = 0;
   uint32_t mode = 0;    // Permission bits.
   bool regular = true;  // False: a folder or something else; `content` is empty then.
+};
+
+// What lies at a path, and not what a symbolic link leads to.
+struct PathInfo {
+  enum class Kind { kFile, kFolder, kLink, kOther };
+  Kind kind = Kind::kFile;
+  std::string link;  // Of a symbolic link: where it leads, in its own words.
 };
 
 struct ProcessInfo {
@@ -164,6 +173,9 @@ class ContainerEngine {
   // is no such file. Files above 64 MiB are refused (kInvalid).
   virtual base::Result<FileContent> ReadFile(const base::Context& ctx, const std::string& id,
                                              const std::string& path) = 0;
+  // As ReadFile, of what lies there itself.
+  virtual base::Result<PathInfo> LookAtPath(const base::Context& ctx, const std::string& id,
+                                            const std::string& path) = 0;
   // Only for a container that is created and not a mounted path. `path` is absolute; its folder
   // must exist.
   virtual base::Status WriteFile(const base::Context& ctx, const std::string& id,

@@ -33,6 +33,9 @@ WITH_LEASE = ("--lease-duration", "15s", "--renew-deadline", "10s", "--retry-per
 # Where there is one, and nobody waits for the Lease of the one that was killed.
 ALONE = ("--leader-elect", "false")
 
+# As spec.maintenanceWindow writes them, Monday first.
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
 # In the order of work (reconcilers/steps.h), without Preflight, which acts on nothing.
 STEPS = ("LoadImage SaveOldImage BackUpConfig RewriteConfig CreateContainers DisableHA StopContainers "
          "CompactHeartbeat BackUpDatabases StartContainers RunUpgradeScript AwaitHealth EnableHA").split()

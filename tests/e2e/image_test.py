@@ -7,9 +7,7 @@ import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from harness import ALONE, LATER, Oms, Resource, World, devenv, docker, inspect, main, run, until
-
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+from harness import ALONE, DAYS, LATER, Oms, Resource, World, devenv, docker, inspect, main, run, until
 
 
 def image_id(reference):

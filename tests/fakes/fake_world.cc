@@ -352,7 +352,18 @@ Status World::StartLocked(Container& container) {
   } else if (container.files.contains("/oms-upgrade-content")) {
     // The helper that writes a host's file: its script's name is argv 0, then name, owner, mode.
     FileContent file = container.files.at("/oms-upgrade-content");
-    if (host_files_read_only) {
+    if (before_host_write) before_host_write();
+    const std::string path = info.mounts.at(0).source + "/" + argv.at(2).get<std::string>();
+    if (const auto at = host_files.find(path);
+        argv.at(5) == "folder" && at != host_files.end() && !at->second.regular) {
+      host_files.erase(at);
+    }
+    const bool there = host_files.contains(path) || host_links.contains(path);
+    if (argv.at(5) != "replace" && there) {
+      StopLocked(container, 17);
+      return base::Ok();
+    }
+    if (host_files_read_only || host_links.contains(path)) {
       StopLocked(container, 1);
       return base::Ok();
     }
@@ -360,7 +371,7 @@ Status World::StartLocked(Container& container) {
     file.uid = std::stoll(owner.substr(0, owner.find(':')));
     file.gid = std::stoll(owner.substr(owner.find(':') + 1));
     file.mode = static_cast<uint32_t>(std::stoul(argv.at(4).get<std::string>(), nullptr, 8));
-    host_files[info.mounts.at(0).source + "/" + argv.at(2).get<std::string>()] = file;
+    host_files[path] = file;
     StopLocked(container, 0);
   } else if (IsOms(info) && (IsNew(info) ? new_dies_at_start : old_dies_at_start)) {
     StopLocked(container, 1);
@@ -391,7 +402,8 @@ std::string World::HostPath(const Container& container, const std::string& path)
 }
 
 FileContent* World::FileLocked(Container& container, const std::string& path) {
-  const std::string host = HostPath(container, path);
+  std::string host = HostPath(container, path);
+  if (const auto link = host_links.find(host); link != host_links.end()) host = link->second;
   auto& where = host.empty() ? container.files : host_files;
   const auto found = where.find(host.empty() ? path : host);
   if (found != where.end()) return &found->second;
@@ -628,6 +640,12 @@ class Engine final : public ContainerEngine, private Door {
                    const std::filesystem::path& archive, ByteProgress&) override {
     return Write("SaveImage", false, [&]() -> Status {
       world_.files[archive.string()] = "image " + reference;
+      for (const auto& [name, image] : world_.images) {
+        if (name != reference && image.id != reference) continue;
+        world_.archives[archive.string()] = reference;
+        world_.archive_ids[archive.string()] =
+            world_.saved_image_differs ? image.id + "-of-another-store" : image.id;
+      }
       return base::Ok();
     });
   }
@@ -650,6 +668,7 @@ class Engine final : public ContainerEngine, private Door {
   }
   Status Start(const Context&, const std::string& id) override {
     return OnContainer("Start", id, [&](World::Container& c) -> Status {
+      if (c.info.dead) return Dead();
       if (IsOms(c.info) && world_.starts_to_refuse > 0) {
         --world_.starts_to_refuse;
         return MakeError(world_.refuses_with, "EngineRefused", "cannot mount /data/store");
@@ -665,6 +684,14 @@ class Engine final : public ContainerEngine, private Door {
   }
   Status Remove(const Context&, const std::string& id, bool) override {
     return OnContainer("Remove", id, [&](World::Container& c) -> Status {
+      if (world_.unremovable.contains(c.info.name)) {
+        c.info.status = "dead";
+        c.info.dead = true;
+        c.info.running = false;
+        return MakeError(
+            Code::kTransient, "EngineError",
+            "refused to remove the container: driver failed to remove root filesystem");
+      }
       world_.containers.erase(std::string(c.info.id));
       return base::Ok();
     });
@@ -672,6 +699,7 @@ class Engine final : public ContainerEngine, private Door {
   Status SetRestartPolicy(const Context&, const std::string& id, const std::string& policy,
                           int retries) override {
     return OnContainer("SetRestartPolicy " + policy, id, [&](World::Container& c) -> Status {
+      if (c.info.dead) return Dead();
       c.info.restart_policy = policy;
       c.info.restart_max_retries = retries;
       return base::Ok();
@@ -708,10 +736,22 @@ class Engine final : public ContainerEngine, private Door {
                                const std::string& path) override {
     return Seen<FileContent>([&]() -> Result<FileContent> {
       auto* found = Here(id);
-      if (found == nullptr) return NoContainer(id);
+      if (found == nullptr || found->info.dead) return NoContainer(id);
       const FileContent* file = world_.FileLocked(*found, path);
       if (file == nullptr) return MakeError(Code::kNotFound, "NoSuchFile", "no such file: " + path);
       return *file;
+    });
+  }
+  Result<PathInfo> LookAtPath(const Context&, const std::string& id,
+                              const std::string& path) override {
+    return Seen<PathInfo>([&]() -> Result<PathInfo> {
+      auto* found = Here(id);
+      if (found == nullptr) return NoContainer(id);
+      const auto link = world_.host_links.find(world_.HostPath(*found, path));
+      if (link != world_.host_links.end()) return PathInfo{PathInfo::Kind::kLink, link->second};
+      const FileContent* file = world_.FileLocked(*found, path);
+      if (file == nullptr) return MakeError(Code::kNotFound, "NoSuchFile", "no such file: " + path);
+      return PathInfo{file->regular ? PathInfo::Kind::kFile : PathInfo::Kind::kFolder, {}};
     });
   }
   Status WriteFile(const Context&, const std::string& id, const std::string& path,
@@ -815,6 +855,10 @@ class Engine final : public ContainerEngine, private Door {
     if (world_.engine_down || world_.engines_down.contains(endpoint_))
       return MakeError(Code::kTransient, "EngineUnreachable", "the engine does not answer");
     return base::Ok();
+  }
+  static Status Dead() {
+    return MakeError(Code::kConflict, "EngineConflict",
+                     "container is marked for removal and cannot be changed");
   }
   std::string& ConsoleOf(const std::string& id) const {
     return world_.ConsoleOf(Here(id)->info.name);

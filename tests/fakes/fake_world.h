@@ -132,7 +132,9 @@ class World {
   std::map<std::string, upgrade::ImageInfo> images;          // By reference.
   std::map<std::string, std::set<std::string>> image_files;  // By image id.
   std::map<std::string, upgrade::FileContent> host_files;
-  std::map<std::string, std::string> archives;  // Archive -> the reference that it holds.
+  std::map<std::string, std::string> host_links;  // Symbolic links: where each leads.
+  std::function<void()> before_host_write;        // Between the look and each write of a helper.
+  std::map<std::string, std::string> archives;    // Archive -> the reference that it holds.
   // Of an archive: the id of its image, where that is not the one that its name tells.
   std::map<std::string, std::string> archive_ids;
   std::string loads_as;  // How the engine lists what it loads; empty: as the archive calls it.
@@ -160,6 +162,10 @@ class World {
   bool assistant_brings_it = true;  // support_upgrade_action.sh
   bool script_vanishes = false;     // Begins, leaves no exit code, and runs no more.
   bool script_held = false;         // Does not end until it is set to false again (Wake()).
+  // Containers of these names cannot be removed: a try leaves them dead.
+  std::set<std::string> unremovable;
+  // Bringing the saved image back gives it another id, as with another store of images.
+  bool saved_image_differs = false;
   bool new_dies_at_start = false;
   bool old_dies_at_start = false;
   // The engine refuses to start OMS so often, with this; its own words for "cannot" and "not now".

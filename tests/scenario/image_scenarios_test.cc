@@ -215,7 +215,7 @@ TEST(Image, ThatIsPrunedBeforeItsContainerIsMadeIsLoadedAgain) {
   // The first that is made of it is the helper that looks into it.
   bool pruned = false;
   world.before_create = [&] {
-    if (!std::exchange(pruned, true)) world.images.erase("oms:4.3.1");
+    if (!pruned) pruned = world.images.erase("oms:4.3.1") > 0;
   };
   Process process(world);
   ASSERT_TRUE(process.RunToReady()) << Why(world);

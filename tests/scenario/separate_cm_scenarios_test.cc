@@ -120,9 +120,13 @@ TEST(SeparateCm, IsUpgradedWithEachDatabaseOnItsServer) {
   const auto record = world.Record();
   const std::string restore =
       world.files[record->folder + "/" + record->backup->folder + "/RESTORE.md"];
-  EXPECT_THAT(restore, HasSubstr("--defaults-file=client.cnf --local-infile=0 --protocol=tcp -h 10.0.0.3 -P 2883"));
-  EXPECT_THAT(restore,
-              HasSubstr("--defaults-file=client-cm.cnf --local-infile=0 --protocol=tcp -h 10.0.0.4 -P 2881"));
+  EXPECT_THAT(
+      restore,
+      HasSubstr("--defaults-file=client.cnf --local-infile=0 --protocol=tcp -h 10.0.0.3 -P 2883"));
+  EXPECT_THAT(
+      restore,
+      HasSubstr(
+          "--defaults-file=client-cm.cnf --local-infile=0 --protocol=tcp -h 10.0.0.4 -P 2881"));
   EXPECT_THAT(restore, HasSubstr("make `client-cm.cnf` in the same way for 10.0.0.4:2881"));
 }
 

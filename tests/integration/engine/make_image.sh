@@ -18,7 +18,7 @@ add() { # add FILE TARGET: with the libraries that it needs, at their own paths
   done
 }
 add "$(command -v dash)" /bin/sh
-for tool in cat chmod chown cp ls mkdir mv rm sleep sync touch; do
+for tool in cat chmod chown cp ln ls mkdir mv rm rmdir sleep sync touch; do
   add "$(type -P "$tool")" "/bin/$tool"
 done
 printf '#!/bin/sh\necho upgraded\n' >"$root/home/admin/docker_upgrade.sh"

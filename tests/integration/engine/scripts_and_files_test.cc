@@ -167,14 +167,65 @@ TEST_F(HostFile, IsWrittenWithOwnerAndMode) {
   ASSERT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
   EXPECT_EQ(ReadText(file), "second\n");
   const auto read =
-      upgrade::ReadHostFile(ctx_, *engine_, request_.helper, data_, "config-4.3.1.yaml");
+      upgrade::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "config-4.3.1.yaml");
   ASSERT_TRUE(read.ok()) << read.error().message;
-  EXPECT_EQ(read->content, "second\n");
-  EXPECT_EQ(read->uid, 500);
-  EXPECT_EQ(read->mode, 0640u);
+  ASSERT_TRUE(read->file.has_value());
+  EXPECT_EQ(read->file->content, "second\n");
+  EXPECT_EQ(read->file->uid, 500);
+  EXPECT_EQ(read->file->mode, 0640u);
   EXPECT_TRUE(
-      upgrade::ReadHostFile(ctx_, *engine_, request_.helper, data_, "none").Is(Code::kNotFound));
+      upgrade::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "none").Is(Code::kNotFound));
   EXPECT_TRUE(HelperIsGone());
+}
+
+TEST_F(HostFile, ThatIsNewTakesNoOthersPlace) {
+  request_.over = upgrade::HostFileRequest::Over::kNothing;
+  ASSERT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
+  EXPECT_EQ(ReadText(data_ / "config-4.3.1.yaml"), request_.content);
+  EXPECT_THAT(Files(), testing::ElementsAre("config-4.3.1.yaml")) << "no temporary file is left";
+  const auto refused = [&] {
+    const auto written = upgrade::WriteHostFile(ctx_, *engine_, request_);
+    EXPECT_TRUE(HelperIsGone());
+    return !written.ok() && written.error().reason == "HostFileExists";
+  };
+  request_.content = "second\n";
+  EXPECT_TRUE(refused());
+  EXPECT_NE(ReadText(data_ / "config-4.3.1.yaml"), "second\n");
+  // Nor that of a link that leads nowhere, or of a folder.
+  fs::remove(data_ / "config-4.3.1.yaml");
+  fs::create_symlink("nowhere", data_ / "config-4.3.1.yaml");
+  EXPECT_TRUE(refused());
+  fs::remove(data_ / "config-4.3.1.yaml");
+  fs::create_directories(data_ / "config-4.3.1.yaml");
+  EXPECT_TRUE(refused());
+  EXPECT_TRUE(fs::is_empty(data_ / "config-4.3.1.yaml"));
+  // What an engine makes where a mounted file is gone is empty.
+  request_.over = upgrade::HostFileRequest::Over::kEmptyFolder;
+  std::ofstream(data_ / "config-4.3.1.yaml" / "mine") << "mine";
+  EXPECT_TRUE(refused());
+  fs::remove(data_ / "config-4.3.1.yaml" / "mine");
+  ASSERT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
+  EXPECT_EQ(ReadText(data_ / "config-4.3.1.yaml"), "second\n");
+}
+
+TEST_F(HostFile, ThatIsALinkIsSeenAsOneAndNeverReplaced) {
+  std::ofstream(folder_ / "managed.yaml") << "managed\n";
+  fs::create_symlink("../managed.yaml", data_ / "config.yaml");
+  const auto seen = upgrade::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "config.yaml");
+  ASSERT_TRUE(seen.ok()) << seen.error().message;
+  EXPECT_EQ(seen->path.kind, upgrade::PathInfo::Kind::kLink);
+  EXPECT_EQ(seen->path.link, "../managed.yaml");
+  EXPECT_FALSE(seen->file.has_value());
+  request_.file_name = "config.yaml";
+  const auto written = upgrade::WriteHostFile(ctx_, *engine_, request_);
+  ASSERT_TRUE(written.Is(Code::kTerminal));
+  EXPECT_THAT(written.error().message, HasSubstr("is a symbolic link"));
+  EXPECT_TRUE(fs::is_symlink(data_ / "config.yaml"));
+  EXPECT_EQ(ReadText(folder_ / "managed.yaml"), "managed\n");
+  fs::create_directories(data_ / "folder");
+  EXPECT_EQ(
+      upgrade::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "folder").value().path.kind,
+      upgrade::PathInfo::Kind::kFolder);
 }
 
 TEST_F(HostFile, ALeftoverHelperOfOursIsNoHindranceAndAStrangersIs) {

@@ -119,14 +119,45 @@ TEST_F(HostFileTest, AfterADeathAtAnyPlaceTheSameCallSucceeds) {
   }
 }
 
+TEST_F(HostFileTest, AHelperThatIsDeadKeepsItsNameAndHoldsNothingUp) {
+  auto& dead = engine_.containers["helper"].info;
+  dead.id = dead.name = "helper";
+  dead.labels = request_.helper.labels;
+  dead.dead = true;
+  class Undying : public ScriptedEngine {
+   public:
+    base::Status Remove(const base::Context& ctx, const std::string& id, bool force) override {
+      if (containers.at(id).info.dead)
+        return base::MakeError(Code::kTransient, "EngineError", "no");
+      return ScriptedEngine::Remove(ctx, id, force);
+    }
+  } engine;
+  engine.containers = engine_.containers;
+  ASSERT_TRUE(WriteHostFile(ctx_, engine, request_).ok());
+  EXPECT_THAT(engine.calls, testing::Contains("Start helper-2"));
+  EXPECT_EQ(engine.containers.size(), 1u) << "the dead one alone";
+}
+
+TEST_F(HostFileTest, AFileThatIsThereIsToldApartFromAFailure) {
+  class There : public ScriptedEngine {
+   public:
+    base::Result<int> Wait(const base::Context&, const std::string&) override { return 17; }
+  } engine;
+  request_.over = HostFileRequest::Over::kNothing;
+  const auto written = WriteHostFile(ctx_, engine, request_);
+  EXPECT_TRUE(written.Is(Code::kAlreadyExists));
+  EXPECT_EQ(written.error().reason, "HostFileExists");
+  EXPECT_THAT(written.error().message, HasSubstr("/data/config-4.3.1.yaml"));
+}
+
 TEST_F(HostFileTest, NamesThatReachAShellOrAPathAreChecked) {
   for (const std::string bad : {"", ".", "..", "-x", ".x", "a/b", "a b", "a\n", "$x"}) {
     request_.file_name = bad;
     EXPECT_TRUE(WriteHostFile(ctx_, engine_, request_).Is(Code::kInvalid)) << bad;
-    EXPECT_TRUE(ReadHostFile(ctx_, engine_, request_.helper, "/data", bad).Is(Code::kInvalid))
+    EXPECT_TRUE(LookAtHostFile(ctx_, engine_, request_.helper, "/data", bad).Is(Code::kInvalid))
         << bad;
   }
-  EXPECT_TRUE(ReadHostFile(ctx_, engine_, request_.helper, "data", "x").Is(Code::kInvalid));
+  EXPECT_TRUE(LookAtHostFile(ctx_, engine_, request_.helper, "data", "x").Is(Code::kInvalid));
   EXPECT_THAT(engine_.calls, IsEmpty());
 }
 
@@ -142,9 +173,17 @@ TEST_F(HostFileTest, AnImageIsLookedIntoWithoutStartingIt) {
 
 TEST_F(HostFileTest, AHostsFileIsReadWithoutStartingAnything) {
   engine_.image_files["/oms-upgrade-work/config.yaml"].content = "a: b";
-  EXPECT_EQ(ReadHostFile(ctx_, engine_, request_.helper, "/data", "config.yaml").value().content,
-            "a: b");
-  EXPECT_TRUE(ReadHostFile(ctx_, engine_, request_.helper, "/data", "other").Is(Code::kNotFound));
+  engine_.image_files["/oms-upgrade-work/folder"].regular = false;
+  engine_.links["/oms-upgrade-work/link"] = "elsewhere/config.yaml";
+  const auto look = [&](const char* name) {
+    return LookAtHostFile(ctx_, engine_, request_.helper, "/data", name);
+  };
+  EXPECT_EQ(look("config.yaml").value().file->content, "a: b");
+  EXPECT_EQ(look("folder").value().path.kind, PathInfo::Kind::kFolder);
+  EXPECT_EQ(look("link").value().path.kind, PathInfo::Kind::kLink);
+  EXPECT_EQ(look("link").value().path.link, "elsewhere/config.yaml");
+  EXPECT_FALSE(look("link").value().file.has_value()) << "nothing is read through it";
+  EXPECT_TRUE(look("other").Is(Code::kNotFound));
   EXPECT_THAT(engine_.calls, Not(testing::Contains("Start helper")));
   EXPECT_THAT(engine_.containers, IsEmpty());
 }

@@ -26,6 +26,7 @@ class ScriptedEngine : public ContainerEngine {
   std::function<void(const std::string& path)> before_read;
   std::function<void()> before_processes;
   std::map<std::string, FileContent> image_files;  // What a new container has.
+  std::map<std::string, std::string> links;        // In all of them.
 
   static base::Error Missing(const std::string& what, const std::string& reason) {
     return base::MakeError(base::Code::kNotFound, reason, what + " is not there");
@@ -95,6 +96,16 @@ class ScriptedEngine : public ContainerEngine {
     if (before_processes) before_processes();
     if (!containers[id].info.running) return base::MakeError(base::Code::kConflict, "not running");
     return containers[id].processes;
+  }
+  base::Result<PathInfo> LookAtPath(const base::Context&, const std::string& id,
+                                    const std::string& path) override {
+    OMS_TRY(Called("LookAtPath", id));
+    const Container& container = containers.at(id);
+    if (const auto link = links.find(path); link != links.end())
+      return PathInfo{PathInfo::Kind::kLink, link->second};
+    const auto it = container.files.find(path);
+    if (it == container.files.end()) return Missing(path, "NotFound");
+    return PathInfo{it->second.regular ? PathInfo::Kind::kFile : PathInfo::Kind::kFolder, {}};
   }
   base::Result<FileContent> ReadFile(const base::Context&, const std::string& id,
                                      const std::string& path) override {

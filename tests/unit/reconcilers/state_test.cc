@@ -132,8 +132,19 @@ TEST(RewriteConfigState, IsSkippedWhereNoKeyHasToChange) {
 
 TEST(RewriteConfigState, WhatTheNewContainerSeesMustBeWhatWasWritten) {
   Upgrade upgrade = Upgrade().Prepared();
-  upgrade.node().new_config_sha256 = "torn";
-  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending);
+  upgrade.node().new_config_sha256 = "somebody else's";
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).reason, "ConfigFileExists");
+  upgrade.record.config_meant["oms-1"] = {"of a write before", "somebody else's"};
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending) << "it is ours";
+  upgrade.node().new_config_sha256.clear();
+  EXPECT_EQ(upgrade.of(Step::kRewriteConfig).verdict, Verdict::kPending) << "it is gone";
+}
+
+TEST(RewriteConfigState, TheNewFileLiesBesideTheOldOne) {
+  EXPECT_EQ(NewConfigPath("/data/conf/config.yaml", "4.3.1"), "/data/conf/config-4.3.1.yaml");
+  EXPECT_EQ(NewConfigPath("/data.d/config", "4.3.1"), "/data.d/config-4.3.1");
+  EXPECT_EQ(NewConfigPath("/data/.config", "4.3.1"), "/data/.config-4.3.1");
+  EXPECT_EQ(NewConfigPath("/oms.a.yml", "4.3.1"), "/oms.a-4.3.1.yml");
 }
 
 TEST(RewriteConfigState, AConfigThatWasEditedSinceIsRewrittenAgain) {
