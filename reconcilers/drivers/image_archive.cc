@@ -12,6 +12,7 @@
 #include <string>
 #include <system_error>
 
+#include "controller/base/json.h"
 #include "reconcilers/drivers/gzip_stream.h"
 #include "reconcilers/drivers/tar.h"
 #include "reconcilers/drivers/zstd_stream.h"
@@ -32,7 +33,6 @@ constexpr char kManifest[] = "manifest.json", kIndex[] = "index.json";
 constexpr size_t kPiece = 1u << 20;
 // That of an archive of one image has a few hundred bytes for each of its layers.
 constexpr uint64_t kMostJson = 4u << 20;
-constexpr int kDeepest = 32;
 constexpr size_t kMostImages = 1000, kMostNames = 1000, kLongestName = 512;
 constexpr std::string_view kHex = "0123456789abcdef";
 
@@ -50,33 +50,9 @@ const Json& At(const Json& object, const char* key) {
 }
 std::string Text(const Json& value) { return value.is_string() ? value.get<std::string>() : ""; }
 
-// Deeper than it has any reason to be: not to be handed to what walks it by recursion.
-bool TooDeep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        in_string = false;
-      }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > kDeepest) return true;
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-Result<Json> ParseBounded(std::string_view text, const char* file) {
-  if (TooDeep(text)) return Bad(fmt::format("its {} is nested too deeply", file));
-  Json doc = Json::parse(text, nullptr, false);
-  if (doc.is_discarded()) return Bad(fmt::format("its {} is no JSON", file));
+Result<Json> ParseMember(std::string_view text, const char* file) {
+  auto doc = base::ParseJson(text);
+  if (!doc.ok()) return Bad(fmt::format("its {} {}", file, doc.error().message));
   return doc;
 }
 
@@ -271,7 +247,7 @@ class Reading {
 Result<Images> ImagesOf(std::string_view manifest_json, std::string_view index_json) {
   Images images;
   if (!manifest_json.empty()) {
-    OMS_ASSIGN(const Json manifest, ParseBounded(manifest_json, kManifest));
+    OMS_ASSIGN(const Json manifest, ParseMember(manifest_json, kManifest));
     if (!manifest.is_array()) return Bad("its manifest.json is no list");
     for (const auto& item : manifest) {
       if (images.size() == kMostImages) break;
@@ -284,7 +260,7 @@ Result<Images> ImagesOf(std::string_view manifest_json, std::string_view index_j
     }
   }
   if (!index_json.empty()) {
-    OMS_ASSIGN(const Json index, ParseBounded(index_json, kIndex));
+    OMS_ASSIGN(const Json index, ParseMember(index_json, kIndex));
     const Json& list = At(index, "manifests");
     for (const auto& item : list.is_array() ? list : Json::array()) {
       if (images.size() >= 2 * kMostImages) break;
