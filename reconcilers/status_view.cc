@@ -365,8 +365,29 @@ std::string DowntimeText(const crd::Spec& spec, DowntimeLevel level) {
 namespace {
 
 // What an operation that was given up has left behind, as far as it had come.
+// Of an operation that was given up: an upgrade that begins anew makes its own.
+void TellConfigs(const OperationRecord& record, std::vector<FollowUp>& left) {
+  for (const auto& node : record.nodes) {
+    const auto written = record.config_rewrites.find(node.name);
+    if (written == record.config_rewrites.end()) continue;
+    const auto copy = record.config_backups.find(node.name);
+    if (!record.ConfigEditedInPlace(node)) {
+      left.push_back({false, fmt::format("Remove {} on node {}, which was written for OMS {}, once "
+                                         "no container reads it.",
+                                         written->second.path, node.name, record.to)});
+    } else if (copy != record.config_backups.end()) {
+      left.push_back(
+          {false, fmt::format("{} on node {} may be edited for OMS {}; as it was before: "
+                              "{}.",
+                              node.config_source, node.name, record.to,
+                              PlaceOf(record, copy->second.path))});
+    }
+  }
+}
+
 std::vector<FollowUp> LeftBehind(const OperationRecord& record) {
   std::vector<FollowUp> left;
+  TellConfigs(record, left);
   const auto on = [&](const FrozenNode& node) {
     return record.nodes.size() > 1 ? " on node " + node.name : std::string();
   };

@@ -65,11 +65,14 @@ TEST(Abandoned, IsNeitherReadyNorBegunAgainByItself) {
   EXPECT_THAT(ConditionOf(world.Resource(), "ServicesHealthy"), StartsWith("Unknown"));
   EXPECT_THAT(world.Resource().status.follow_ups, Contains(HasSubstr("HA was switched off")));
   EXPECT_THAT(world.Resource().status.follow_ups, Contains(HasSubstr("RESTORE.md")));
+  EXPECT_THAT(world.Resource().status.follow_ups,
+              Contains(HasSubstr("Remove /data/conf/config-4.3.1.yaml on node oms-1")));
   EXPECT_EQ(world.Resource().status.last_handled.abandon, world.Record()->id);
-  // By hand, as RESTORE.md says.
+  // By hand, as RESTORE.md and the follow-ups say.
   world.EndContainer("oms_431", 0);
   world.Locked([&] { world.containers.erase(std::string(world.Find("oms_431")->info.id)); });
   world.StartByHand("oms_430");
+  world.Locked([&] { world.host_files.erase("/data/conf/config-4.3.1.yaml"); });
   Process second(world, "second");
   second.Settle();
   EXPECT_EQ(Ready(world), "False/Abandoned");
