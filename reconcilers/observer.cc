@@ -844,8 +844,8 @@ Facts Observation::RunIdle() {
     facts_.nodes.push_back(std::move(node));
   }
   auto hosts = look_.site.meta.cm().Hosts(ctx_.WithTimeout(kMetaTimeout), config.drc_cm_db);
-  if (hosts.ok()) meta.hosts = *std::move(hosts);
   if (!whole || !hosts.ok()) return std::move(facts_);
+  meta.hosts = *std::move(hosts);
   JoinHealth(meta);
   facts_.meta = std::move(meta);
   return std::move(facts_);

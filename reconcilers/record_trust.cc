@@ -64,7 +64,7 @@ base::Result<FoundRecord> ReadTrusted(RecordStore& store, const std::string& fol
   const auto believed = trust.Check(*record, folder, volume.identity);
   if (others != nullptr && believed.Is(base::Code::kDenied) && !record->open())
     *others = record->owner();
-  OMS_TRY(believed);
+  if (!believed.ok()) return believed.error();
   found.record = *std::move(record);
   return found;
 }
