@@ -147,30 +147,27 @@ class LeftAloneTest(World):
 
     # --- a container that the engine cannot remove
 
-    def test_a_new_container_that_cannot_be_removed_before_its_start_holds_up_no_return(self):
+    def test_a_new_container_that_cannot_be_removed_holds_up_no_return_before_its_start_or_after_success(self):
+        def is_told():
+            self.assertTrue(inspect("oms_431")["State"]["Dead"])
+            self.assertTrue([text for text in resource.status()["followUps"] if "docker rm oms_431" in text])
+
         controller = self.controller()
-        resource = self.resource("dead-before")
+        resource = self.resource("dead")
         self.into_the_downtime(resource, controller)
-        self.immovable()
+        file = self.immovable()
         resource.upgrade("4.3.0")
         controller.start()
         self.is_back(resource)
-        self.assertTrue(inspect("oms_431")["State"]["Dead"])
+        is_told()
         resource.wait_event("ContainerNotRemoved")
-        self.assertTrue([text for text in resource.status()["followUps"] if "docker rm oms_431" in text])
-
-    def test_a_new_container_that_cannot_be_removed_after_success_holds_up_no_return(self):
-        controller = self.controller()
-        resource = self.resource("dead-after")
-        self.up(resource)
-        file = self.immovable()
-        self.back(resource)
-        self.assertTrue(inspect("oms_431")["State"]["Dead"])
-        self.assertTrue([text for text in resource.status()["followUps"] if "docker rm oms_431" in text])
         # What it says helps, and the next upgrade has the name.
         run("chattr", "-i", file)
         docker("rm", "oms_431")
         self.up(resource)
+        self.immovable()
+        self.back(resource)
+        is_told()
         self.assertTrue(controller.alive())
 
     # --- somebody's hand in the middle
