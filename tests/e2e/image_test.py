@@ -126,7 +126,7 @@ class ImageTest(ImageWorld):
             self.assert_runs_untouched()
             # What was forgotten is written: it goes on by itself.
             resource.upgrade("4.3.2")
-            self.assertEqual(resource.wait("Ready", not_this="Stalled")["reason"], "Succeeded")
+            self.assertEqual(resource.wait_ready()["reason"], "Succeeded")
             self.assert_upgraded_to(resource, "4.3.2", "oms:4.3.2")
 
     def test_an_archive_that_lacks_the_name_is_refused_with_the_names_that_it_has(self):
@@ -146,7 +146,7 @@ class ImageTest(ImageWorld):
         resource = self.resource("same-name", "oms:4.3.1", archive_of("4.3.1"),
                                  acknowledge=["ImageNamesAnotherVersion"])
         resource.patch({"spec": {"version": "4.3.2", "image": {"archive": archive}}})
-        self.assertEqual(resource.wait("Ready", not_this="Stalled")["reason"], "Succeeded")
+        self.assertEqual(resource.wait_ready()["reason"], "Succeeded")
         self.assert_upgraded_to(resource, "4.3.2", "oms:4.3.1")
 
     def test_a_name_that_moves_means_the_image_of_the_archive(self):
@@ -163,7 +163,7 @@ class ImageTest(ImageWorld):
         self.controller()
         resource = self.resource("latest", "oms:latest", archive, deployment={"currentVersion": "4.3.1"})
         resource.patch({"spec": {"version": "4.3.2"}})
-        self.assertEqual(resource.wait("Ready", not_this="Stalled")["reason"], "Succeeded")
+        self.assertEqual(resource.wait_ready()["reason"], "Succeeded")
         self.assert_upgraded_to(resource, "4.3.2", "oms:latest")
         # And back: the old container's own image has no name any more.
         resource.patch({"spec": {"version": "4.3.1"}})
@@ -188,7 +188,7 @@ class ImageTest(ImageWorld):
               lambda: (made := inspect("oms_432")) and made["Image"] == id_in_archive("4.3.2"), LATER)
         self.assertEqual(resource.condition("Stalled")["status"], "False", resource.condition("Stalled"))
         resource.patch({"spec": {"maintenanceWindow": None}})
-        self.assertEqual(resource.wait("Ready", not_this="Stalled")["reason"], "Succeeded")
+        self.assertEqual(resource.wait_ready()["reason"], "Succeeded")
         self.assert_upgraded_to(resource, "4.3.2", "oms:4.3.2")
 
 

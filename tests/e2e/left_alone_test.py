@@ -23,14 +23,14 @@ class LeftAloneTest(World):
         return self.succeeds(resource)
 
     def succeeds(self, resource):
-        self.assertEqual(resource.wait("Ready", not_this="Stalled")["reason"], "Succeeded")
+        self.assertEqual(resource.wait_ready()["reason"], "Succeeded")
 
     def back(self, resource):
         resource.upgrade("4.3.0")
         self.is_back(resource)
 
     def is_back(self, resource):
-        self.assertEqual(resource.wait("Ready", not_this="Stalled")["reason"], "RolledBackByRequest")
+        self.assertEqual(resource.wait_ready()["reason"], "RolledBackByRequest")
         self.assertTrue(inspect("oms_430")["State"]["Running"])
 
     def into_the_downtime(self, resource, controller):

@@ -40,7 +40,7 @@ class TaskApiTest(World):
 
         self.oms.faults({"task_api": {"body": "<html>a login page</html>"}})
         self.secret(PASSWORD)
-        self.stalls(resource, "TaskAPIAnswerInvalid", "ListProjects is no JSON object")
+        self.stalls(resource, "TaskAPIAnswerInvalid", "ListProjects is not JSON")
 
         self.oms.faults({"task_api": NOT_READY})
         self.stalls(resource, "TasksNotReady", READY, "reads by oblogproxy")
