@@ -10,9 +10,10 @@ namespace {
 thread_local void* last_made = nullptr;
 thread_local auto next_logs_in = oms::drivers::MysqlWire::LogIn::kAnyhow;
 
-constexpr int kServerPublicKey = 35;   // MYSQL_SERVER_PUBLIC_KEY
-constexpr int kMaxAllowedPacket = 39;  // MYSQL_OPT_MAX_ALLOWED_PACKET
-constexpr int kRestrictedAuth = 7026;  // MARIADB_OPT_RESTRICTED_AUTH
+constexpr int kServerPublicKey = 35;                   // MYSQL_SERVER_PUBLIC_KEY
+constexpr int kMaxAllowedPacket = 39;                  // MYSQL_OPT_MAX_ALLOWED_PACKET
+constexpr int kRestrictedAuth = 7026;                  // MARIADB_OPT_RESTRICTED_AUTH
+constexpr unsigned long kRememberOptions = 1UL << 31;  // CLIENT_REMEMBER_OPTIONS
 
 // A function of the library, by its name; null: the library is another one.
 template <typename Function>
@@ -42,6 +43,26 @@ extern "C" void* mysql_init(void* handle) {
     return last_made = nullptr;  // As if there were no memory for it.
   }
   return last_made = made;
+}
+
+// The library copies the path of the key for each connection and never frees it (3.3: 16 bytes).
+// Unset it is freed; so a login that fails must not forget its options before that.
+extern "C" void* mysql_real_connect(void* handle, const char* host, const char* user,
+                                    const char* password, const char* database, unsigned port,
+                                    const char* socket, unsigned long flags);
+extern "C" void* mysql_real_connect(void* handle, const char* host, const char* user,
+                                    const char* password, const char* database, unsigned port,
+                                    const char* socket, unsigned long flags) {
+  static const auto real = Library<decltype(&mysql_real_connect)>("mysql_real_connect");
+  return real(handle, host, user, password, database, port, socket, flags | kRememberOptions);
+}
+
+extern "C" void mysql_close(void* handle);
+extern "C" void mysql_close(void* handle) {
+  static const auto real = Library<decltype(&mysql_close)>("mysql_close");
+  if (handle != nullptr) SetOption(handle, kServerPublicKey, nullptr);
+  if (last_made == handle) last_made = nullptr;
+  real(handle);
 }
 
 namespace oms::drivers {

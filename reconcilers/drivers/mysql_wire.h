@@ -8,7 +8,7 @@
 //
 // The library has no header here, and Connector/C++ gives its handle to nobody. So this file has a
 // mysql_init() of its own, which the linker takes before the library's: it remembers, for its
-// thread, the handle that the library's makes.
+// thread, the handle that the library's makes. Likewise it gives back what the library forgets to.
 #pragma once
 
 #include <string>
