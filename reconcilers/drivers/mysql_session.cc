@@ -59,6 +59,7 @@ int Seconds(base::Duration duration) {
 
 std::unique_ptr<sql::Connection> Dial(const upgrade::DbServerAddress& address,
                                       const MysqlSession::Options& options, int connect_seconds) {
+  if (!MysqlWire::InPlace()) throw std::runtime_error("the client library is not the one expected");
   sql::ConnectOptionsMap map;
   if (options.socket.empty()) {
     map["hostName"] = sql::SQLString("tcp://" + address.host);

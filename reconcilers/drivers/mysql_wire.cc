@@ -73,6 +73,14 @@ void MysqlWire::Init(unsigned long most_bytes) {
   NobodysKeyFile();  // Takes a moment, which is not to be the first call's.
 }
 
+bool MysqlWire::InPlace() {
+  static const bool all =
+      dlsym(RTLD_DEFAULT, "mysql_init") == reinterpret_cast<void*>(&mysql_init) &&
+      dlsym(RTLD_DEFAULT, "mysql_real_connect") == reinterpret_cast<void*>(&mysql_real_connect) &&
+      dlsym(RTLD_DEFAULT, "mysql_close") == reinterpret_cast<void*>(&mysql_close);
+  return all;
+}
+
 void MysqlWire::NextLogsIn(LogIn how) { next_logs_in = how; }
 
 MysqlWire MysqlWire::Last() {

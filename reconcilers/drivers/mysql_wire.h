@@ -25,6 +25,9 @@ class MysqlWire {
   // Once, before the first connection. No packet of any connection is longer than that: a row may
   // take a gigabyte by the library's default.
   static void Init(unsigned long most_bytes);
+  // This file's functions are before the library's, as they must be before a password is given to
+  // it. (A linker that hides the executable's symbols undoes it without a word.)
+  static bool InPlace();
   // How the next connection that this thread makes may log in. Connector/C++ throws kPluginRefused
   // where the server asks for a plug-in that is not to be used.
   enum class LogIn {
