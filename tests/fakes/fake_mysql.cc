@@ -147,7 +147,11 @@ FakeMysql::FakeMysql() : key_(std::make_unique<Key>()) {
     std::abort();
   }
   port_ = ntohs(address.sin_port);
-  accepter_ = std::thread([this] { Accept(); });
+}
+
+int FakeMysql::port() {
+  if (!accepter_.joinable() && !stopping_) accepter_ = std::thread([this] { Accept(); });
+  return port_;
 }
 
 FakeMysql::~FakeMysql() { Stop(); }
@@ -160,7 +164,7 @@ void FakeMysql::HangUp() {
 void FakeMysql::Stop() {
   if (stopping_.exchange(true)) return;
   shutdown(listener_, SHUT_RDWR);
-  accepter_.join();
+  if (accepter_.joinable()) accepter_.join();
   close(listener_);
   std::vector<std::thread> served;
   {

@@ -55,7 +55,7 @@ class FakeMysql {
   FakeMysql(const FakeMysql&) = delete;
   FakeMysql& operator=(const FakeMysql&) = delete;
 
-  // All before the first connection.
+  // All before port() is first asked for: from then on it listens.
   std::string plugin = "mysql_native_password";  // Of the greeting.
   std::string switch_to;                  // Asked for after the login; empty: the login is taken.
   bool full_authentication = true;        // caching_sha2_password: 01 04 and not 01 03.
@@ -64,7 +64,7 @@ class FakeMysql {
 
   void HangUp();  // Ends all connections; new ones are taken.
   void Stop();
-  int port() const { return port_; }
+  int port();
   // Whether these bytes came from any client, in clear or so that this server can decrypt them.
   bool HasSeen(std::string_view secret) const;
   uint64_t bytes_sent() const { return sent_; }

@@ -133,7 +133,7 @@ Oms::Answer Usual(const Oms::Answer& change = nullptr) {
 }
 
 base::Result<std::vector<OmsTask>> Ask(const Oms& oms,
-                                       base::Duration limit = std::chrono::seconds(20)) {
+                                       base::Duration limit = std::chrono::minutes(10)) {
   static const base::SystemClock clock;
   HttpTaskApi api;
   return api.Tasks(base::Context(clock, {}).WithTimeout(limit),

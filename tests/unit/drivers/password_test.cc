@@ -31,16 +31,16 @@ class OpenFence final : public upgrade::Fence {
 class PasswordTest : public testing::Test {
  protected:
   PasswordTest() { InitMysql(); }
-  upgrade::DbServerAddress Address(const FakeMysql& server) const {
+  upgrade::DbServerAddress Address(FakeMysql& server) const {
     return {"127.0.0.1", server.port(), "oms", base::Secret(kPassword), "", true};
   }
-  base::Status LogIn(const FakeMysql& server) {
+  base::Status LogIn(FakeMysql& server) {
     auto session = MysqlSession::Open(ctx_, Address(server), {});
     return session.ok() ? base::Ok() : base::Status(session.error());
   }
   // A client on the relay's socket, as a tool is one: it takes the way for a safe one. Its own
   // answer, and then the relay's.
-  std::pair<base::Status, base::Status> LogInByRelay(const FakeMysql& server) {
+  std::pair<base::Status, base::Status> LogInByRelay(FakeMysql& server) {
     OpenFence fence;
     auto relay = MysqlRelay::Start(ctx_, Address(server), RelayUse::kWrite, fence, nullptr);
     if (!relay.ok()) return {relay.error(), relay.error()};
@@ -52,7 +52,7 @@ class PasswordTest : public testing::Test {
     return {session.ok() ? base::Ok() : base::Status(session.error()), (*relay)->Health()};
   }
   base::SystemClock clock_;
-  base::Context ctx_ = base::Context(clock_, {}).WithTimeout(std::chrono::seconds(20));
+  base::Context ctx_ = base::Context(clock_, {}).WithTimeout(std::chrono::minutes(5));
 };
 
 struct Asks {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -27,10 +28,10 @@ constexpr uint64_t kFew = 256u << 20;  // Bytes that a server may have sent befo
 class SlowServerTest : public testing::Test {
  protected:
   SlowServerTest() { InitMysql(); }
-  upgrade::DbServerAddress Address() const {
+  upgrade::DbServerAddress Address() {
     return {"127.0.0.1", server_.port(), "oms", base::Secret("Pa55-word"), "", true};
   }
-  std::shared_ptr<upgrade::MetaDb> MetaDb() const {
+  std::shared_ptr<upgrade::MetaDb> MetaDb() {
     return MysqlMetaDbProvider(kLooking).Open(Address());
   }
   // Without a deadline, as a pass had none.
@@ -108,7 +109,7 @@ TEST_F(SlowServerTest, ACallOfASessionThatStandsLeavesNothingBehind) {
 
 // Connector/C++ takes it for the end of the rows: what is listed would look whole.
 TEST_F(SlowServerTest, AnErrorAfterSomeRowsIsAnErrorAndNotTheirEnd) {
-  bool gone = false;
+  std::atomic<bool> gone{false};
   server_.on_query = [&](Wire& wire, const std::string& sql) {
     if (sql.find("FROM t") == std::string::npos) return false;
     if (!wire.Columns({"name"}) || !wire.Row({"one"}) || !wire.Row({"two"})) return true;
