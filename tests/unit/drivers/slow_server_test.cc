@@ -85,12 +85,12 @@ TEST_F(SlowServerTest, OnlySoManyCallsAreLeftBehindAndTheyEndWithTheServer) {
   EXPECT_THAT(last.message, HasSubstr("8 earlier calls to it have not ended yet"));
   EXPECT_LE(server_.connections(), 8);
   server_.Stop();
-  // What was left behind is told by the error alone; it goes as soon as its threads have seen it.
-  for (int i = 0; i < 1000 && last.message.find("earlier calls") != std::string::npos; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  // What was left behind is told by the error alone; it goes once its threads have seen it. Where
+  // one never does, this does not end.
+  while (last.message.find("earlier calls") != std::string::npos) {
+    std::this_thread::yield();
     last = meta_db->Server(ctx_).error();
   }
-  EXPECT_THAT(last.message, testing::Not(HasSubstr("earlier calls")));
 }
 
 // Once it has logged in, its socket is known, and shut down with the call.
