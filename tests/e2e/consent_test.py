@@ -49,7 +49,7 @@ class ConsentTest(World):
         self.assertNotIn(PROTECT, self.finalizers(), "nothing is open")
 
     def a_replace_in_the_middle(self):
-        self.oms.faults({"docker_upgrade.sh": {"at": "middle", "delaySeconds": 20, "versions": ["4.3.1"]}})
+        self.oms.faults({"docker_upgrade.sh": {"at": "middle", "hang": True, "versions": ["4.3.1"]}})
         self.annotate(f"{RESET_AT}=begin-anew")
         until("the script runs", lambda: any(
             p["name"] == "UpgradeScriptRun" and p["state"] == "Running"
