@@ -3,12 +3,19 @@ a link, a container that the engine cannot remove, or that somebody has removed 
 
 import os
 import subprocess
+import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from harness import DAYS, LATER, Resource, World, docker, inspect, main, run, until, until_acting
 
 MINE = "# mine: prepared by a person\n"
+
+# A dump that does not end before its controller does.
+DUMPS_ON = """#!/bin/sh
+case "$*" in *--outputdir=*) exec sleep 3600 ;; esac
+exec /usr/bin/mydumper "$@"
+"""
 
 
 class LeftAloneTest(World):
@@ -33,11 +40,21 @@ class LeftAloneTest(World):
         self.assertEqual(resource.wait_ready()["reason"], "RolledBackByRequest")
         self.assertTrue(inspect("oms_430")["State"]["Running"])
 
+    def holding(self):
+        """A controller whose dump does not end."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        program = Path(folder.name) / "mydumper"
+        program.write_text(DUMPS_ON)
+        program.chmod(0o755)
+        return self.controller(tools=folder.name)
+
     def into_the_downtime(self, resource, controller):
-        """OMS is stopped, the new container made and not started, and nobody works on it."""
+        """OMS is stopped, the new container made and not started, and nobody works on it. The next process dumps."""
         resource.upgrade()
         until_acting(controller, "BackUpDatabases")
         controller.kill()
+        controller.tools = None
         self.assertEqual(inspect("oms_431")["State"]["Status"], "created")
         self.assertFalse(inspect("oms_430")["State"]["Running"])
 
@@ -128,7 +145,7 @@ class LeftAloneTest(World):
         self.assertEqual(managed.read_bytes(), self.before.config)
 
     def test_an_edit_in_place_that_a_person_makes_by_hand_is_taken(self):
-        controller = self.controller()
+        controller = self.holding()
         resource = self.resource("by-hand", deployment={"config": "InPlace"})
         self.into_the_downtime(resource, controller)
         config = self.oms.data / "config.yaml"
@@ -152,7 +169,7 @@ class LeftAloneTest(World):
             self.assertTrue(inspect("oms_431")["State"]["Dead"])
             self.assertTrue([text for text in resource.status()["followUps"] if "docker rm oms_431" in text])
 
-        controller = self.controller()
+        controller = self.holding()
         resource = self.resource("dead")
         self.into_the_downtime(resource, controller)
         file = self.immovable()
@@ -173,7 +190,7 @@ class LeftAloneTest(World):
     # --- somebody's hand in the middle
 
     def test_an_old_container_that_is_pruned_in_the_downtime_is_told_and_a_revert_goes_back(self):
-        controller = self.controller()
+        controller = self.holding()
         resource = self.resource("pruned")
         self.into_the_downtime(resource, controller)
         docker("container", "prune", "-f")
@@ -185,7 +202,7 @@ class LeftAloneTest(World):
         self.back(resource)
 
     def test_a_new_container_that_somebody_starts_is_told_and_made_again(self):
-        controller = self.controller()
+        controller = self.holding()
         resource = self.resource("started")
         self.into_the_downtime(resource, controller)
         docker("start", "oms_431")
