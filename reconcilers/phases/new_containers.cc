@@ -44,39 +44,25 @@ base::Status RemoveIfMadeOtherwise(const base::Context& ctx, OperationSession& o
   return removed.Is(base::Code::kNotFound) ? base::Ok() : removed;
 }
 
-base::Result<std::string> CreateOne(const base::Context& ctx, OperationSession& op,
-                                    const FrozenNode& node, const CloneInput& input) {
+// By its image's name where that means this image. The name may move until the engine has made the
+// container: the next look sees it, and one of another image is removed and made again.
+base::Status CreateOfImage(const base::Context& ctx, OperationSession& op, const FrozenNode& node,
+                           CloneInput input) {
+  const std::string& reference = op.record().image.reference;
+  const auto named = op.engine(node.name).InspectImage(ctx, reference);
+  if (!named.ok() && !named.Is(base::Code::kNotFound)) return named.error();
+  const bool means_it = named.ok() && named->id == node.target_image_id;
+  input.new_image = means_it ? reference : node.target_image_id;
   OMS_ASSIGN(const std::string body, CloneForUpgrade(input));
   OMS_TRY(ctx.Check());
-  auto created = op.engine(node.name).Create(ctx, node.new_name, body);
+  const auto created = op.engine(node.name).Create(ctx, node.new_name, body);
   // Somebody was faster. If it was a process before us, the next look finds it by its labels.
   if (created.Is(base::Code::kAlreadyExists)) {
     return base::MakeError(base::Code::kTransient, "NameTaken",
                            fmt::format("node {}: the name '{}' is taken by another container",
                                        node.name, node.new_name));
   }
-  return created;
-}
-
-// By its image's name where that means this image. The name may move until the engine has made the
-// container: what came of it is looked at, and made again by the id where it is another's.
-base::Status CreateOfImage(const base::Context& ctx, OperationSession& op, const FrozenNode& node,
-                           CloneInput input) {
-  ContainerEngine& engine = op.engine(node.name);
-  const std::string& reference = op.record().image.reference;
-  const auto named = engine.InspectImage(ctx, reference);
-  if (!named.ok() && !named.Is(base::Code::kNotFound)) return named.error();
-  if (named.ok() && named->id == node.target_image_id) {
-    input.new_image = reference;
-    OMS_ASSIGN(const std::string id, CreateOne(ctx, op, node, input));
-    OMS_ASSIGN(const ContainerInfo made, engine.Inspect(ctx, id));
-    if (IsOfTargetImage(made, node)) return base::Ok();
-    OMS_TRY(ctx.Check());
-    OMS_TRY(engine.Remove(ctx, id, false));
-  }
-  input.new_image = node.target_image_id;
-  OMS_TRY(CreateOne(ctx, op, node, input));
-  return base::Ok();
+  return created.ok() ? base::Ok() : base::Status(created.error());
 }
 
 }  // namespace

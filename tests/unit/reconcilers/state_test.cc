@@ -270,6 +270,12 @@ TEST(BackUpDatabasesState, ABackupIsOfOneRunOfOneContainerAndOneHeartbeat) {
   EXPECT_TRUE(pending([](Upgrade& u) { u.record.backup->started_at = "another"; }));
   EXPECT_TRUE(pending([](Upgrade& u) { u.meta().sequence.base.max_id = 100'001; }));
   EXPECT_TRUE(pending([](Upgrade& u) { u.facts.meta.reset(); }));
+  // Somebody started the new one, before a heartbeat of it or after.
+  for (const char* status : {"exited", "paused", "restarting"}) {
+    Upgrade upgrade = Upgrade().Dumped();
+    upgrade.node().new_container->status = status;
+    EXPECT_FALSE(upgrade.of(Step::kBackUpDatabases).complete()) << status;
+  }
 }
 
 TEST(BackUpDatabasesState, FromNewStartingOnItIsNeverTakenAgain) {
