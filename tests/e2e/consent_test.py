@@ -2,7 +2,7 @@
 
 import json
 
-from harness import LATE, Resource, World, docker, inspect, kubectl, main, until
+from harness import LATE, LATER, Resource, World, docker, inspect, kubectl, main, until
 
 RESET_AT = "oms.oceanbase.com/resetAt"
 PROTECT = "oms.oceanbase.com/protect"
@@ -41,7 +41,7 @@ class ConsentTest(World):
         # A request is seen to have been looked at: by then the missing token has been, too.
         self.annotate("oms.oceanbase.com/requestedAt=look")
         until("the request was seen",
-              lambda: self.resource.status().get("lastHandled", {}).get("requestedAt") == "look")
+              lambda: self.resource.status().get("lastHandled", {}).get("requestedAt") == "look", LATER)
         self.assertEqual(self.resource.status()["operation"]["id"], operation, "another operation was begun")
         self.assertEqual(self.oms.script_runs(), runs)
         self.assertEqual(self.resource.condition("Stalled")["reason"], "RolledBackAfterFailure")
@@ -59,7 +59,7 @@ class ConsentTest(World):
         for field in ("finalizers", "resourceVersion", "managedFields"):
             whole["metadata"].pop(field, None)
         kubectl("replace", "-f", "-", text=json.dumps(whole))
-        until("the finalizer is put back", lambda: PROTECT in self.finalizers())
+        until("the finalizer is put back", lambda: PROTECT in self.finalizers(), LATER)
         kubectl("delete", "omsupgrade", self.resource.name, f"--timeout={LATE}s")
         self.assertTrue(inspect("oms_430")["State"]["Running"], "OMS was left as it was in the middle")
         self.assertNotIn("oms_431", docker("ps", "-a", "--format", "{{.Names}}").split())
@@ -70,9 +70,9 @@ class ConsentTest(World):
         self.resource.apply("4.3.0", {"image": {"archive": None}})
         self.resource.wait_ready()
         self.resource.patch({"metadata": {"finalizers": [PROTECT]}})  # As a controller before this one left it.
-        until("the finalizer is taken off", lambda: PROTECT not in self.finalizers())
+        until("the finalizer is taken off", lambda: PROTECT not in self.finalizers(), LATER)
         self.main.stop()
-        kubectl("delete", "omsupgrade", self.resource.name, "--timeout=60s")
+        kubectl("delete", "omsupgrade", self.resource.name, f"--timeout={LATER}s")
 
 
 if __name__ == "__main__":

@@ -145,7 +145,8 @@ class DumpTest(Dumping):
         self.assert_refused("MetaDBDenied", "lacks TRIGGER on cm_430", "GRANT TRIGGER ON cm_430.* TO 'oms_meta'@'%'")
         root_sql("create procedure rm_430.dba_report() select 1")
         root_sql(f"grant trigger on cm_430.* to {user}")
-        until("the routine is told", lambda: "procedure rm_430.dba_report" in self.resource.condition("Stalled")["message"])
+        until("the routine is told",
+              lambda: "procedure rm_430.dba_report" in self.resource.condition("Stalled")["message"], LATER)
         self.assert_refused("MetaDBDenied", "procedure rm_430.dba_report", "drop it")
         root_sql("drop procedure rm_430.dba_report")
         before = snapshot.take(self.oms)
