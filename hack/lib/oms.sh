@@ -194,8 +194,25 @@ oms_drop_databases() {
   names=$(mariadb --defaults-file="$1" -N -e 'select schema_name from information_schema.schemata') ||
     die "the MetaDB does not answer (clients' defaults file: $1)"
   for name in $names; do
-    [[ ! $name =~ ^"$(oms_prefix)"(rm|cm|cm_hb)_[0-9]+$ ]] || printf 'DROP DATABASE IF EXISTS `%s`;\n' "$name"
-  done | mariadb --defaults-file="$1" || die "databases of OMS could not be dropped"
+    [[ $name =~ ^"$(oms_prefix)"(rm|cm|cm_hb)_[0-9]+$ ]] || continue
+    oms_schema_change mariadb --defaults-file="$1" -e "DROP DATABASE IF EXISTS \`$name\`" ||
+      die "databases of OMS could not be dropped"
+  done
+}
+
+# oms_schema_change COMMAND...: runs it, and again when OceanBase answers that it
+# was busy with other sessions' DDL: 5627 "Schema try again", or 5734 "already
+# exist" for what is new (its own second try after a conflict finds the first
+# one's). The command must be one that can be run again from its beginning.
+oms_schema_change() {
+  local attempt output
+  for attempt in 1 2 3 4 5; do
+    if output=$("$@" 2>&1); then return 0; fi
+    [[ $output == *'ERROR 5627'* || $output == *'ERROR 5734'* ]] || break
+    sleep "0.$attempt"
+  done
+  say "$output"
+  return 1
 }
 
 # oms_charset ROLE: cm has another default than the server, so that a cm which
@@ -204,9 +221,21 @@ oms_charset() {
   if [[ $1 == cm ]]; then printf 'utf8mb4 COLLATE utf8mb4_bin'; else printf 'utf8mb4'; fi
 }
 
+# oms_make_database ROLE NAME FILE: makes it, new, from a file of statements.
+oms_make_database() {
+  printf 'DROP DATABASE IF EXISTS `%s`;\nCREATE DATABASE `%s` DEFAULT CHARACTER SET %s;\n' "$2" "$2" "$(oms_charset "$1")" |
+    oms_mysql "$1" || return 1
+  # One commit for all rows: they are many statements.
+  {
+    printf 'SET autocommit=0;\n'
+    cat "$3"
+    printf 'COMMIT;\n'
+  } | oms_mysql "$1" -D "$2"
+}
+
 # oms_fill VERSION ROLE: one database, filled from a file that is made once.
 oms_fill() {
-  local version=$1 role=$2 key file temporary name attempt errors rows=${OMS_SAMPLE_ROWS:-20000} sequence=${OMS_SAMPLE_SEQUENCE:-100000}
+  local version=$1 role=$2 key file temporary name rows=${OMS_SAMPLE_ROWS:-20000} sequence=${OMS_SAMPLE_SEQUENCE:-100000}
   name=$(oms_database "$role" "$version")
   local arguments=(--version "$version" --role "$role" --rows "$rows" --sequence "$sequence"
     --host-ip "$OMS_HOST_IP" --cm-url "http://$OMS_HOST_IP:$(oms_port cm)")
@@ -224,20 +253,10 @@ oms_fill() {
     }
     mv -f "$temporary" "$file"
   fi
-  # OceanBase now and then answers a CREATE TRIGGER beside other sessions' DDL
-  # with 5734 "already exist", though it is new: its own second try after a
-  # conflict finds the first one's. Then the database is made again.
-  for attempt in 1 2 3; do
-    printf 'DROP DATABASE IF EXISTS `%s`;\nCREATE DATABASE `%s` DEFAULT CHARACTER SET %s;\n' "$name" "$name" "$(oms_charset "$role")" |
-      oms_mysql "$role" || return 1
-    # One commit for all rows: they are many statements.
-    if errors=$({ printf 'SET autocommit=0;\n'; cat "$file"; printf 'COMMIT;\n'; } | oms_mysql "$role" -D "$name" 2>&1); then
-      return 0
-    fi
-    [[ $errors == *'ERROR 5734'* && $attempt != 3 ]] || break
-  done
-  say "$name could not be filled: $errors"
-  return 1
+  oms_schema_change oms_make_database "$role" "$name" "$file" || {
+    say "$name could not be filled"
+    return 1
+  }
 }
 
 # oms_lock: one start or reset of an instance at a time. One that was
