@@ -203,13 +203,14 @@ oms_drop_databases() {
 # oms_schema_change COMMAND...: runs it, and again when OceanBase answers that it
 # was busy with other sessions' DDL: 5627 "Schema try again", or 5734 "already
 # exist" for what is new (its own second try after a conflict finds the first
-# one's). The command must be one that can be run again from its beginning.
+# one's). The command must be one that can be run again from its beginning. The
+# others' DDL may take long where the machine is slow, so it is tried for long.
 oms_schema_change() {
   local attempt output
-  for attempt in 1 2 3 4 5; do
+  for ((attempt = 0; attempt < 60; attempt++)); do
     if output=$("$@" 2>&1); then return 0; fi
     [[ $output == *'ERROR 5627'* || $output == *'ERROR 5734'* ]] || break
-    sleep "0.$attempt"
+    sleep 0.5
   done
   say "$output"
   return 1
