@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "reconcilers/scripts.h"
+#include "reconcilers/target_image.h"
 
 namespace oms::upgrade {
 

@@ -12,15 +12,10 @@
 
 #include <string>
 
+#include "reconcilers/scripts.h"
 #include "reconcilers/state_rows.h"
 
 namespace oms::upgrade {
-
-// As the guide names it. A container of this name that is not this operation's is a person who does
-// the same by hand.
-inline constexpr char kAssistantName[] = "oms-upgrade-tool";
-inline constexpr char kRunFolder[] = "/home/ds/run";
-inline constexpr char kAssistantFolder[] = "/root/rpm";  // In the assistant.
 
 // Whether the assistant has put its packages into the component's folder. The guide does not say
 // whether its container ends then, or stays: one that ended well is done; one that runs is taken

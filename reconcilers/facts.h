@@ -13,15 +13,15 @@
 #include "controller/base/result.h"
 #include "crd/oms_upgrade.h"
 #include "reconcilers/config_yaml.h"
-#include "reconcilers/long_tasks.h"
-#include "reconcilers/once_script.h"
 #include "reconcilers/ports/container_engine.h"
 #include "reconcilers/ports/http_probe.h"
 #include "reconcilers/ports/meta_db.h"
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
 #include "reconcilers/ports/task_api.h"
+#include "reconcilers/script_state.h"
 #include "reconcilers/steps.h"
+#include "reconcilers/task_view.h"
 
 namespace oms::upgrade {
 

@@ -63,7 +63,7 @@ std::map<std::string, TaskView> LongTasks::LookAll(const std::string& prefix) co
   std::map<std::string, TaskView> views;
   for (auto at = tasks_.lower_bound(prefix); at != tasks_.end() && at->first.starts_with(prefix);
        ++at) {
-    views.emplace(at->first, ViewOf(*at->second));
+    views.emplace(at->first.substr(prefix.size()), ViewOf(*at->second));
   }
   return views;
 }

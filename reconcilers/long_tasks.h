@@ -16,17 +16,9 @@
 #include "controller/base/context.h"
 #include "controller/base/result.h"
 #include "reconcilers/ports/container_engine.h"
+#include "reconcilers/task_view.h"
 
 namespace oms::upgrade {
-
-struct TaskView {
-  enum class State { kRunning, kSucceeded, kFailed };
-  State state = State::kRunning;
-  uint64_t done = 0, total = 0;  // Bytes; total 0: not known.
-  std::string output;            // What the work returned.
-  base::Error error;             // Of a failed one.
-  base::SteadyTime started, ended;
-};
 
 class LongTasks {
  public:
@@ -42,7 +34,7 @@ class LongTasks {
   void Start(const base::Context& ctx, const std::string& name, base::Duration timeout, Work work,
              std::function<void()> on_end);
   std::optional<TaskView> Look(const std::string& name) const;
-  // All whose name begins with `prefix`.
+  // All whose name begins with `prefix`, by the rest of it.
   std::map<std::string, TaskView> LookAll(const std::string& prefix) const;
   // Forgets those of this prefix that have ended, so that the next look finds them not begun.
   void ForgetEnded(const std::string& prefix);

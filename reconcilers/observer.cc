@@ -6,19 +6,14 @@
 #include <span>
 
 #include "controller/base/sha256.h"
-#include "reconcilers/component_state.h"
 #include "reconcilers/container_clone.h"
-#include "reconcilers/dump_choice.h"
+#include "reconcilers/databases.h"
 #include "reconcilers/health.h"
-#include "reconcilers/helper_container.h"
-#include "reconcilers/host_file.h"
 #include "reconcilers/labels.h"
-#include "reconcilers/once_script.h"
-#include "reconcilers/open_operation.h"
-#include "reconcilers/preflight.h"
+#include "reconcilers/script_look.h"
 #include "reconcilers/scripts.h"
-#include "reconcilers/state.h"
 #include "reconcilers/steps.h"
+#include "reconcilers/target_image.h"
 #include "reconcilers/task_limits.h"
 #include "reconcilers/task_look.h"
 
@@ -42,7 +37,7 @@ class Observation {
         memo_(memo),
         record_(look.site.record && look.site.record->open() ? &*look.site.record : nullptr) {}
 
-  Facts Run(const LongTasks& tasks);
+  Facts Run(std::map<std::string, TaskView> tasks);
   Facts RunIdle();
 
  private:
@@ -67,7 +62,6 @@ class Observation {
   void LookForOldAgain(const SiteNode& site, const FrozenNode& frozen, NodeFacts& node);
   void LookAtImage(const SiteNode& site, NodeFacts& node);
   void LookAtConfig(const SiteNode& site, NodeFacts& node);
-  void LookAtConfigPlace(const SiteNode& site, NodeFacts& node);
   void LookAtComponent(const SiteNode& site, NodeFacts& node);
   void LookAtScript(const SiteNode& site, NodeFacts& node);
   void LookAtServices(const SiteNode& site, NodeFacts& node);
@@ -89,8 +83,7 @@ class Observation {
   void LookAtOmsTasks();
   std::optional<uint64_t> SizeOf(const crd::Image& image, const char* field);
   void Rehearse(NodeFacts& node);
-  void Prove();
-  void ForgetOthersProofs();
+  void ForgetAnothers();
 
   const base::Context& ctx_;
   const Ports& ports_;
@@ -205,21 +198,6 @@ void Observation::LookAtImage(const SiteNode& site, NodeFacts& node) {
     return;
   }
   node.target_image = *std::move(image);
-  if (record_ == nullptr)
-    return;  // To look inside takes a container; nothing is made before there is a record.
-  for (const auto& file : FilesNeeded(look_.path)) {
-    const std::string key = node.target_image->id + " " + file;
-    if (!memo_.script_in_image.contains(key)) {
-      const auto there = ImageHasFile(
-          ctx_, *site.engine, HelperFor(*record_, site.name, node.target_image->id, "look"), file);
-      if (!there.ok()) return Trouble(there.error().Wrap("node " + site.name), "EngineUnreachable");
-      memo_.script_in_image[key] = *there;
-    }
-    node.script_in_image = memo_.script_in_image[key];
-    if (node.script_in_image == true) continue;
-    node.missing_in_image = file;
-    return;
-  }
 }
 
 void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
@@ -244,37 +222,6 @@ void Observation::LookAtConfig(const SiteNode& site, NodeFacts& node) {
     node.parsed_config = *std::move(parsed);
   }
   if (!node.kept) Rehearse(node);
-}
-
-// Whether the host's file is free to be written, before anything is: by a helper that is created
-// and not started, until it is once seen to be free.
-void Observation::LookAtConfigPlace(const SiteNode& site, NodeFacts& node) {
-  const FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(site.name);
-  if (frozen == nullptr || frozen->kept || GoingBack() || Passed(PointKind::kStopping) ||
-      !node.old_container || !node.rehearsed_config) {
-    return;
-  }
-  const bool in_place = look_.spec.deployment.config == crd::ConfigPlace::kInPlace;
-  const std::string path =
-      in_place ? frozen->config_source : NewConfigPath(frozen->config_source, record_->to);
-  // From the first write on it may be ours.
-  const bool begun =
-      record_->config_rewrites.contains(site.name) || record_->config_meant.contains(site.name);
-  const std::string key = fmt::format("{} {} {}", record_->id, site.name, path);
-  if ((!in_place && begun) || memo_.config_places.contains(key)) return;
-  const size_t name = path.rfind('/') + 1;
-  const auto there = LookAtHostFile(
-      ctx_, *site.engine, HelperFor(*record_, site.name, node.old_container->image_id, "look"),
-      path.substr(0, std::max<size_t>(name, 2) - 1), path.substr(name));
-  if (!there.ok() && !there.Is(base::Code::kNotFound))
-    return Trouble(there.error().Wrap("node " + site.name), "EngineUnreachable");
-  if (in_place && there.ok() && there->path.kind == PathInfo::Kind::kLink) {
-    node.config_link = there->path.link;
-  } else if (!in_place && there.ok()) {
-    node.config_in_the_way = path;
-  } else {
-    memo_.config_places.insert(key);
-  }
 }
 
 void Observation::LookAtComponent(const SiteNode& site, NodeFacts& node) {
@@ -447,7 +394,6 @@ void Observation::LookAtNode(const SiteNode& site) {
   LookAtContainers(site, node);
   LookAtImage(site, node);
   LookAtConfig(site, node);
-  LookAtConfigPlace(site, node);
   LookAtComponent(site, node);
   LookAtScript(site, node);
   LookAtCertificate(site, node);
@@ -724,88 +670,20 @@ void Observation::Rehearse(NodeFacts& node) {
   if (*rewritten != node.config->content) node.rehearsed_config = *std::move(rewritten);
 }
 
-// Last, and only if all else holds: the proofs that make something of ours in the MetaDB. Not
-// while a person has said that nothing is to be touched.
-void Observation::Prove() {
-  if (look_.spec.mode == crd::Mode::kPlan || look_.spec.suspend) return;
-  if (!facts_.meta || facts_.meta->heartbeat_moves != true) return;
-  if (!CheckPreflight(look_.spec, look_.from, look_.to, facts_).empty()) return;
-  const MetaDbs& servers = look_.site.meta;
-  const auto name = [&](const MetaDb& server) {
-    return servers.separate() ? "MetaDB " + server.address().Name() : std::string("MetaDB");
-  };
-  if (!memo_.fence_proved) {
-    for (MetaDb* server : servers.Each()) {
-      if (const auto proof = server->ProveFence(ctx_); !proof.ok())
-        return Trouble(proof.error().Wrap(name(*server)), crd::reason::kCannotFence);
-    }
-    memo_.fence_proved = true;
-  }
-  const std::string suffix = base::Sha256Hex(look_.site.oms).substr(0, 12);
-  if (!memo_.rights_proved) {
-    for (MetaDb* server : servers.Each()) {
-      const auto proof = server->ProveRights(ctx_, suffix);
-      if (!proof.ok()) return Trouble(proof.error().Wrap(name(*server)), "MetaDBDenied");
-    }
-    memo_.rights_proved = true;
-  }
-  // Where heatbeat_sequence lies, if it is to be compacted while a component writes it.
-  if (facts_.keeps_tasks() && !memo_.rename_proved) {
-    const auto proof = servers.cm().ProveTwoTableRename(ctx_, suffix);
-    if (!proof.ok()) return Trouble(proof.error().Wrap(name(servers.cm())), "MetaDBDenied");
-    memo_.rename_proved = true;
-  }
-  const auto tool = ChooseTool(look_.spec, facts_);
-  if (tool.ok() && *tool == DumpTool::kMysqldump && !memo_.query_timeout_proved) {
-    for (MetaDb* server : servers.Each()) {
-      const auto proof = server->ProveQueryTimeout(ctx_);
-      if (!proof.ok()) return Trouble(proof.error().Wrap(name(*server)), "MetaDBDenied");
-    }
-    memo_.query_timeout_proved = true;
-  }
-  // Last, as it reads the most.
-  if (!memo_.rows_fit_proved) {
-    for (const auto& frozen : DatabasesOf(*look_.site.config, *facts_.meta)) {
-      MetaDb& server = *servers.For(frozen.role);
-      const auto proof = server.ProveRowsFit(ctx_, frozen.name);
-      if (!proof.ok()) return Trouble(proof.error().Wrap(name(server)), "MetaDBUnreachable");
-    }
-    memo_.rows_fit_proved = true;
-  }
-}
-
-// Another server, database or way there, or the operation after this one: nothing is proved yet.
-void Observation::ForgetOthersProofs() {
-  const Site& site = look_.site;
-  std::string after;
-  if (site.record) after = record_ == nullptr ? site.record->id : record_->follows;
-  std::string of =
-      fmt::format("{} {} {} {}", site.server->identity, site.meta.rm().address().Name(),
-                  site.config->drc_cm_heartbeat_db, after);
-  if (site.meta.separate()) {
-    const DbServerAddress& cm = site.meta.cm().address();
-    of += fmt::format(" {} {} {}", site.cm_server->identity, cm.Name(), cm.user);
-  }
+// Another world: nothing was seen of it yet.
+void Observation::ForgetAnothers() {
+  std::string of = WorldOf(look_.site);
   if (memo_.of == of) return;
+  memo_ = {};
   memo_.of = std::move(of);
-  memo_.beats.clear();
-  memo_.fence_proved = memo_.rights_proved = memo_.rename_proved = false;
-  memo_.query_timeout_proved = memo_.rows_fit_proved = false;
-  memo_.oms_tasks.reset();
 }
 
-Facts Observation::Run(const LongTasks& tasks) {
-  ForgetOthersProofs();
+Facts Observation::Run(std::map<std::string, TaskView> tasks) {
+  ForgetAnothers();
   facts_.now = ctx_.clock().Wall();
   facts_.steady_now = ctx_.clock().Now();
   facts_.config = look_.site.config;
-  // Tasks before the world that they change: one that is seen to have ended must be seen to have
-  // had its effect, or an image that was loaded in between counts as not loaded.
-  if (record_ != nullptr) {
-    const std::string prefix = record_->id + "/";
-    for (auto& [name, view] : tasks.LookAll(prefix))
-      facts_.tasks.emplace(name.substr(prefix.size()), view);
-  }
+  facts_.tasks = std::move(tasks);
   for (const auto& node : look_.site.nodes) {
     // One that was listed since is no part of the open operation.
     if (record_ == nullptr || record_->Node(node.name) != nullptr) LookAtNode(node);
@@ -815,7 +693,6 @@ Facts Observation::Run(const LongTasks& tasks) {
   if (!Passed(PointKind::kStopping)) {
     LookAtVolume();
     LookAtOmsTasks();
-    Prove();
   } else {
     memo_.oms_tasks.reset();  // May be many, and nobody asks again.
   }
@@ -853,14 +730,27 @@ Facts Observation::RunIdle() {
 
 }  // namespace
 
+std::string WorldOf(const Site& site) {
+  std::string after;
+  if (site.record) after = site.record->open() ? site.record->follows : site.record->id;
+  std::string of =
+      fmt::format("{} {} {} {}", site.server->identity, site.meta.rm().address().Name(),
+                  site.config->drc_cm_heartbeat_db, after);
+  if (site.meta.separate()) {
+    const DbServerAddress& cm = site.meta.cm().address();
+    of += fmt::format(" {} {} {}", site.cm_server->identity, cm.Name(), cm.user);
+  }
+  return of;
+}
+
 Facts ObserveIdle(const base::Context& ctx, const Ports& ports, const Look& look) {
   Memo none;
   return Observation(ctx, ports, look, none).RunIdle();
 }
 
 Facts Observe(const base::Context& ctx, const Ports& ports, const Look& look,
-              const LongTasks& tasks, Memo& memo) {
-  return Observation(ctx, ports, look, memo).Run(tasks);
+              std::map<std::string, TaskView> tasks, Memo& memo) {
+  return Observation(ctx, ports, look, memo).Run(std::move(tasks));
 }
 
 }  // namespace oms::upgrade

@@ -18,26 +18,9 @@
 #include "controller/base/context.h"
 #include "controller/base/result.h"
 #include "reconcilers/ports/container_engine.h"
+#include "reconcilers/script_state.h"
 
 namespace oms::upgrade {
-
-struct ScriptState {
-  enum class Kind {
-    kNoFolder,  // Not begun; may still begin if somebody's exec is under way. Claim it to be sure.
-    kNeverRan,  // Claimed: this attempt has not run and cannot run any more.
-    kRunning,
-    kEnded,    // exit_code and output are set.
-    kUnknown,  // Began, and neither runs nor left an exit code. For a policy to decide on.
-  };
-  Kind kind = Kind::kNoFolder;
-  int exit_code = 0;
-  std::string output;  // The last lines, at most 8 KiB, valid UTF-8; also for kUnknown.
-};
-
-// "/home/admin/logs/oms-upgrade/<operation>/<step>/<attempt>". kInvalid unless operation and step
-// are of [a-z0-9-] and attempt is 1 or more.
-base::Result<std::string> MarkerPath(std::string_view operation, std::string_view step,
-                                     int attempt);
 
 // What to exec. The shell's text is constant; everything else is an argument of it. The wrapper
 // ends with 0 once the exit code is kept, kMarkerTaken if the attempt was begun or claimed before,
@@ -54,10 +37,6 @@ base::Result<ScriptState> RunScript(const base::Context& ctx, ContainerEngine& e
                                     const std::string& container, const std::string& marker,
                                     const std::string& working_dir,
                                     const std::vector<std::string>& argv);
-
-// Never writes. Works on running and on stopped containers.
-base::Result<ScriptState> LookAtScript(const base::Context& ctx, ContainerEngine& engine,
-                                       const std::string& container, const std::string& marker);
 
 // True: the attempt never ran and never will (also if it was claimed before). False: it was begun;
 // look at it. The container must run (else kConflict).

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "reconcilers/container_clone.h"
+#include "reconcilers/databases.h"
 #include "reconcilers/ha_config.h"
 
 namespace oms::upgrade {
@@ -126,12 +127,6 @@ OperationRecord UndoRecord(const base::Context& ctx, const OperationRecord& undo
     for (auto& [node, file] : *files) file.path = (old_folder / file.path).string();
   }
   return record;
-}
-
-std::vector<FrozenDatabase> DatabasesOf(const OmsConfig& config, const MetaFacts& meta) {
-  return {{"rm", config.drc_rm_db, meta.ServerOf("rm").identity},
-          {"cm", config.drc_cm_db, meta.ServerOf("cm").identity},
-          {"cm_hb", config.drc_cm_heartbeat_db, meta.ServerOf("cm_hb").identity}};
 }
 
 std::optional<base::WallTime> DowntimeStart(const OperationRecord& record, const Facts& facts) {

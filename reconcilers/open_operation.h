@@ -39,9 +39,6 @@ base::Result<OperationRecord> FirstRecord(const base::Context& ctx, const crd::S
 OperationRecord UndoRecord(const base::Context& ctx, const OperationRecord& undone,
                            const NewOperation& operation);
 
-// Which database lies where, as it is frozen and as a plan shows it.
-std::vector<FrozenDatabase> DatabasesOf(const OmsConfig& config, const MetaFacts& meta);
-
 // T1, the earliest of: the stop as it was intended, the end that the engines tell (where it is of
 // this run), and the last heartbeat (as an age by the server's own clock). Nullopt while a
 // container still runs.

@@ -14,8 +14,10 @@
 
 #include "reconcilers/failures.h"
 #include "reconcilers/idle_health.h"
+#include "reconcilers/phases/operation_session.h"
 #include "reconcilers/plan.h"
 #include "reconcilers/status_view.h"
+#include "reconcilers/trials.h"
 #include "reconcilers/upgrade_reconciler.h"
 
 namespace oms::upgrade {
@@ -24,6 +26,7 @@ namespace oms::upgrade {
 struct UpgradeReconciler::KeyMemory {
   std::optional<uint64_t> epoch;  // Of the row, as we claimed it.
   Memo memo;
+  TrialMemory trials;
   std::optional<StatusWriter::Known> known;
   FailureMemory failures;
   bool measured = false;  // Its metrics are shown.

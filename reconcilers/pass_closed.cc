@@ -11,6 +11,7 @@
 #include "reconcilers/retention.h"
 #include "reconcilers/rollback_state.h"
 #include "reconcilers/secret_hold.h"
+#include "reconcilers/trials.h"
 
 namespace oms::upgrade {
 
@@ -187,8 +188,10 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
   }
   path_ = *std::move(path);
   ApplyOverrides(spec_, path_);
-  facts_ = Observe(ctx.WithNewDeadline(spec_.strategy.timeouts.preflight), owner_.ports_,
-                   {spec_, site_, path_, running, *to}, owner_.tasks_, memory_.memo);
+  const base::Context look_ctx = ctx.WithNewDeadline(spec_.strategy.timeouts.preflight);
+  const Look look{spec_, site_, path_, running, *to};
+  facts_ = Observe(look_ctx, owner_.ports_, look, {}, memory_.memo);
+  TryOut(look_ctx, look, memory_.trials, *facts_);
   preflight_ = PreflightState(spec_, running, *to, *facts_);
   UpgradePlanInput input{spec_, running, *to, path_, *facts_};
   if (site_.record) {

@@ -8,6 +8,7 @@
 #include "reconcilers/pass.h"
 #include "reconcilers/phases/phases.h"
 #include "reconcilers/secret_hold.h"
+#include "reconcilers/trials.h"
 
 namespace oms::upgrade {
 
@@ -86,8 +87,11 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   if (auto path = CheckPath(*from, *to, options); path.ok()) path_ = *std::move(path);
   ApplyOverrides(spec_, path_);
   // A server that stands still must not keep a revert from being read.
-  facts_ = Observe(ctx.WithTimeout(kLookForMost), owner_.ports_, {spec_, site_, path_, *from, *to},
-                   owner_.tasks_, memory_.memo);
+  const base::Context look_ctx = ctx.WithTimeout(kLookForMost);
+  const Look look{spec_, site_, path_, *from, *to};
+  facts_ = Observe(look_ctx, owner_.ports_, look, owner_.tasks_.LookAll(site_.record->id + "/"),
+                   memory_.memo);
+  TryOut(look_ctx, look, memory_.trials, *facts_);
   facts_->accept = Annotation(crd::kAccept);
   OMS_TRY(ctx.Check());
   state_ = DetermineState(spec_, path_, *site_.record, *facts_);

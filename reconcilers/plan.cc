@@ -9,6 +9,7 @@
 
 #include "controller/base/sha256.h"
 #include "reconcilers/component_state.h"
+#include "reconcilers/databases.h"
 #include "reconcilers/dump_choice.h"
 #include "reconcilers/ha_config.h"
 #include "reconcilers/human.h"

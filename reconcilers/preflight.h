@@ -15,25 +15,8 @@
 
 namespace oms::upgrade {
 
-// What this controller may touch at all; set by flags, not by the resource (design section 6).
-struct Limits {
-  std::vector<std::string>
-      engines;  // Patterns with '*': "unix:///var/run/docker.sock", "tcp://10.0.0.*:2376"
-  std::vector<std::string> backup_dirs;  // The folder itself or one below.
-  std::vector<std::string> archive_dirs;
-};
-
-// Of the spec alone; asked before anything is dialled. `reason` and words for a person.
-base::Status CheckLimits(const crd::Spec& spec, const Limits& limits);
-
 // What the spec says of the path beside its two versions.
 PathOptions PathOptionsOf(const crd::Spec& spec);
-
-// True if `path` is one of the folders, or lies below one.
-bool IsBelow(const std::string& path, const std::vector<std::string>& folders);
-
-// Matches a pattern in which '*' stands for any run of characters.
-bool MatchesPattern(std::string_view pattern, std::string_view text);
 
 // All that stands in the way, the facts' own troubles first. `from` is what runs.
 std::vector<Trouble> CheckPreflight(const crd::Spec& spec, const crd::Version& from,

@@ -10,11 +10,10 @@
 #include <string>
 
 #include "controller/base/result.h"
-#include "reconcilers/facts.h"
+#include "reconcilers/limits.h"
 #include "reconcilers/operation.h"
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
-#include "reconcilers/preflight.h"
 
 namespace oms::upgrade {
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "reconcilers/once_script.h"
 #include "reconcilers/scripts.h"
 #include "reconcilers/state_rows.h"
 #include "reconcilers/version_path.h"

@@ -31,6 +31,12 @@ inline constexpr ContainerScript kComponentScript{Step::kUpgradeComponents, "com
 inline constexpr char kComponentScriptFolder[] = "/home/ds/run/rpm";
 inline constexpr char kComponentScriptFile[] = "support_upgrade_action.sh";
 
+// As the guide names it. A container of this name that is not this operation's is a person who does
+// the same by hand.
+inline constexpr char kAssistantName[] = "oms-upgrade-tool";
+inline constexpr char kRunFolder[] = "/home/ds/run";
+inline constexpr char kAssistantFolder[] = "/root/rpm";  // In the assistant.
+
 // `step` is one of those above.
 const ContainerScript& ScriptOf(Step step);
 

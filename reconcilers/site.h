@@ -15,7 +15,6 @@
 #include "reconcilers/config_yaml.h"
 #include "reconcilers/facts.h"
 #include "reconcilers/operation.h"
-#include "reconcilers/phases/operation_session.h"
 #include "reconcilers/ports/backup_tool.h"
 #include "reconcilers/ports/container_engine.h"
 #include "reconcilers/ports/http_probe.h"

@@ -65,18 +65,6 @@ bool ConsoleMoves(const HealthFacts& health);
 // nobody else starts it. Asked after the upgrade script.
 bool ConsoleStillHeld(const PathSteps& path, const OperationRecord& record, const NodeFacts& node);
 
-// The image on a node is the one that the user asks for, as far as spec.image.id tells.
-bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted);
-// The node whose task loads the image for this one: the first one on the same engine.
-const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node);
-// What was loaded for this one, of the image as it is asked for; null: it is not known yet which
-// image the archive holds.
-const LoadedImage* LoadedFor(const OperationRecord& record, const FrozenNode& node,
-                             const crd::Image& image);
-// The image on the node is what is asked for as far as can be told without loading anything: the
-// one of spec.image.id, or of the archive, or whatever has the name where neither is given.
-bool IsBrought(const OperationRecord& record, const FrozenNode& node,
-               const std::optional<ImageInfo>& image, const crd::Image& wanted);
 // Whether somebody writes heatbeat_sequence while it is compacted.
 SequenceUse SequenceUseOf(const OperationRecord& record);
 // "<container id> <StartedAt>" of the old container.
@@ -87,9 +75,6 @@ std::string RunOf(const NodeFacts& node);
 const std::string& WantedConfig(const NodeFacts& node);
 // Nothing of the new container is there any more that could run, or be removed.
 bool NewOneIsGone(const OperationRecord& record, const NodeFacts& node);
-// The container is of the image that was looked at: it was made by its id, or by a name that meant
-// it.
-bool IsOfTargetImage(const ContainerInfo& container, const FrozenNode& node);
 // Beside config.yaml: config-4.3.1.yaml.
 std::string NewConfigPath(const std::string& config_source, const std::string& version);
 // The host's file that the new container mounts as its config.yaml.

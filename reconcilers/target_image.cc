@@ -135,4 +135,38 @@ bool IsThat(const ImageInfo& image, const LoadedImage& loaded) {
                      [&](const std::string& digest) { return HasDigest(image, digest); });
 }
 
+bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted) {
+  return wanted.id.empty() || HasDigest(image, wanted.id);
+}
+
+const LoadedImage* LoadedFor(const OperationRecord& record, const FrozenNode& node,
+                             const crd::Image& image) {
+  const auto found = record.loaded_images.find(LoaderOf(record, node));
+  return found != record.loaded_images.end() && IsOf(found->second, image) ? &found->second
+                                                                           : nullptr;
+}
+
+bool IsBrought(const OperationRecord& record, const FrozenNode& node,
+               const std::optional<ImageInfo>& image, const crd::Image& wanted) {
+  if (!image) return false;
+  // The new container is made from it: whatever the archive and the name have come to be since.
+  if (!node.target_image_id.empty()) return image->id == node.target_image_id;
+  if (!wanted.id.empty()) return HasDigest(*image, wanted.id);
+  if (wanted.archive.empty()) return true;
+  const LoadedImage* loaded = LoadedFor(record, node, wanted);
+  return loaded != nullptr && IsThat(*image, *loaded);
+}
+
+const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node) {
+  const auto first =
+      std::find_if(record.nodes.begin(), record.nodes.end(), [&](const FrozenNode& each) {
+        return each.engine_id == node.engine_id && each.kept == node.kept;
+      });
+  return first == record.nodes.end() ? node.name : first->name;
+}
+
+bool IsOfTargetImage(const ContainerInfo& container, const FrozenNode& node) {
+  return container.image_id == node.target_image_id || container.image == node.target_image_id;
+}
+
 }  // namespace oms::upgrade

@@ -52,4 +52,20 @@ bool IsOf(const LoadedImage& loaded, const crd::Image& image);
 // The image that the engine shows is the one that was brought.
 bool IsThat(const ImageInfo& image, const LoadedImage& loaded);
 
+// The image on a node is the one that the user asks for, as far as spec.image.id tells.
+bool IsWantedImage(const ImageInfo& image, const crd::Image& wanted);
+// The node whose task loads the image for this one: the first one on the same engine.
+const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node);
+// What was loaded for this one, of the image as it is asked for; null: it is not known yet which
+// image the archive holds.
+const LoadedImage* LoadedFor(const OperationRecord& record, const FrozenNode& node,
+                             const crd::Image& image);
+// The image on the node is what is asked for as far as can be told without loading anything: the
+// one of spec.image.id, or of the archive, or whatever has the name where neither is given.
+bool IsBrought(const OperationRecord& record, const FrozenNode& node,
+               const std::optional<ImageInfo>& image, const crd::Image& wanted);
+// The container is of the image that was looked at: it was made by its id, or by a name that meant
+// it.
+bool IsOfTargetImage(const ContainerInfo& container, const FrozenNode& node);
+
 }  // namespace oms::upgrade

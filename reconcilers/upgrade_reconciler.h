@@ -20,6 +20,7 @@
 #include "controller/runtime/event_recorder.h"
 #include "controller/runtime/reconciler.h"
 #include "crd/oms_upgrade.h"
+#include "reconcilers/limits.h"
 #include "reconcilers/long_tasks.h"
 #include "reconcilers/observer.h"
 #include "reconcilers/planner.h"

@@ -10,6 +10,7 @@
 #include "reconcilers/labels.h"
 #include "reconcilers/phases/phases.h"
 #include "reconcilers/state.h"
+#include "reconcilers/target_image.h"
 
 namespace oms::upgrade {
 

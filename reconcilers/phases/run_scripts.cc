@@ -9,6 +9,7 @@
 
 #include "reconcilers/once_script.h"
 #include "reconcilers/phases/phases.h"
+#include "reconcilers/script_look.h"
 #include "reconcilers/scripts.h"
 #include "reconcilers/state.h"
 

@@ -9,6 +9,7 @@
 #include "reconcilers/open_operation.h"
 #include "reconcilers/retention.h"
 #include "reconcilers/rollback_state.h"
+#include "reconcilers/target_image.h"
 #include "reconcilers/version_path.h"
 
 namespace oms::property {

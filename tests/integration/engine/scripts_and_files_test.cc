@@ -7,6 +7,7 @@
 
 #include "reconcilers/host_file.h"
 #include "reconcilers/once_script.h"
+#include "reconcilers/script_look.h"
 #include "tests/integration/engine/engine_fixture.h"
 
 namespace oms::integration {

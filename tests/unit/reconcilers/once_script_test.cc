@@ -11,6 +11,7 @@
 #include <sstream>
 #include <thread>
 
+#include "reconcilers/script_look.h"
 #include "tests/unit/reconcilers/scripted_engine.h"
 
 namespace oms::upgrade {

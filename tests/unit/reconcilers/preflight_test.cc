@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "reconcilers/limits.h"
 #include "reconcilers/state.h"
 #include "tests/unit/reconcilers/upgrade_facts.h"
 

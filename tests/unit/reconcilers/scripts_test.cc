@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "reconcilers/once_script.h"
+#include "reconcilers/script_look.h"
 
 namespace oms::upgrade {
 namespace {

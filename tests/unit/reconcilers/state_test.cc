@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "reconcilers/target_image.h"
 #include "tests/unit/reconcilers/upgrade_facts.h"
 
 namespace oms::upgrade {
