@@ -171,7 +171,7 @@ struct Strategy {
   OnFailure on_failure = OnFailure::kPause;
   OnVersionRevert on_version_revert = OnVersionRevert::kRollback;
   LimitPolicy limits =
-      LimitPolicy::kAdvise;  // Of the overview page (reconcilers/overview_limits.h).
+      LimitPolicy::kAdvise;  // Of the overview page (reconcilers/oms/overview_limits.h).
   base::Duration rollback_window = std::chrono::hours(72);
   int max_retries = 3;
   base::Duration progress_deadline = std::chrono::hours(6);
@@ -180,7 +180,7 @@ struct Strategy {
   bool operator==(const Strategy&) const = default;
 };
 
-// Where the table of versions (reconcilers/version_path.cc) does not know better than the user.
+// Where the table of versions (reconcilers/oms/version_path.cc) does not know better than the user.
 struct UpgradeScript {
   std::string path;               // Empty: by the table.
   std::string working_directory;  // Empty: by the table.

@@ -20,17 +20,17 @@
 #include "controller/runtime/metrics.h"
 #include "controller/runtime/work_queue.h"
 #include "crd/oms_upgrade.h"
-#include "reconcilers/drivers/docker_engine.h"
-#include "reconcilers/drivers/dump_tool.h"
-#include "reconcilers/drivers/file_record_store.h"
-#include "reconcilers/drivers/http_task_api.h"
-#include "reconcilers/drivers/image_archive.h"
-#include "reconcilers/drivers/mysql_metadb.h"
-#include "reconcilers/drivers/mysql_ownership.h"
-#include "reconcilers/drivers/mysql_session.h"
-#include "reconcilers/drivers/tcp_http_probe.h"
-#include "reconcilers/long_tasks.h"
-#include "reconcilers/upgrade_reconciler.h"
+#include "reconcilers/act/long_tasks.h"
+#include "reconcilers/drivers/docker/docker_engine.h"
+#include "reconcilers/drivers/docker/image_archive.h"
+#include "reconcilers/drivers/dump/dump_tool.h"
+#include "reconcilers/drivers/files/file_record_store.h"
+#include "reconcilers/drivers/http/http_task_api.h"
+#include "reconcilers/drivers/http/tcp_http_probe.h"
+#include "reconcilers/drivers/mysql/mysql_metadb.h"
+#include "reconcilers/drivers/mysql/mysql_ownership.h"
+#include "reconcilers/drivers/mysql/mysql_session.h"
+#include "reconcilers/pass/upgrade_reconciler.h"
 
 namespace oms {
 namespace {
@@ -100,17 +100,17 @@ int Serve(const cmd::Options& options) {
     logger.With("key", key.ToString()).Error("passed over: {}", error.message);
   });
 
-  const auto engines = drivers::MakeDockerEngineProvider();
-  const auto store = drivers::MakeFileRecordStore();
-  const auto backup_tool = drivers::MakeDumpTool();
-  drivers::MysqlMetaDbProvider meta_dbs;
-  drivers::MysqlOwnershipProvider ownerships;
-  drivers::TcpHttpProbe probe;
-  drivers::FileImageArchives archives;
-  drivers::HttpTaskApi task_api;
-  upgrade::LongTasks tasks;
-  upgrade::UpgradeMetrics upgrade_metrics(metrics);
-  upgrade::UpgradeReconciler reconciler(
+  const auto engines = drivers::docker::MakeDockerEngineProvider();
+  const auto store = drivers::files::MakeFileRecordStore();
+  const auto backup_tool = drivers::dump::MakeDumpTool();
+  drivers::mysql::MysqlMetaDbProvider meta_dbs;
+  drivers::mysql::MysqlOwnershipProvider ownerships;
+  drivers::http::TcpHttpProbe probe;
+  drivers::docker::FileImageArchives archives;
+  drivers::http::HttpTaskApi task_api;
+  act::LongTasks tasks;
+  show::UpgradeMetrics upgrade_metrics(metrics);
+  pass::UpgradeReconciler reconciler(
       {.cluster = *cluster,
        .process = process,
        .limits = {options.allow_engine, options.allow_backup_dir, options.allow_archive_dir},
@@ -212,7 +212,7 @@ int Serve(const cmd::Options& options) {
 int main(int argc, char** argv) {
   oms::runtime::Manager::BlockSignals();
   oms::kube::InitRestLibrary();
-  oms::drivers::InitMysql();
+  oms::drivers::mysql::InitMysql();
   const auto options = oms::cmd::ParseOptions({argv + 1, argv + argc});
   if (!options.ok()) {
     std::fprintf(stderr, "%s\n", options.error().message.c_str());

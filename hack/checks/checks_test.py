@@ -23,14 +23,17 @@ TREE = {
     "controller/runtime/informer.h": '#include "controller/kube/api_client.h"\n',
     "controller/runtime/reconciler.h": "",
     "controller/cmd/options.h": "",
-    "controller/cmd/main.cc": '#include "reconcilers/drivers/docker.h"\n#include "crd/version.h"\n',
+    "controller/cmd/main.cc": '#include "reconcilers/drivers/docker/docker.h"\n#include "crd/version.h"\n',
     "crd/version.h": '#include "controller/kube/meta.h"\n#include <compare>\n',
-    "reconcilers/planner.h": '#include "crd/version.h"\n#include "controller/runtime/reconciler.h"\n',
-    "reconcilers/phases/stop.cc": '#include "reconcilers/ports/engine.h"\n#include <sys/types.h>\n',
+    "reconcilers/decide/planner.h": '#include "crd/version.h"\n#include "reconcilers/steps/state.h"\n',
+    "reconcilers/observe/site.h": '#include "controller/kube/api_client.h"\n',
+    "reconcilers/steps/state.h": "// State. Pure.\n",
+    "reconcilers/steps/stop.cc": '#include "reconcilers/ports/engine.h"\n#include <sys/types.h>\n',
     "reconcilers/ports/engine.h": '#include "controller/base/result.h"\n',
-    "reconcilers/drivers/docker.h": '#include "reconcilers/ports/engine.h"\n',
-    "reconcilers/drivers/tar.h": "",
-    "tests/fakes/fake.h": '#include "reconcilers/drivers/docker.h"\n#include <gmock/gmock.h>\n',
+    "reconcilers/drivers/docker/docker.h": '#include "reconcilers/ports/engine.h"\nnamespace oms::drivers::docker {\n',
+    "reconcilers/drivers/docker/tar.h": '#include "reconcilers/drivers/files/zip.h"\n',
+    "reconcilers/drivers/files/zip.h": "",
+    "tests/fakes/fake.h": '#include "reconcilers/drivers/docker/docker.h"\n#include <gmock/gmock.h>\n',
 }
 
 
@@ -61,32 +64,46 @@ class Layers(unittest.TestCase):
     def test_the_resource_sees_only_the_metadata_of_kube(self):
         self.found("crd/version.h", '#include "controller/kube/api_client.h"', "may include only")
 
-    def test_the_upgrade_sees_interfaces_of_the_runtime_only(self):
-        self.found("reconcilers/planner.h", '#include "controller/runtime/informer.h"', "may include only")
+    def test_the_upgrade_sees_interfaces_of_kube_and_runtime_only(self):
+        self.found("reconcilers/observe/site.h", '#include "controller/kube/rest_client.h"', "may include only")
+        self.found("reconcilers/decide/planner.h", '#include "controller/kube/api_client.h"', "may include only")
 
-    def test_phases_never_see_drivers(self):
-        self.found("reconcilers/phases/stop.cc", '#include "reconcilers/drivers/docker.h"', "may not include")
+    def test_a_room_never_looks_back_in_the_story(self):
+        self.found("reconcilers/observe/site.h", '#include "reconcilers/steps/state.h"', "may include only")
+        self.found("reconcilers/steps/stop.cc", '#include "reconcilers/decide/planner.h"', "may include only")
 
-    def test_drivers_never_see_the_pass(self):
-        self.found("reconcilers/drivers/docker.h", '#include "reconcilers/planner.h"', "may include only")
+    def test_steps_never_see_drivers(self):
+        self.found("reconcilers/steps/stop.cc", '#include "reconcilers/drivers/docker/docker.h"', "may include only")
+
+    def test_drivers_never_see_the_upgrade(self):
+        self.found("reconcilers/drivers/docker/docker.h", '#include "reconcilers/decide/planner.h"', "may include only")
+
+    def test_drivers_see_only_the_drivers_that_they_rest_on(self):
+        self.found("reconcilers/drivers/files/zip.h", '#include "reconcilers/drivers/docker/docker.h"', "may include only")
+
+    def test_a_room_has_a_namespace_of_its_own(self):
+        self.found("reconcilers/steps/stop.cc", "namespace oms::decide {", "is oms::steps, not oms::decide")
+        self.found("reconcilers/drivers/docker/tar.h", "namespace oms::drivers {", "is oms::drivers::docker, not")
+        self.assertEqual(self.check({"reconcilers/oms/ha.h": "namespace oms::product {\n"}), [])
+        self.assertEqual(self.check({"reconcilers/steps/rows.h": "namespace oms::steps::rows {\n"}), [])
 
     def test_ports_know_no_driver(self):
-        self.found("reconcilers/ports/engine.h", '#include "reconcilers/drivers/tar.h"', "may include only")
+        self.found("reconcilers/ports/engine.h", '#include "reconcilers/drivers/docker/tar.h"', "may include only")
 
     def test_main_is_included_by_nobody(self):
-        self.found("reconcilers/planner.h", '#include "controller/cmd/options.h"', "included by nobody")
+        self.found("reconcilers/decide/planner.h", '#include "controller/cmd/options.h"', "included by nobody")
         self.found("controller/runtime/informer.h", '#include "controller/cmd/options.h"', "included by nobody")
 
     def test_nothing_sees_tests(self):
-        self.found("reconcilers/planner.h", '#include "tests/fakes/fake.h"', "nothing outside of tests/")
+        self.found("reconcilers/decide/planner.h", '#include "tests/fakes/fake.h"', "nothing outside of tests/")
 
     def test_includes_are_written_from_the_root(self):
         self.found("crd/version.h", '#include "meta.h"', "no such file")
 
     def test_a_library_has_its_one_place(self):
         self.found("controller/kube/api_client.h", "#include <cpprest/json.h>", "only these may")
-        self.found("reconcilers/planner.h", "#include <boost/asio.hpp>", "only these may")
-        self.found("reconcilers/drivers/docker.h", "  #  include <cppconn/driver.h>", "only these may")
+        self.found("reconcilers/decide/planner.h", "#include <boost/asio.hpp>", "only these may")
+        self.found("reconcilers/drivers/docker/docker.h", "  #  include <cppconn/driver.h>", "only these may")
 
     def test_headers_take_json_fwd_only(self):
         self.found("controller/kube/meta.h", "#include <nlohmann/json.hpp>", "only these may")
@@ -94,13 +111,24 @@ class Layers(unittest.TestCase):
     def test_a_new_library_must_be_entered(self):
         self.found("crd/version.h", "#include <folly/String.h>", "does not know")
 
+    def test_a_file_that_says_pure_is(self):
+        self.found("reconcilers/steps/state.h", "#include <thread>", "pure")
+        self.assertEqual(self.check({"reconcilers/steps/stop.h": "// Not that.\n\n// Pure.\n#include <thread>\n"}), [])
+        errors = self.check({"reconcilers/steps/state.cc": "#include <thread>\n"})
+        self.assertEqual(len(errors), 1, errors)
+
+    def test_a_pure_file_may_have_paths_and_looks_at_no_file(self):
+        self.found("reconcilers/steps/state.h", "bool there = std::filesystem::exists(path);", "no I/O")
+        self.assertEqual(
+            self.check({"reconcilers/steps/state.h": "// Pure.\n#include <filesystem>\nauto p = fs::path(x);\n"}), [])
+
     def test_decisions_are_pure(self):
-        self.found("reconcilers/planner.h", "#include <fstream>", "pure")
-        self.found("reconcilers/planner.h", '#include "controller/base/log.h"', "pure")
+        self.found("reconcilers/decide/planner.h", "#include <fstream>", "pure")
+        self.found("reconcilers/decide/planner.h", '#include "controller/base/log.h"', "pure")
 
     def test_json_is_parsed_in_one_place(self):
         self.found("controller/kube/rest_client.cc", "auto x = json::parse(text);", "base::ParseJson alone")
-        self.found("reconcilers/planner.h", "  x = ordered_json::parse (text, nullptr, false);", "ParseJson")
+        self.found("reconcilers/decide/planner.h", "  x = ordered_json::parse (text, nullptr, false);", "ParseJson")
         self.assertEqual(self.check({"tests/fakes/fake.cc": "auto x = json::parse(text);\n"}), [])
         self.assertEqual(self.check({"controller/base/json.cc": "Json x = Json::parse(text);\n"}), [])
 

@@ -16,99 +16,116 @@ SOURCE_FOLDERS = ("controller", "crd", "reconcilers", "tests", "hack")
 CODE = (".h", ".cc", ".cpp", ".hpp")
 
 BASE = "controller/base/"
-# The files of controller/ that the upgrade's own code may see.
-INTERFACES = (
-    "controller/kube/api_client.h",
-    "controller/kube/meta.h",
-    "controller/kube/status_patch.h",
-    "controller/runtime/reconciler.h",
-    "controller/runtime/event_recorder.h",
-    "controller/runtime/metrics.h",
-)
 ALL = ("controller/", "crd/", "reconcilers/")
+API = ("controller/kube/api_client.h", "controller/kube/meta.h", "controller/kube/status_patch.h")
+RUNTIME = ("controller/runtime/reconciler.h", "controller/runtime/event_recorder.h", "controller/runtime/metrics.h")
 
 # The composition root: nobody but itself and its tests includes it.
 ROOT = "controller/cmd/"
 
-# (folder, what its files may include, what of that they may not). The first folder that a file lies
-# in counts. A name that ends in "/" stands for all below it.
+# The rooms of reconcilers/, in the order of the story (reconcilers/README.md): a room may include those
+# above it, base and crd, and what stands beside its name.
+ROOMS = (
+    ("oms", ()),
+    ("model", ()),
+    ("observe", API),
+    ("record", API),
+    ("act", API),
+    ("steps", ()),
+    ("decide", ()),
+    ("show", API + RUNTIME),
+    ("pass", API + RUNTIME),
+)
+# The rooms of reconcilers/drivers/: each may include ports, and of the others those beside its name.
+DRIVERS = (
+    ("os", ()),
+    ("files", ()),
+    ("http", ()),
+    ("docker", ("http", "files")),
+    ("mysql", ("os",)),
+    ("dump", ("mysql", "files", "os")),
+)
+# What the files of a folder open. Everything else is named with its room.
+NAMESPACES = {"reconcilers/oms/": "oms::product"}
+
+
+def rooms():
+    """(folder, what its files may include) of each room."""
+    above = ["reconcilers/ports/"]
+    yield "reconcilers/ports/", (BASE, *above)
+    for name, more in ROOMS:
+        above.append("reconcilers/%s/" % name)
+        yield above[-1], (BASE, "crd/", *above, *more)
+    for name, others in DRIVERS:
+        folders = ["reconcilers/drivers/%s/" % other for other in (name, *others)]
+        yield folders[0], (BASE, "reconcilers/ports/", *folders)
+
+
+# (folder, what its files may include). The first folder that a file lies in counts. A name that ends in
+# "/" stands for all below it.
 LAYERS = (
-    ("controller/base/", (BASE,), ()),
-    ("controller/kube/", (BASE, "controller/kube/"), ()),
-    ("controller/runtime/", (BASE, "controller/kube/", "controller/runtime/"), ()),
-    (ROOT, ALL, ()),
-    ("crd/", (BASE, "controller/kube/meta.h", "crd/"), ()),
-    ("reconcilers/ports/", (BASE, "reconcilers/ports/"), ()),
-    ("reconcilers/drivers/", (BASE, "reconcilers/ports/", "reconcilers/drivers/"), ()),
-    # The pass, the decisions and the phases see ports, never drivers.
-    ("reconcilers/", (BASE, "crd/", *INTERFACES, "reconcilers/"), ("reconcilers/drivers/",)),
-    ("tests/", (*ALL, "tests/"), ()),
+    ("controller/base/", (BASE,)),
+    ("controller/kube/", (BASE, "controller/kube/")),
+    ("controller/runtime/", (BASE, "controller/kube/", "controller/runtime/")),
+    (ROOT, ALL),
+    ("crd/", (BASE, "controller/kube/meta.h", "crd/")),
+    *rooms(),
+    ("tests/", (*ALL, "tests/")),
 )
 # One foreign library, one place: prefix of the header -> the files that may include it. A name that
 # ends in "/" stands for all below it; "*.cc" for every source file that is no header.
 LIBRARIES = {
     "cpprest/": ("controller/kube/rest_client.cc",),
     "pplx/": ("controller/kube/rest_client.cc",),
-    "cppconn/": ("reconcilers/drivers/mysql_session.cc",),
-    "mysql": ("reconcilers/drivers/mysql_session.cc",),
+    "cppconn/": ("reconcilers/drivers/mysql/mysql_session.cc",),
+    "mysql": ("reconcilers/drivers/mysql/mysql_session.cc",),
     "boost/": (
         "controller/kube/rest_client.cc",  # cpprestsdk's own loop, and its TLS context
         "controller/runtime/http_server.cc",
-        "reconcilers/drivers/http_stream.cc",
-        "reconcilers/drivers/docker_http.cc",
-        "reconcilers/drivers/docker_stream.cc",
+        "reconcilers/drivers/http/http_stream.cc",
+        "reconcilers/drivers/docker/docker_http.cc",
+        "reconcilers/drivers/docker/docker_stream.cc",
     ),
-    "yaml-cpp/": ("controller/kube/kube_config.cc", "reconcilers/config_yaml.cc", "tests/"),
+    "yaml-cpp/": ("controller/kube/kube_config.cc", "reconcilers/oms/config_yaml.cc", "tests/"),
     "spdlog/": ("controller/base/log.cc",),
-    "absl/": ("reconcilers/maintenance_window.cc",),  # time zones
+    "absl/": ("reconcilers/model/maintenance_window.cc",),  # time zones
     "openssl/": (
         "controller/base/sha256.cc",
         "controller/kube/rest_client.cc",
-        "reconcilers/drivers/file_record_store.cc",
-        "reconcilers/drivers/http_stream.cc",
-        "reconcilers/drivers/mysql_relay.cc",
-        "reconcilers/drivers/nobodys_key.cc",
-        "reconcilers/drivers/tls_client.cc",
+        "reconcilers/drivers/files/file_record_store.cc",
+        "reconcilers/drivers/http/http_stream.cc",
+        "reconcilers/drivers/mysql/mysql_relay.cc",
+        "reconcilers/drivers/mysql/nobodys_key.cc",
+        "reconcilers/drivers/http/tls_client.cc",
         "tests/",
     ),
     # Heavy to compile: headers take json_fwd.hpp.
     "nlohmann/json_fwd.hpp": ALL + ("tests/",),
     "nlohmann/": ("*.cc", "tests/"),
     "fmt/": ALL + ("tests/",),
-    "zstd": ("reconcilers/drivers/zstd_stream.cc", "tests/"),
-    "zlib": ("reconcilers/drivers/gzip_stream.cc", "tests/"),
+    "zstd": ("reconcilers/drivers/files/zstd_stream.cc", "tests/"),
+    "zlib": ("reconcilers/drivers/files/gzip_stream.cc", "tests/"),
     "gtest/": ("tests/",),
     "gmock/": ("tests/",),
 }
 # Folders of the C library; every other <folder/header> belongs to a library that must be in the table.
 SYSTEM = ("arpa/", "linux/", "net/", "netinet/", "sys/", "asm/", "bits/")
 
-# Where decisions are made: pure functions of what they are given. No I/O, no logging, no threads.
+# Pure: functions of what they are given. No I/O, no clock, no logging, no threads. So are whole rooms, and
+# each file whose first lines say so.
 PURE = (
-    "controller/kube/watch_decoder",
-    "crd/conditions",
-    "crd/version",
-    "reconcilers/config_yaml",
-    "reconcilers/drivers/dump_scanner",
-    "reconcilers/drivers/grants",
-    "reconcilers/dump_check",
-    "reconcilers/dump_choice",
-    "reconcilers/ha_config",
-    "reconcilers/human",
-    "reconcilers/maintenance_window",
-    "reconcilers/plan",
-    "reconcilers/planner",
-    "reconcilers/retention",
-    "reconcilers/state",
-    "reconcilers/target_image",
-    "reconcilers/task_limits",
-    "reconcilers/version_path",
+    "reconcilers/oms/",
+    "reconcilers/model/",
+    "reconcilers/decide/",
 )
+# A path is a text; what is there is not.
+LOOKS_AT_FILES = re.compile(r"\b(?:std::filesystem|fs)::(?!path\b)\w+\s*\(")
+SAYS_PURE = re.compile(r"\bPure\b")
 IMPURE = (
+    "controller/base/context.h",
     "controller/base/log.h",
     "controller/base/task_group.h",
     "fcntl.h",
-    "filesystem",
     "fstream",
     "iostream",
     "mutex",
@@ -122,6 +139,7 @@ IMPURE = (
 JSON_PARSER = "controller/base/json.cc"
 PARSES_JSON = re.compile(r"\w::(?:parse|sax_parse|accept|from_(?:bson|cbor|msgpack|ubjson))\s*\(")
 
+OPENS_NAMESPACE = re.compile(r"^namespace (oms[\w:]*) \{", re.M)
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
 
 
@@ -153,6 +171,23 @@ def includes(path):
                 yield number, found.group(1) or found.group(2), found.group(1) is not None
 
 
+def says_pure(path):
+    """True when the comment at the head of a file says so."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if not line.startswith("//"):
+                return False
+            if SAYS_PURE.search(line):
+                return True
+    return False
+
+
+def is_pure(root, path):
+    """A source file is what its header says."""
+    stem = os.path.join(root, os.path.splitext(path)[0])
+    return within(path, PURE) or any(os.path.isfile(stem + end) and says_pure(stem + end) for end in (".h", ".cc"))
+
+
 def check_quoted(root, path, name):
     """What is wrong with #include "name" in path, or None."""
     if not os.path.isfile(os.path.join(root, name)):
@@ -161,11 +196,9 @@ def check_quoted(root, path, name):
         return "%s is included by nobody" % ROOT
     if name.startswith("tests/") and not path.startswith("tests/"):
         return "nothing outside of tests/ sees tests/"
-    for folder, allowed, forbidden in LAYERS:
+    for folder, allowed in LAYERS:
         if not path.startswith(folder):
             continue
-        if within(name, forbidden):
-            return "%s may not include %s" % (folder, ", ".join(forbidden))
         if not within(name, allowed):
             return "%s may include only %s" % (folder, ", ".join(allowed))
         return None
@@ -186,10 +219,23 @@ def check_library(path, name):
     return None
 
 
-def parses(path):
-    """The numbers of the lines that parse JSON by the library itself."""
+def lines_with(path, pattern):
+    """The numbers of the lines in which the pattern is found."""
     with open(path, encoding="utf-8", errors="replace") as file:
-        return [number for number, line in enumerate(file, 1) if PARSES_JSON.search(line)]
+        return [number for number, line in enumerate(file, 1) if pattern.search(line)]
+
+
+def check_namespace(path, text):
+    """What is wrong with the namespace that a file of a room opens, or None."""
+    folder = os.path.dirname(path) + "/"
+    if not path.startswith("reconcilers/"):
+        return None
+    expected = NAMESPACES.get(folder, "oms::" + os.path.dirname(path)[len("reconcilers/") :].replace("/", "::"))
+    opened = set(OPENS_NAMESPACE.findall(text))
+    others = sorted(name for name in opened if name != expected and not name.startswith(expected + "::"))
+    if others:
+        return "the namespace of %s is %s, not %s" % (folder, expected, others[0])
+    return None
 
 
 def find_cycle(graph):
@@ -227,11 +273,11 @@ def code_files(root):
 
 
 def check(root):
-    """All violations as lines of text, and how many files were read."""
+    """All violations as lines of text, how many files were read, and who includes whom."""
     errors, count, graph = [], 0, {}
     for path in code_files(root):
         count += 1
-        pure = os.path.splitext(path)[0] in PURE
+        pure = not path.startswith("tests/") and is_pure(root, path)
         for number, name, quoted in includes(os.path.join(root, path)):
             if quoted:
                 wrong = check_quoted(root, path, name)
@@ -239,29 +285,62 @@ def check(root):
             else:
                 wrong = check_library(path, name)
             if not wrong and pure and within(name, IMPURE):
-                wrong = "decisions are pure: no I/O, no logging, no threads"
+                wrong = "it is pure: no I/O, no clock, no logging, no threads"
             if wrong:
                 errors.append("%s:%d: %s: %s" % (path, number, name, wrong))
         if not path.startswith("tests/") and path != JSON_PARSER:
-            for number in parses(os.path.join(root, path)):
+            for number in lines_with(os.path.join(root, path), PARSES_JSON):
                 errors.append("%s:%d: JSON from outside is parsed by base::ParseJson alone" % (path, number))
+        if pure:
+            for number in lines_with(os.path.join(root, path), LOOKS_AT_FILES):
+                errors.append("%s:%d: it is pure: no I/O" % (path, number))
+        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as file:
+            wrong = check_namespace(path, file.read())
+        if wrong:
+            errors.append("%s: %s" % (path, wrong))
     cycle = find_cycle(graph)
     if cycle:
         errors.append("headers include each other: %s" % " -> ".join(cycle))
-    return errors, count
+    return errors, count, graph
+
+
+def show_rooms(graph):
+    """The rooms of reconcilers/ as they stand: level, whom each includes, and how many times."""
+    names = ["ports"] + [name for name, _ in ROOMS] + ["drivers/" + name for name, _ in DRIVERS]
+    edges = {name: {} for name in names}
+    for path, included in graph.items():
+        room = os.path.dirname(path)[len("reconcilers/") :]
+        for other in included if path.startswith("reconcilers/") else ():
+            to = os.path.dirname(other)[len("reconcilers/") :] if other.startswith("reconcilers/") else room
+            if to != room:
+                edges[room][to] = edges[room].get(to, 0) + 1
+    levels = {}
+
+    def level(name):
+        if name not in levels:
+            levels[name] = 1 + max([level(to) for to in edges[name]], default=-1)
+        return levels[name]
+
+    for name in names:
+        to = ", ".join("%s %d" % (to, edges[name][to]) for to in names if to in edges[name])
+        print("%-16s level %d  %s" % (name, level(name), to and "-> " + to))
+    print("%d rooms on %d levels, %d edges" % (len(names), 1 + max(levels.values()), sum(len(to) for to in edges.values())))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument("--root", default=os.path.join(here, "..", ".."))
+    parser.add_argument("--rooms", action="store_true", help="print the rooms of reconcilers/ and their edges")
     parser.add_argument("--list", action="store_true", help="print the files that are checked")
     arguments = parser.parse_args()
     root = os.path.normpath(arguments.root)
     if arguments.list:
         print("\n".join(code_files(root)))
         return 0
-    errors, count = check(root)
+    errors, count, graph = check(root)
+    if arguments.rooms:
+        show_rooms(graph)
     if count == 0:
         errors.append("no C++ file found below %s" % root)
     for error in errors:

@@ -16,7 +16,7 @@ SHOWN = [re.compile(pattern) for pattern in (
     r'MakeError\(\s*(?:base::)?Code::\w+,\s*"([A-Z]\w+)"',
     r'(?:Failed|Stall|held)\(\s*"([A-Z]\w+)"',
     r'(?:Event\(\s*(?:true|false),|Warn\(|op\.Event\()\s*"([A-Z]\w+)"',
-    r'(?:push_back\(|return (?:Trouble)?|Fail\()\s*\{\s*"([A-Z]\w+)",\s*(?:fmt|")',
+    r'(?:push_back\(|return (?:(?:model::)?Trouble)?|Fail\()\s*\{\s*"([A-Z]\w+)",\s*(?:fmt|")',
     r'constexpr char k\w+\[\] = "([A-Z]\w+)";',
 )]
 # Of a step alone (the README has them), or of what never leaves the code.

@@ -10,7 +10,7 @@
 # configured build folder (default build/release).
 set -euo pipefail
 
-SKIP='controller/kube/rest_client.cc|reconcilers/drivers/(http_stream|docker_http|docker_stream).cc'
+SKIP='controller/kube/rest_client.cc|reconcilers/drivers/(http/http_stream|docker/docker_http|docker/docker_stream).cc'
 build=build/release
 budget=
 while (($#)); do

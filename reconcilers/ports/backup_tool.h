@@ -16,7 +16,7 @@
 #include "reconcilers/ports/container_engine.h"
 #include "reconcilers/ports/meta_db.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 enum class DumpTool { kMydumper, kMysqldump };
 enum class Compression { kNone, kZstd };
@@ -83,4 +83,4 @@ class BackupTool {
                             ByteProgress& progress) = 0;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

@@ -22,7 +22,7 @@
 #include "controller/base/result.h"
 #include "controller/base/secret.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 // Bytes of a long transfer; written by the worker, read by the reconcile pass.
 struct ByteProgress {
@@ -201,4 +201,4 @@ class EngineProvider {
   virtual base::Result<std::shared_ptr<ContainerEngine>> Open(const EngineAddress& address) = 0;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

@@ -10,7 +10,7 @@
 #include "controller/base/result.h"
 #include "controller/base/secret.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 struct HttpAnswer {
   int status = 0;
@@ -45,4 +45,4 @@ class HttpProbe {
                                                     const base::Secret& key) const = 0;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

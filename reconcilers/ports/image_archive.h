@@ -10,7 +10,7 @@
 #include "controller/base/result.h"
 #include "reconcilers/ports/container_engine.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 struct ArchivedImage {
   std::vector<std::string> names;  // As the archive writes them.
@@ -31,4 +31,4 @@ class ImageArchives {
       ByteProgress& progress) const = 0;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

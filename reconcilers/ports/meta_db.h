@@ -21,7 +21,7 @@
 #include "controller/base/result.h"
 #include "controller/base/secret.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 struct DbServerAddress {
   std::string host;
@@ -293,4 +293,4 @@ class MetaDbProvider {
   virtual std::shared_ptr<MetaDb> Open(const DbServerAddress& address) = 0;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

@@ -14,7 +14,7 @@
 #include "controller/base/result.h"
 #include "reconcilers/ports/meta_db.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 class MetaDbs {
  public:
@@ -82,4 +82,4 @@ class MetaDbs {
   std::shared_ptr<MetaDb> rm_, cm_;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

@@ -18,7 +18,7 @@
 #include "reconcilers/ports/meta_db.h"
 #include "reconcilers/ports/meta_dbs.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 struct Owner {
   std::string cluster;  // uid of the kube-system namespace
@@ -79,4 +79,4 @@ class OwnershipProvider {
   virtual std::shared_ptr<Ownership> Open(MetaDbs meta_dbs) = 0;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

@@ -15,7 +15,7 @@
 
 #include "controller/base/result.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 struct RecordEntry {
   int n = 0;
@@ -76,4 +76,4 @@ class RecordStore {
       const std::filesystem::path& operation_folder) = 0;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

@@ -12,7 +12,7 @@
 #include "controller/base/secret.h"
 #include "reconcilers/ports/http_probe.h"
 
-namespace oms::upgrade {
+namespace oms::ports {
 
 struct OmsTaskStep {
   std::string name;    // TRANSFER_APP_SWITCH; some versions use the older APP_SWITCH.
@@ -57,4 +57,4 @@ class TaskApi {
                                                    const TaskApiAddress& address) = 0;
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::ports

@@ -36,7 +36,7 @@ ALONE = ("--leader-elect", "false")
 # As spec.maintenanceWindow writes them, Monday first.
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
-# In the order of work (reconcilers/steps.h), without Preflight, which acts on nothing.
+# In the order of work (reconcilers/model/steps.h), without Preflight, which acts on nothing.
 STEPS = ("LoadImage SaveOldImage BackUpConfig RewriteConfig CreateContainers DisableHA StopContainers "
          "CompactHeartbeat BackUpDatabases StartContainers RunUpgradeScript AwaitHealth EnableHA").split()
 

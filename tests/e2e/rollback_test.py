@@ -17,7 +17,7 @@ from harness import (LATE, LATER, SOON, Resource, World, containers, docker, ins
 
 # What the guide asks for after a rollback; everything else of ha.config comes back as it was.
 SET_BY_THE_GUIDE = {"enable", "perceiveStoreClientCheckpoint"}
-# In the order of work (reconcilers/steps.h), those that act where an upgrade is taken back after success.
+# In the order of work (reconcilers/model/steps.h), those that act where an upgrade is taken back after success.
 WAY_BACK = ("VerifyBackups SwitchHAOff StopNewContainers CompareDatabases SaveUpgradedState RestoreDatabases "
             "StartOldContainers AwaitOldHealth RestoreHA").split()
 ROLLBACK_CONDITIONS = ("RollbackNeeded BackupsVerified NewContainersStopped UpgradedStateSaved DatabasesRestored "

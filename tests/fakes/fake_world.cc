@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "controller/base/sha256.h"
-#include "reconcilers/labels.h"
-#include "reconcilers/once_script.h"
+#include "reconcilers/act/once_script.h"
+#include "reconcilers/model/labels.h"
 
 namespace oms::fakes {
 namespace {
@@ -18,17 +18,16 @@ using base::MakeError;
 using base::Result;
 using base::Status;
 using nlohmann::json;
-using namespace upgrade;  // NOLINT(google-build-using-namespace): fakes of all its ports.
 
 const kube::ResourceType kUpgrades{crd::kGroup, crd::kVersionName, crd::kPlural};
 const kube::ObjectKey kKey{"ns", "oms"};
 constexpr char kNever[] = "0001-01-01T00:00:00Z";
 
 // A helper is made of either image, and is no OMS.
-bool IsOms(const upgrade::ContainerInfo& info) {
+bool IsOms(const ports::ContainerInfo& info) {
   return info.image_id.starts_with("sha256:oms") && !info.name.starts_with("oms-upgrade-");
 }
-bool IsNew(const upgrade::ContainerInfo& info) { return info.image_id != "sha256:oms430"; }
+bool IsNew(const ports::ContainerInfo& info) { return info.image_id != "sha256:oms430"; }
 
 // "oms:4.3.1-x86" holds the image of 4.3.1.
 std::string ImageIdOf(const std::string& reference) {
@@ -62,8 +61,8 @@ json OldBody(const std::string& image) {
             {"Ulimits", {{{"Name", "nproc"}, {"Soft", 65535}, {"Hard", 65535}}}}}}};
 }
 
-ImageInfo Image(const std::string& id, const std::string& tag) {
-  ImageInfo image;
+ports::ImageInfo Image(const std::string& id, const std::string& tag) {
+  ports::ImageInfo image;
   image.id = id;
   image.tags = {tag};
   image.size = 1000;
@@ -158,7 +157,7 @@ bool World::AwaitStop(const Life& life, const std::atomic<bool>& end) {
 
 bool World::HostRuns(const std::string& ip) const {
   return std::any_of(containers.begin(), containers.end(), [&](const auto& item) {
-    const ContainerInfo& info = item.second.info;
+    const ports::ContainerInfo& info = item.second.info;
     return info.running && IsOms(info) && info.EnvValue("OMS_HOST_IP") == ip;
   });
 }
@@ -227,7 +226,7 @@ Result<std::string> World::CreateLocked(const std::string& name, const json& bod
   if (Find(name) != nullptr)
     return MakeError(Code::kAlreadyExists, "NameTaken", "the name " + name + " is taken");
   const std::string image = body.at("Image");
-  const ImageInfo* found = nullptr;
+  const ports::ImageInfo* found = nullptr;
   for (const auto& [reference, info] : images) {
     if (reference == image || info.id == image) found = &info;
   }
@@ -235,7 +234,7 @@ Result<std::string> World::CreateLocked(const std::string& name, const json& bod
   Container container;
   container.body = body;
   container.engine = engine;
-  ContainerInfo& info = container.info;
+  ports::ContainerInfo& info = container.info;
   info.id = NewId();
   info.name = name;
   info.image = image;
@@ -281,7 +280,7 @@ void World::MountCertificate(std::chrono::hours valid) {
   const std::string certificate = "of k3y-word until " + std::to_string(until.count());
   host_files["/data/https_crt"] = {certificate, 0, 0, 0644, true};
   host_files["/data/https_key"] = {"k3y-word", 0, 0, 0600, true};
-  ContainerInfo& old = Find("oms_430")->info;
+  ports::ContainerInfo& old = Find("oms_430")->info;
   json doc = json::parse(old.inspect);
   for (const char* suffix : {"crt", "key"}) {
     const std::string source = std::string("/data/https_") + suffix;
@@ -290,7 +289,7 @@ void World::MountCertificate(std::chrono::hours valid) {
     doc["HostConfig"]["Binds"].push_back(source + ":" + destination);
   }
   old.inspect = doc.dump();
-  speaks = HttpsTrust{certificate, ""};
+  speaks = ports::HttpsTrust{certificate, ""};
 }
 
 void World::GiveTaskApi(const std::string& secret) {
@@ -318,12 +317,12 @@ void World::GiveTaskApi(const std::string& secret) {
     EditSpec([](json& spec) { spec["taskAPI"] = {{"secretRef", {{"name", "console-user"}}}}; });
 }
 
-base::WallTime& World::BeatOf(const upgrade::ContainerInfo& info) {
+base::WallTime& World::BeatOf(const ports::ContainerInfo& info) {
   return info.EnvValue("OMS_HOST_IP") == "10.0.0.2" ? second_beat : last_beat;
 }
 
 Status World::StartLocked(Container& container) {
-  ContainerInfo& info = container.info;
+  ports::ContainerInfo& info = container.info;
   if (info.running) return base::Ok();
   // Beside another version, or a second one of the same host.
   for (const auto& [id, other] : containers) {
@@ -351,7 +350,7 @@ Status World::StartLocked(Container& container) {
     StopLocked(container, 0);
   } else if (container.files.contains("/oms-upgrade-content")) {
     // The helper that writes a host's file: its script's name is argv 0, then name, owner, mode.
-    FileContent file = container.files.at("/oms-upgrade-content");
+    ports::FileContent file = container.files.at("/oms-upgrade-content");
     if (before_host_write) before_host_write();
     const std::string path = info.mounts.at(0).source + "/" + argv.at(2).get<std::string>();
     if (const auto at = host_files.find(path);
@@ -380,7 +379,7 @@ Status World::StartLocked(Container& container) {
 }
 
 void World::StopLocked(Container& container, int exit_code) {
-  ContainerInfo& info = container.info;
+  ports::ContainerInfo& info = container.info;
   if (!info.running) return;
   if (IsOms(info)) BeatOf(info) = clock.Wall();
   info.running = false;
@@ -401,14 +400,14 @@ std::string World::HostPath(const Container& container, const std::string& path)
   return {};
 }
 
-FileContent* World::FileLocked(Container& container, const std::string& path) {
+ports::FileContent* World::FileLocked(Container& container, const std::string& path) {
   std::string host = HostPath(container, path);
   if (const auto link = host_links.find(host); link != host_links.end()) host = link->second;
   auto& where = host.empty() ? container.files : host_files;
   const auto found = where.find(host.empty() ? path : host);
   if (found != where.end()) return &found->second;
   if (!host.empty() || !image_files[container.info.image_id].contains(path)) return nullptr;
-  return &(container.files[path] = FileContent{"#!/bin/sh\n", 0, 0, 0755, true});
+  return &(container.files[path] = ports::FileContent{"#!/bin/sh\n", 0, 0, 0755, true});
 }
 
 std::string World::ArchivedIdLocked(const std::string& archive) const {
@@ -485,7 +484,7 @@ bool World::WaitLocked(std::unique_lock<std::mutex>& lock, const Context& ctx, c
   return !life.dead_ && done();
 }
 
-Status World::RegisterLocked(uint64_t epoch, const DbConnection& connection) {
+Status World::RegisterLocked(uint64_t epoch, const ports::DbConnection& connection) {
   if (!row || row->epoch != epoch) return MakeError(Code::kFenced, "the row is another's");
   row->connections.push_back(connection);
   return base::Ok();
@@ -536,12 +535,12 @@ void World::Delete() {
   (void)api.Delete(Context(system, {}), kUpgrades, kKey);
 }
 
-std::optional<OperationRecord> World::Record() const {
+std::optional<model::OperationRecord> World::Record() const {
   std::lock_guard lock(mutex_);
   if (!row || !records.contains(row->folder)) return std::nullopt;
   std::vector<std::string> texts;
   for (const auto& [n, text] : records.at(row->folder)) texts.push_back(text);
-  auto record = FoldRecords(texts);
+  auto record = model::FoldRecords(texts);
   if (!record.ok()) return std::nullopt;
   return *std::move(record);
 }
@@ -563,26 +562,27 @@ class Door {
   Life& life_;
 };
 
-class Engine final : public ContainerEngine, private Door {
+class Engine final : public ports::ContainerEngine, private Door {
  public:
   Engine(World& world, Life& life, std::string endpoint)
       : Door(world, life), endpoint_(std::move(endpoint)) {}
 
-  Result<EngineInfo> Info(const Context&) override {
-    return Seen<EngineInfo>([&]() -> Result<EngineInfo> {
-      return EngineInfo{endpoint_ == kFirstEngine ? "engine-1" : "engine-2", "20.10", "1.41"};
+  Result<ports::EngineInfo> Info(const Context&) override {
+    return Seen<ports::EngineInfo>([&]() -> Result<ports::EngineInfo> {
+      return ports::EngineInfo{endpoint_ == kFirstEngine ? "engine-1" : "engine-2", "20.10",
+                               "1.41"};
     });
   }
-  Result<ContainerInfo> Inspect(const Context&, const std::string& id) override {
-    return Seen<ContainerInfo>([&]() -> Result<ContainerInfo> {
+  Result<ports::ContainerInfo> Inspect(const Context&, const std::string& id) override {
+    return Seen<ports::ContainerInfo>([&]() -> Result<ports::ContainerInfo> {
       auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
       return found->info;
     });
   }
-  Result<std::vector<ContainerInfo>> ListByLabel(const Context&, const std::string& label,
-                                                 const std::string& value) override {
-    using List = std::vector<ContainerInfo>;
+  Result<std::vector<ports::ContainerInfo>> ListByLabel(const Context&, const std::string& label,
+                                                        const std::string& value) override {
+    using List = std::vector<ports::ContainerInfo>;
     return Seen<List>([&]() -> Result<List> {
       List list;
       for (const auto& [id, container] : world_.containers) {
@@ -594,8 +594,8 @@ class Engine final : public ContainerEngine, private Door {
       return list;
     });
   }
-  Result<ImageInfo> InspectImage(const Context&, const std::string& reference) override {
-    return Seen<ImageInfo>([&]() -> Result<ImageInfo> {
+  Result<ports::ImageInfo> InspectImage(const Context&, const std::string& reference) override {
+    return Seen<ports::ImageInfo>([&]() -> Result<ports::ImageInfo> {
       for (const auto& [name, image] : world_.images) {
         const auto on = world_.loaded_on.find(name);
         const bool here = on == world_.loaded_on.end() || on->second.contains(endpoint_);
@@ -605,7 +605,7 @@ class Engine final : public ContainerEngine, private Door {
     });
   }
   Status LoadImage(const Context& ctx, const std::filesystem::path& archive,
-                   ByteProgress&) override {
+                   ports::ByteProgress&) override {
     if (std::unique_lock lock(world_.mutex()); world_.load_held) {
       if (!world_.WaitLocked(lock, ctx, life_, [&] { return !world_.load_held; }))
         return MakeError(Code::kCancelled, "stopping");
@@ -637,7 +637,7 @@ class Engine final : public ContainerEngine, private Door {
     });
   }
   Status SaveImage(const Context&, const std::string& reference,
-                   const std::filesystem::path& archive, ByteProgress&) override {
+                   const std::filesystem::path& archive, ports::ByteProgress&) override {
     return Write("SaveImage", false, [&]() -> Status {
       world_.files[archive.string()] = "image " + reference;
       for (const auto& [name, image] : world_.images) {
@@ -715,8 +715,9 @@ class Engine final : public ContainerEngine, private Door {
   Result<std::string> Logs(const Context&, const std::string&, int) override {
     return Seen<std::string>([&]() -> Result<std::string> { return std::string("log"); });
   }
-  Result<std::vector<ProcessInfo>> Processes(const Context&, const std::string& id) override {
-    using List = std::vector<ProcessInfo>;
+  Result<std::vector<ports::ProcessInfo>> Processes(const Context&,
+                                                    const std::string& id) override {
+    using List = std::vector<ports::ProcessInfo>;
     return Seen<List>([&]() -> Result<List> {
       auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
@@ -732,104 +733,110 @@ class Engine final : public ContainerEngine, private Door {
       return list;
     });
   }
-  Result<FileContent> ReadFile(const Context&, const std::string& id,
-                               const std::string& path) override {
-    return Seen<FileContent>([&]() -> Result<FileContent> {
+  Result<ports::FileContent> ReadFile(const Context&, const std::string& id,
+                                      const std::string& path) override {
+    return Seen<ports::FileContent>([&]() -> Result<ports::FileContent> {
       auto* found = Here(id);
       if (found == nullptr || found->info.dead) return NoContainer(id);
-      const FileContent* file = world_.FileLocked(*found, path);
+      const ports::FileContent* file = world_.FileLocked(*found, path);
       if (file == nullptr) return MakeError(Code::kNotFound, "NoSuchFile", "no such file: " + path);
       return *file;
     });
   }
-  Result<PathInfo> LookAtPath(const Context&, const std::string& id,
-                              const std::string& path) override {
-    return Seen<PathInfo>([&]() -> Result<PathInfo> {
+  Result<ports::PathInfo> LookAtPath(const Context&, const std::string& id,
+                                     const std::string& path) override {
+    return Seen<ports::PathInfo>([&]() -> Result<ports::PathInfo> {
       auto* found = Here(id);
       if (found == nullptr) return NoContainer(id);
       const auto link = world_.host_links.find(world_.HostPath(*found, path));
-      if (link != world_.host_links.end()) return PathInfo{PathInfo::Kind::kLink, link->second};
-      const FileContent* file = world_.FileLocked(*found, path);
+      if (link != world_.host_links.end())
+        return ports::PathInfo{ports::PathInfo::Kind::kLink, link->second};
+      const ports::FileContent* file = world_.FileLocked(*found, path);
       if (file == nullptr) return MakeError(Code::kNotFound, "NoSuchFile", "no such file: " + path);
-      return PathInfo{file->regular ? PathInfo::Kind::kFile : PathInfo::Kind::kFolder, {}};
+      return ports::PathInfo{
+          file->regular ? ports::PathInfo::Kind::kFile : ports::PathInfo::Kind::kFolder, {}};
     });
   }
   Status WriteFile(const Context&, const std::string& id, const std::string& path,
-                   const FileContent& file) override {
+                   const ports::FileContent& file) override {
     return OnContainer("WriteFile", id, [&](World::Container& c) -> Status {
       c.files[path] = file;
       return base::Ok();
     });
   }
-  Result<ExecResult> Exec(const Context& ctx, const std::string& id,
-                          const std::vector<std::string>& argv, const std::string&) override {
+  Result<ports::ExecResult> Exec(const Context& ctx, const std::string& id,
+                                 const std::vector<std::string>& argv,
+                                 const std::string&) override {
     if (argv == std::vector<std::string>{"supervisorctl", "status"}) {
-      return Seen<ExecResult>([&]() -> Result<ExecResult> {
+      return Seen<ports::ExecResult>([&]() -> Result<ports::ExecResult> {
         OMS_TRY(Runs(id));
         if (world_.exec_fails) return MakeError(Code::kTransient, "EngineUnreachable", "no answer");
         if (world_.supervisor_silent)
-          return ExecResult{4, "unix:///tmp/supervisor.sock no such file\n"};
+          return ports::ExecResult{4, "unix:///tmp/supervisor.sock no such file\n"};
         const bool old = !IsNew(Here(id)->info);
-        return ExecResult{0, "nginx   RUNNING   pid 7, uptime 0:00:10\noms_console   " +
-                                 (old ? "RUNNING" : ConsoleOf(id)) + "   pid 8\n" +
-                                 "oms_drc_supervisor   RUNNING   pid 9\n"};
+        return ports::ExecResult{0, "nginx   RUNNING   pid 7, uptime 0:00:10\noms_console   " +
+                                        (old ? "RUNNING" : ConsoleOf(id)) + "   pid 8\n" +
+                                        "oms_drc_supervisor   RUNNING   pid 9\n"};
       });
     }
     if (argv.at(0) == "supervisorctl") {
-      return world_.Write<ExecResult>(
-          life_, "Console " + argv.at(1), true, [&]() -> Result<ExecResult> {
+      return world_.Write<ports::ExecResult>(
+          life_, "Console " + argv.at(1), true, [&]() -> Result<ports::ExecResult> {
             OMS_TRY(Runs(id));
             const std::string wanted = argv.at(1) == "stop" ? "STOPPED" : "RUNNING";
             if (ConsoleOf(id) == wanted)
-              return ExecResult{1, "oms_console: ERROR (not running, or already started)\n"};
+              return ports::ExecResult{1, "oms_console: ERROR (not running, or already started)\n"};
             ConsoleOf(id) = wanted;
-            return ExecResult{0, ""};
+            return ports::ExecResult{0, ""};
           });
     }
     if (argv.at(3) == "oms-upgrade-autostart") {
-      return world_.Write<ExecResult>(life_, "Autostart", true, [&]() -> Result<ExecResult> {
-        OMS_TRY(Runs(id));
-        world_.autostart_set.insert(Here(id)->info.name);
-        return ExecResult{0, ""};
-      });
+      return world_.Write<ports::ExecResult>(life_, "Autostart", true,
+                                             [&]() -> Result<ports::ExecResult> {
+                                               OMS_TRY(Runs(id));
+                                               world_.autostart_set.insert(Here(id)->info.name);
+                                               return ports::ExecResult{0, ""};
+                                             });
     }
     const std::string &what = argv.at(3), marker = argv.at(4);
     if (what == "oms-upgrade-claim") {
-      return world_.Write<ExecResult>(life_, "Claim", true, [&]() -> Result<ExecResult> {
-        OMS_TRY(Runs(id));
-        auto [at, won] = world_.host_files.try_emplace(world_.HostPath(*Here(id), marker),
-                                                       FileContent{"", 0, 0, 0644, true});
-        return ExecResult{won || at->second.regular ? 0 : kMarkerTaken, ""};
-      });
+      return world_.Write<ports::ExecResult>(
+          life_, "Claim", true, [&]() -> Result<ports::ExecResult> {
+            OMS_TRY(Runs(id));
+            auto [at, won] = world_.host_files.try_emplace(
+                world_.HostPath(*Here(id), marker), ports::FileContent{"", 0, 0, 0644, true});
+            return ports::ExecResult{won || at->second.regular ? 0 : act::kMarkerTaken, ""};
+          });
     }
     size_t mine = 0;
-    OMS_ASSIGN(const ExecResult begun,
-               world_.Write<ExecResult>(life_, "RunScript", true, [&]() -> Result<ExecResult> {
-                 OMS_TRY(Runs(id));
-                 const bool won = world_.host_files
-                                      .try_emplace(world_.HostPath(*Here(id), marker),
-                                                   FileContent{"", 0, 0, 0755, false})
-                                      .second;
-                 if (!won) return ExecResult{kMarkerTaken, ""};
-                 const std::string name = ScriptName(marker);
-                 if (name == "correction-jar") {
-                   ++world_.jar_runs;
-                   if (world_.console == "RUNNING" ||
-                       std::any_of(world_.consoles.begin(), world_.consoles.end(),
-                                   [](const auto& each) { return each.second == "RUNNING"; }))
-                     world_.jar_beside_console = true;
-                 } else if (name == "add-resource") {
-                   ++world_.resource_runs;
-                 } else if (name == "component-upgrade") {
-                   ++world_.component_runs;
-                 } else {
-                   ++world_.script_runs;
-                 }
-                 const bool vanishes = world_.script_vanishes || world_.vanishes == name;
-                 mine = world_.scripts.size();
-                 world_.scripts.push_back({Here(id)->info.id, marker, !vanishes, 2});
-                 return ExecResult{0, ""};
-               }));
+    OMS_ASSIGN(const ports::ExecResult begun,
+               world_.Write<ports::ExecResult>(
+                   life_, "RunScript", true, [&]() -> Result<ports::ExecResult> {
+                     OMS_TRY(Runs(id));
+                     const bool won = world_.host_files
+                                          .try_emplace(world_.HostPath(*Here(id), marker),
+                                                       ports::FileContent{"", 0, 0, 0755, false})
+                                          .second;
+                     if (!won) return ports::ExecResult{act::kMarkerTaken, ""};
+                     const std::string name = ScriptName(marker);
+                     if (name == "correction-jar") {
+                       ++world_.jar_runs;
+                       if (world_.console == "RUNNING" ||
+                           std::any_of(world_.consoles.begin(), world_.consoles.end(),
+                                       [](const auto& each) { return each.second == "RUNNING"; }))
+                         world_.jar_beside_console = true;
+                     } else if (name == "add-resource") {
+                       ++world_.resource_runs;
+                     } else if (name == "component-upgrade") {
+                       ++world_.component_runs;
+                     } else {
+                       ++world_.script_runs;
+                     }
+                     const bool vanishes = world_.script_vanishes || world_.vanishes == name;
+                     mine = world_.scripts.size();
+                     world_.scripts.push_back({Here(id)->info.id, marker, !vanishes, 2});
+                     return ports::ExecResult{0, ""};
+                   }));
     if (begun.exit_code != 0) return begun;
     std::unique_lock lock(world_.mutex());
     if (world_.script_held) {
@@ -840,7 +847,7 @@ class Engine final : public ContainerEngine, private Door {
       }
     }
     if (world_.scripts[mine].running) world_.FinishScriptLocked(world_.scripts[mine]);
-    return ExecResult{0, ""};
+    return ports::ExecResult{0, ""};
   }
 
  private:
@@ -901,54 +908,55 @@ class Engine final : public ContainerEngine, private Door {
   const std::string endpoint_;
 };
 
-class Archives final : public ImageArchives, private Door {
+class Archives final : public ports::ImageArchives, private Door {
  public:
   using Door::Door;
-  Result<std::optional<std::vector<ArchivedImage>>> Look(const Context&,
-                                                         const std::filesystem::path& archive,
-                                                         ByteProgress&) const override {
-    using Held = std::optional<std::vector<ArchivedImage>>;
+  Result<std::optional<std::vector<ports::ArchivedImage>>> Look(
+      const Context&, const std::filesystem::path& archive, ports::ByteProgress&) const override {
+    using Held = std::optional<std::vector<ports::ArchivedImage>>;
     return world_.Look<Held>(life_, [&]() -> Result<Held> {
       ++world_.archive_looks;
       const auto held = world_.archives.find(archive.string());
       if (held == world_.archives.end())
         return MakeError(Code::kInvalid, "ImageArchive", "no archive " + archive.string());
-      return Held(std::vector<ArchivedImage>{
+      return Held(std::vector<ports::ArchivedImage>{
           {{held->second}, {world_.ArchivedIdLocked(archive.string())}}});
     });
   }
 };
 
-class Engines final : public EngineProvider {
+class Engines final : public ports::EngineProvider {
  public:
   Engines(World& world, Life& life)
       : first_(std::make_shared<Engine>(world, life, kFirstEngine)),
         second_(std::make_shared<Engine>(world, life, kSecondEngine)) {}
-  Result<std::shared_ptr<ContainerEngine>> Open(const EngineAddress& address) override {
-    return std::shared_ptr<ContainerEngine>(address.endpoint == kSecondEngine ? second_ : first_);
+  Result<std::shared_ptr<ports::ContainerEngine>> Open(
+      const ports::EngineAddress& address) override {
+    return std::shared_ptr<ports::ContainerEngine>(address.endpoint == kSecondEngine ? second_
+                                                                                     : first_);
   }
 
  private:
   std::shared_ptr<Engine> first_, second_;
 };
 
-class Db final : public MetaDb, private Door {
+class Db final : public ports::MetaDb, private Door {
  public:
-  Db(World& world, Life& life, DbServerAddress address)
+  Db(World& world, Life& life, ports::DbServerAddress address)
       : Door(world, life), address_(std::move(address)), cm_(world.IsCm(address_)) {}
 
-  const DbServerAddress& address() const override { return address_; }
+  const ports::DbServerAddress& address() const override { return address_; }
 
-  Result<DbServerInfo> Server(const Context&) override {
-    return Seen<DbServerInfo>([&]() -> Result<DbServerInfo> {
-      return DbServerInfo{"8.0", true, cm_ ? world_.cm_identity : world_.server_identity};
+  Result<ports::DbServerInfo> Server(const Context&) override {
+    return Seen<ports::DbServerInfo>([&]() -> Result<ports::DbServerInfo> {
+      return ports::DbServerInfo{"8.0", true, cm_ ? world_.cm_identity : world_.server_identity};
     });
   }
-  Result<DbInfo> Database(const Context&, const std::string& name) override {
-    return Seen<DbInfo>([&]() -> Result<DbInfo> {
+  Result<ports::DbInfo> Database(const Context&, const std::string& name) override {
+    return Seen<ports::DbInfo>([&]() -> Result<ports::DbInfo> {
       if (!world_.HoldsLocked(cm_, name) || !world_.databases.contains(name))
         return MakeError(Code::kNotFound, "no database " + name);
-      DbInfo info{name, "utf8mb4", "utf8mb4_general_ci", 1 << 20, ObstaclesLocked(name)};
+      ports::DbInfo info{name, "utf8mb4", "utf8mb4_general_ci", 1 << 20, ObstaclesLocked(name)};
       info.denied = world_.denied[name];
       info.events = world_.scheduled_events[name];
       return info;
@@ -958,8 +966,9 @@ class Db final : public MetaDb, private Door {
     using List = std::vector<std::string>;
     return Seen<List>([&]() -> Result<List> { return world_.scheduled_events[name]; });
   }
-  Result<DumpObstacles> Obstacles(const Context&, const std::string& name) override {
-    return Seen<DumpObstacles>([&]() -> Result<DumpObstacles> { return ObstaclesLocked(name); });
+  Result<ports::DumpObstacles> Obstacles(const Context&, const std::string& name) override {
+    return Seen<ports::DumpObstacles>(
+        [&]() -> Result<ports::DumpObstacles> { return ObstaclesLocked(name); });
   }
   Result<std::optional<std::string>> ReadHaConfig(const Context&, const std::string& rm) override {
     using Row = std::optional<std::string>;
@@ -971,29 +980,29 @@ class Db final : public MetaDb, private Door {
       return world_.ha;
     });
   }
-  Result<std::vector<HostRow>> Hosts(const Context&, const std::string& cm) override {
-    using List = std::vector<HostRow>;
+  Result<std::vector<ports::HostRow>> Hosts(const Context&, const std::string& cm) override {
+    using List = std::vector<ports::HostRow>;
     return Seen<List>([&]() -> Result<List> {
       if (!world_.HoldsLocked(cm_, cm)) return MakeError(Code::kNotFound, "no such table");
       return world_.hosts;
     });
   }
-  Result<LegacyFindings> LookForLegacy(const Context&, const std::string& rm, const std::string& cm,
-                                       const std::string&) override {
-    return Seen<LegacyFindings>([&]() -> Result<LegacyFindings> {
-      LegacyFindings found;
+  Result<ports::LegacyFindings> LookForLegacy(const Context&, const std::string& rm,
+                                              const std::string& cm, const std::string&) override {
+    return Seen<ports::LegacyFindings>([&]() -> Result<ports::LegacyFindings> {
+      ports::LegacyFindings found;
       if (!rm.empty() && world_.HoldsLocked(cm_, rm)) found.duplicates = world_.legacy.duplicates;
       if (!cm.empty() && world_.HoldsLocked(cm_, cm))
         found.black_regions = world_.legacy.black_regions;
       return found;
     });
   }
-  Result<HeartbeatInfo> Heartbeat(const Context&, const std::string& heartbeat_db,
-                                  const std::string& ip) override {
-    return Seen<HeartbeatInfo>([&]() -> Result<HeartbeatInfo> {
+  Result<ports::HeartbeatInfo> Heartbeat(const Context&, const std::string& heartbeat_db,
+                                         const std::string& ip) override {
+    return Seen<ports::HeartbeatInfo>([&]() -> Result<ports::HeartbeatInfo> {
       if (world_.before_heartbeat) world_.before_heartbeat();
       if (!world_.HoldsLocked(cm_, heartbeat_db)) return MakeError(Code::kNotFound, "no table");
-      if (ip != "10.0.0.1" && ip != "10.0.0.2") return HeartbeatInfo{};
+      if (ip != "10.0.0.1" && ip != "10.0.0.2") return ports::HeartbeatInfo{};
       base::WallTime& last = ip == "10.0.0.2" ? world_.second_beat : world_.last_beat;
       if (world_.HostRuns(ip) && !world_.heart_stands_still) {
         last = world_.clock.Wall();
@@ -1003,19 +1012,19 @@ class Db final : public MetaDb, private Door {
         ++base.auto_increment;
       }
       const auto age = std::chrono::duration_cast<base::Duration>(world_.clock.Wall() - last);
-      return HeartbeatInfo{true, age.count(), base::FormatMicroTime(last),
-                           world_.sequence.base.max_id};
+      return ports::HeartbeatInfo{true, age.count(), base::FormatMicroTime(last),
+                                  world_.sequence.base.max_id};
     });
   }
-  Result<SequenceTables> Sequence(const Context&, const std::string& heartbeat_db) override {
-    return Seen<SequenceTables>([&]() -> Result<SequenceTables> {
+  Result<ports::SequenceTables> Sequence(const Context&, const std::string& heartbeat_db) override {
+    return Seen<ports::SequenceTables>([&]() -> Result<ports::SequenceTables> {
       if (!world_.HoldsLocked(cm_, heartbeat_db)) return MakeError(Code::kNotFound, "no table");
       return world_.sequence;
     });
   }
-  Result<std::vector<DbConnection>> ForeignConnections(
+  Result<std::vector<ports::DbConnection>> ForeignConnections(
       const Context&, const std::vector<std::string>& databases) override {
-    using List = std::vector<DbConnection>;
+    using List = std::vector<ports::DbConnection>;
     return Seen<List>([&]() -> Result<List> {
       for (const auto& database : databases) (void)world_.HoldsLocked(cm_, database);
       if (!world_.separate_cm) return world_.foreign;
@@ -1028,8 +1037,8 @@ class Db final : public MetaDb, private Door {
       return here;
     });
   }
-  Result<DatabaseDigest> Digest(const Context&, const std::string& name) override {
-    return Seen<DatabaseDigest>([&]() -> Result<DatabaseDigest> {
+  Result<ports::DatabaseDigest> Digest(const Context&, const std::string& name) override {
+    return Seen<ports::DatabaseDigest>([&]() -> Result<ports::DatabaseDigest> {
       if (!world_.HoldsLocked(cm_, name) || !world_.databases.contains(name))
         return MakeError(Code::kNotFound, "no database " + name);
       if (world_.unreadable.contains(name))
@@ -1043,7 +1052,7 @@ class Db final : public MetaDb, private Door {
         ++beats.auto_increment;
       }
       const std::string sum = base::Sha256Hex(world_.ContentLocked(name));
-      return DatabaseDigest{
+      return ports::DatabaseDigest{
           name, "utf8mb4", "utf8mb4_general_ci", {{"t", 1, sum, 0}}, {{"table", "t", "schema"}}};
     });
   }
@@ -1082,7 +1091,7 @@ class Db final : public MetaDb, private Door {
       return MakeError(Code::kTransient, "PacketTooSmall", world_.too_long[name]);
     });
   }
-  Status SwapHaConfig(const Context& ctx, Fence& fence, const std::string& rm,
+  Status SwapHaConfig(const Context& ctx, ports::Fence& fence, const std::string& rm,
                       const std::string& expected, const std::string& desired) override {
     return Guarded(ctx, fence, "SwapHaConfig", [&]() -> Status {
       if (!world_.HoldsLocked(cm_, rm)) return MakeError(Code::kNotFound, "no such table");
@@ -1094,48 +1103,50 @@ class Db final : public MetaDb, private Door {
       return base::Ok();
     });
   }
-  Status Compact(const Context& ctx, Fence& fence, const std::string& heartbeat_db,
-                 CompactionAct act) override {
-    if (act == CompactionAct::kNone) return base::Ok();
+  Status Compact(const Context& ctx, ports::Fence& fence, const std::string& heartbeat_db,
+                 ports::CompactionAct act) override {
+    if (act == ports::CompactionAct::kNone) return base::Ok();
     return Guarded(ctx, fence, "Compact", [&]() -> Status {
       if (!world_.HoldsLocked(cm_, heartbeat_db)) return MakeError(Code::kNotFound, "no table");
       auto& [base, bak, bak2] = world_.sequence;
-      if (world_.no_alter && act != CompactionAct::kDropBak && act != CompactionAct::kDropBak2) {
+      if (world_.no_alter && act != ports::CompactionAct::kDropBak &&
+          act != ports::CompactionAct::kDropBak2) {
         // Made, and its AUTO_INCREMENT cannot be set.
-        if (act == CompactionAct::kCreateBak) bak = {true, 0, 0, 1};
+        if (act == ports::CompactionAct::kCreateBak) bak = {true, 0, 0, 1};
         return MakeError(Code::kDenied, "MetaDBDenied", "ALTER is denied");
       }
       switch (act) {
-        case CompactionAct::kNone: break;
-        case CompactionAct::kCreateBak: bak = {true, 0, 0, base.auto_increment}; break;
-        case CompactionAct::kFillBak:
+        case ports::CompactionAct::kNone: break;
+        case ports::CompactionAct::kCreateBak: bak = {true, 0, 0, base.auto_increment}; break;
+        case ports::CompactionAct::kFillBak:
           bak = {true, 1, base.max_id, std::max(base.auto_increment, bak.auto_increment)};
           break;
-        case CompactionAct::kSwap:  // As on OceanBase: two statements; we may die between them.
+        case ports::CompactionAct::kSwap:  // As on OceanBase: two statements; we may die between
+                                           // them.
           bak2 = base;
           base = {};
           break;
-        case CompactionAct::kFinishSwap:
+        case ports::CompactionAct::kFinishSwap:
           base = bak;
           bak = {};
           break;
-        case CompactionAct::kDropBak: bak = {}; break;
-        case CompactionAct::kCreateBakAhead:
-          bak = {true, 0, 0, base.auto_increment + kSequenceHeadroom};
+        case ports::CompactionAct::kDropBak: bak = {}; break;
+        case ports::CompactionAct::kCreateBakAhead:
+          bak = {true, 0, 0, base.auto_increment + ports::kSequenceHeadroom};
           break;
-        case CompactionAct::kSwapAtOnce:
-          if (act == CompactionAct::kSwapAtOnce && world_.no_two_table_rename)
+        case ports::CompactionAct::kSwapAtOnce:
+          if (act == ports::CompactionAct::kSwapAtOnce && world_.no_two_table_rename)
             return MakeError(Code::kTerminal, "TwoTableRenameMissing", "no such statement");
           bak2 = base;
           base = bak;
           bak = {};
           break;
-        case CompactionAct::kDropBak2: bak2 = {}; break;
-        case CompactionAct::kUndoSwap:
+        case ports::CompactionAct::kDropBak2: bak2 = {}; break;
+        case ports::CompactionAct::kUndoSwap:
           base = bak2;
           bak2 = {};
           break;
-        case CompactionAct::kRaise:
+        case ports::CompactionAct::kRaise:
           base.rows = std::max<uint64_t>(base.rows, 1);
           base.max_id = std::max({base.max_id, bak.max_id, bak2.max_id});
           base.auto_increment =
@@ -1145,7 +1156,7 @@ class Db final : public MetaDb, private Door {
       return base::Ok();
     });
   }
-  Status DropDatabase(const Context& ctx, Fence& fence, const std::string& name) override {
+  Status DropDatabase(const Context& ctx, ports::Fence& fence, const std::string& name) override {
     return Guarded(ctx, fence, "DropDatabase " + name, [&]() -> Status {
       if (world_.OmsRuns()) world_.dropped_while_running = true;
       if (!world_.HoldsLocked(cm_, name)) return base::Ok();  // Gone already, for this server.
@@ -1157,7 +1168,7 @@ class Db final : public MetaDb, private Door {
       return base::Ok();
     });
   }
-  Status CreateDatabase(const Context& ctx, Fence& fence, const std::string& name,
+  Status CreateDatabase(const Context& ctx, ports::Fence& fence, const std::string& name,
                         const std::string&, const std::string&) override {
     return Guarded(ctx, fence, "CreateDatabase " + name, [&]() -> Status {
       if (!world_.HoldsLocked(cm_, name)) return base::Ok();
@@ -1166,8 +1177,8 @@ class Db final : public MetaDb, private Door {
       return base::Ok();
     });
   }
-  Result<std::vector<DbConnection>> EndConnections(
-      const Context&, const std::vector<DbConnection>& victims) override {
+  Result<std::vector<ports::DbConnection>> EndConnections(
+      const Context&, const std::vector<ports::DbConnection>& victims) override {
     OMS_TRY(Write("EndConnections", false, [&]() -> Status {
       if (cm_ ? world_.cm_down : world_.meta_down)
         return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
@@ -1180,13 +1191,13 @@ class Db final : public MetaDb, private Door {
       }
       return base::Ok();
     }));
-    return std::vector<DbConnection>();
+    return std::vector<ports::DbConnection>();
   }
   Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context&) override {
     return Seen<std::optional<uint64_t>>(
         [&]() -> Result<std::optional<uint64_t>> { return QueryTimeout(); });
   }
-  Status SetGlobalQueryTimeout(const Context& ctx, Fence& fence, uint64_t micros) override {
+  Status SetGlobalQueryTimeout(const Context& ctx, ports::Fence& fence, uint64_t micros) override {
     OMS_TRY(ctx.Check());
     return Guarded(ctx, fence, "SetGlobalQueryTimeout", [&]() -> Status {
       if (cm_ ? world_.cm_no_set_global : world_.no_set_global)
@@ -1208,9 +1219,9 @@ class Db final : public MetaDb, private Door {
       return look();
     });
   }
-  Status Guarded(const Context& ctx, Fence& fence, const std::string& name,
+  Status Guarded(const Context& ctx, ports::Fence& fence, const std::string& name,
                  const std::function<Status()>& act) {
-    const DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm_); });
+    const ports::DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm_); });
     OMS_TRY(fence.Register(ctx, connection));
     const Status done = Write(name, true, [&]() -> Status {
       if (world_.IsKilledLocked(connection))
@@ -1221,23 +1232,23 @@ class Db final : public MetaDb, private Door {
     return done;
   }
 
-  DumpObstacles ObstaclesLocked(const std::string& name) {
+  ports::DumpObstacles ObstaclesLocked(const std::string& name) {
     const auto found = world_.obstacles.find(name);
-    return found == world_.obstacles.end() ? DumpObstacles() : found->second;
+    return found == world_.obstacles.end() ? ports::DumpObstacles() : found->second;
   }
   std::string Name() const { return cm_ ? kCmServer : kRmServer; }
   std::optional<uint64_t>& QueryTimeout() {
     return cm_ ? world_.cm_query_timeout : world_.query_timeout;
   }
 
-  const DbServerAddress address_;
+  const ports::DbServerAddress address_;
   const bool cm_;
 };
 
-class Dbs final : public MetaDbProvider {
+class Dbs final : public ports::MetaDbProvider {
  public:
   Dbs(World& world, Life& life) : world_(world), life_(life) {}
-  std::shared_ptr<MetaDb> Open(const DbServerAddress& address) override {
+  std::shared_ptr<ports::MetaDb> Open(const ports::DbServerAddress& address) override {
     world_.Locked(
         [&] { world_.passwords_at.insert(address.Name() + " " + address.password.Reveal()); });
     return std::make_shared<Db>(world_, life_, address);
@@ -1248,13 +1259,13 @@ class Dbs final : public MetaDbProvider {
   Life& life_;
 };
 
-class RowFence final : public Fence, private Door {
+class RowFence final : public ports::Fence, private Door {
  public:
   RowFence(World& world, Life& life, uint64_t epoch) : Door(world, life), epoch_(epoch) {}
-  Status Register(const Context&, const DbConnection& connection) override {
+  Status Register(const Context&, const ports::DbConnection& connection) override {
     return Write("Register", false, [&] { return world_.RegisterLocked(epoch_, connection); });
   }
-  void Unregister(const DbConnection& connection) override {
+  void Unregister(const ports::DbConnection& connection) override {
     (void)world_.Look<base::Unit>(life_, [&]() -> Status {
       if (world_.row && world_.row->epoch == epoch_)
         std::erase(world_.row->connections, connection);
@@ -1266,25 +1277,26 @@ class RowFence final : public Fence, private Door {
   const uint64_t epoch_;
 };
 
-class Row final : public Ownership, public OwnershipProvider, private Door {
+class Row final : public ports::Ownership, public ports::OwnershipProvider, private Door {
  public:
   using Door::Door;
-  std::shared_ptr<Ownership> Open(MetaDbs meta_dbs) override {
+  std::shared_ptr<ports::Ownership> Open(ports::MetaDbs meta_dbs) override {
     const std::lock_guard lock(mutex_);
     meta_dbs_ = std::move(meta_dbs);
-    return std::shared_ptr<Ownership>(this, [](Ownership*) {});
+    return std::shared_ptr<ports::Ownership>(this, [](ports::Ownership*) {});
   }
-  Result<std::optional<OwnershipRow>> Read(const Context&, const std::string&) override {
-    using Answer = std::optional<OwnershipRow>;
+  Result<std::optional<ports::OwnershipRow>> Read(const Context&, const std::string&) override {
+    using Answer = std::optional<ports::OwnershipRow>;
     return world_.Look<Answer>(life_, [&]() -> Result<Answer> { return world_.row; });
   }
   // On two servers as the driver does it: the row first, then what is registered is ended on each.
-  Result<OwnershipRow> Claim(const Context& ctx, const std::string&,
-                             const std::optional<OwnershipRow>& seen, const Owner& owner,
-                             const std::string& process, uint64_t first_epoch) override {
-    OMS_ASSIGN(OwnershipRow row, Raise(seen, owner, process, first_epoch));
+  Result<ports::OwnershipRow> Claim(const Context& ctx, const std::string&,
+                                    const std::optional<ports::OwnershipRow>& seen,
+                                    const ports::Owner& owner, const std::string& process,
+                                    uint64_t first_epoch) override {
+    OMS_ASSIGN(ports::OwnershipRow row, Raise(seen, owner, process, first_epoch));
     if (row.connections.empty()) return row;
-    MetaDbs meta_dbs;
+    ports::MetaDbs meta_dbs;
     {
       const std::lock_guard lock(mutex_);
       meta_dbs = meta_dbs_;
@@ -1298,24 +1310,28 @@ class Row final : public Ownership, public OwnershipProvider, private Door {
     }));
     return row;
   }
-  Result<OwnershipRow> Raise(const std::optional<OwnershipRow>& seen, const Owner& owner,
-                             const std::string& process, uint64_t first_epoch) {
-    return world_.Write<OwnershipRow>(life_, "Claim row", false, [&]() -> Result<OwnershipRow> {
-      if (seen.has_value() != world_.row.has_value() || (seen && seen->epoch != world_.row->epoch))
-        return MakeError(Code::kConflict, "somebody was faster");
-      if (!world_.row) {
-        world_.row = OwnershipRow{};
-        world_.row->epoch = first_epoch;
-      } else {
-        ++world_.row->epoch;
-      }
-      world_.row->owner = owner;
-      world_.row->process = process;
-      if (world_.separate_cm) return *world_.row;
-      for (const auto& connection : world_.row->connections) world_.killed.insert(connection.id);
-      world_.row->connections.clear();
-      return *world_.row;
-    });
+  Result<ports::OwnershipRow> Raise(const std::optional<ports::OwnershipRow>& seen,
+                                    const ports::Owner& owner, const std::string& process,
+                                    uint64_t first_epoch) {
+    return world_.Write<ports::OwnershipRow>(
+        life_, "Claim row", false, [&]() -> Result<ports::OwnershipRow> {
+          if (seen.has_value() != world_.row.has_value() ||
+              (seen && seen->epoch != world_.row->epoch))
+            return MakeError(Code::kConflict, "somebody was faster");
+          if (!world_.row) {
+            world_.row = ports::OwnershipRow{};
+            world_.row->epoch = first_epoch;
+          } else {
+            ++world_.row->epoch;
+          }
+          world_.row->owner = owner;
+          world_.row->process = process;
+          if (world_.separate_cm) return *world_.row;
+          for (const auto& connection : world_.row->connections)
+            world_.killed.insert(connection.id);
+          world_.row->connections.clear();
+          return *world_.row;
+        });
   }
   Status SetOperation(const Context&, const std::string&, uint64_t epoch,
                       const std::string& operation, const std::string& folder,
@@ -1338,19 +1354,19 @@ class Row final : public Ownership, public OwnershipProvider, private Door {
       return base::Ok();
     });
   }
-  std::shared_ptr<Fence> FenceFor(const std::string&, uint64_t epoch) override {
+  std::shared_ptr<ports::Fence> FenceFor(const std::string&, uint64_t epoch) override {
     return std::make_shared<RowFence>(world_, life_, epoch);
   }
 
  private:
   std::mutex mutex_;
-  MetaDbs meta_dbs_;  // Guarded by mutex_.
+  ports::MetaDbs meta_dbs_;  // Guarded by mutex_.
 };
 
-class Store final : public RecordStore, private Door {
+class Store final : public ports::RecordStore, private Door {
  public:
   using Door::Door;
-  Result<VolumeInfo> Identify(const std::filesystem::path&) override {
+  Result<ports::VolumeInfo> Identify(const std::filesystem::path&) override {
     if (auto seen = Look({}); !seen.Is(Code::kNotFound)) return seen;
     OMS_TRY(Write("Identify", false, [&]() -> Status {
       world_.volume_identity = "volume-1";
@@ -1358,19 +1374,19 @@ class Store final : public RecordStore, private Door {
     }));
     return Look({});
   }
-  Result<VolumeInfo> Look(const std::filesystem::path& directory) override {
-    return world_.Look<VolumeInfo>(life_, [&]() -> Result<VolumeInfo> {
+  Result<ports::VolumeInfo> Look(const std::filesystem::path& directory) override {
+    return world_.Look<ports::VolumeInfo>(life_, [&]() -> Result<ports::VolumeInfo> {
       world_.looked_into.insert(directory.string());
       if (!world_.volume_identity)
         return MakeError(Code::kNotFound, "BackupVolume", "no identity file");
-      return VolumeInfo{*world_.volume_identity, world_.free_bytes};
+      return ports::VolumeInfo{*world_.volume_identity, world_.free_bytes};
     });
   }
   Result<uint64_t> FreeBytes(const std::filesystem::path&) override {
     return world_.Look<uint64_t>(life_, [&]() -> Result<uint64_t> { return world_.free_bytes; });
   }
-  Result<std::vector<RecordEntry>> Read(const std::filesystem::path& folder) override {
-    using List = std::vector<RecordEntry>;
+  Result<std::vector<ports::RecordEntry>> Read(const std::filesystem::path& folder) override {
+    using List = std::vector<ports::RecordEntry>;
     return world_.Look<List>(life_, [&]() -> Result<List> {
       world_.looked_into.insert(folder.string());
       const auto found = world_.records.find(folder.string());
@@ -1385,7 +1401,7 @@ class Store final : public RecordStore, private Door {
     return Write(fmt::format("Append {}", n), false, [&]() -> Status {
       const auto [there, fresh] = world_.records[folder.string()].emplace(n, text);
       if (!fresh && there->second != text)
-        return MakeError(Code::kConflict, upgrade::kRecordTaken, "another text is there");
+        return MakeError(Code::kConflict, ports::kRecordTaken, "another text is there");
       if (++world_.appends == world_.answer_to_lose)
         return MakeError(Code::kTransient, "BackupVolume", "Input/output error");
       return base::Ok();
@@ -1424,8 +1440,8 @@ class Store final : public RecordStore, private Door {
     });
   }
   // In two writes, so that a process can die between them.
-  Result<RemovedPayload> RemovePayload(const std::filesystem::path& folder) override {
-    RemovedPayload removed;
+  Result<ports::RemovedPayload> RemovePayload(const std::filesystem::path& folder) override {
+    ports::RemovedPayload removed;
     for (const std::string name : {"dump", "upgraded", "images", "rollback"}) {
       const std::string whole = (folder / name).string() + "/";
       const std::string dying = (folder / (".removing-" + name)).string() + "/";
@@ -1462,13 +1478,14 @@ class Store final : public RecordStore, private Door {
   }
 };
 
-class Dumper final : public BackupTool, private Door {
+class Dumper final : public ports::BackupTool, private Door {
  public:
   using Door::Door;
-  Result<DumpOutcome> Dump(const Context& ctx, Fence& fence, const DumpRequest& request,
-                           ByteProgress& progress) override {
+  Result<ports::DumpOutcome> Dump(const Context& ctx, ports::Fence& fence,
+                                  const ports::DumpRequest& request,
+                                  ports::ByteProgress& progress) override {
     const bool cm = world_.IsCm(request.server);
-    const DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm); });
+    const ports::DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm); });
     OMS_TRY(fence.Register(ctx, connection));
     const std::string name = request.folder.string() + "/data.sql";
     std::string content;
@@ -1507,15 +1524,16 @@ class Dumper final : public BackupTool, private Door {
     progress.done += content.size();
     fence.Unregister(connection);
     const uint64_t rows = world_.Locked([&] { return world_.rows_in_dump; });
-    DumpOutcome outcome{"fake 1", {{"data.sql", content.size(), base::Sha256Hex(content)}}, {}};
+    ports::DumpOutcome outcome{
+        "fake 1", {{"data.sql", content.size(), base::Sha256Hex(content)}}, {}};
     if (rows > 0) outcome.tables.push_back({"t", rows, {}, 1, 10});
     return outcome;
   }
 
-  Status Load(const Context& ctx, Fence& fence, const LoadRequest& request,
-              ByteProgress& progress) override {
+  Status Load(const Context& ctx, ports::Fence& fence, const ports::LoadRequest& request,
+              ports::ByteProgress& progress) override {
     const bool cm = world_.IsCm(request.server);
-    const DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm); });
+    const ports::DbConnection connection = world_.Locked([&] { return world_.ConnectLocked(cm); });
     OMS_TRY(fence.Register(ctx, connection));
     const auto gone = [&] { return world_.IsKilledLocked(connection); };
     const auto failed = [](const char* why) {
@@ -1558,22 +1576,22 @@ class Dumper final : public BackupTool, private Door {
   }
 };
 
-class Probe final : public HttpProbe, private Door {
+class Probe final : public ports::HttpProbe, private Door {
  public:
   using Door::Door;
-  Result<HttpAnswer> Get(const Context&, const std::string&, int, const std::string&,
-                         const std::optional<HttpsTrust>& https) override {
-    return world_.Look<HttpAnswer>(life_, [&]() -> Result<HttpAnswer> {
+  Result<ports::HttpAnswer> Get(const Context&, const std::string&, int, const std::string&,
+                                const std::optional<ports::HttpsTrust>& https) override {
+    return world_.Look<ports::HttpAnswer>(life_, [&]() -> Result<ports::HttpAnswer> {
       if (!world_.OmsRuns()) return MakeError(Code::kTransient, "Refused", "nothing listens");
       if (https != world_.speaks) {
         return MakeError(Code::kTransient, "CertificateUntrusted", "asked in another way");
       }
-      return HttpAnswer{200, R"({"data":{"healthy":true}})"};
+      return ports::HttpAnswer{200, R"({"data":{"healthy":true}})"};
     });
   }
   // A certificate of this world is "of <key> until <seconds since 1970>".
-  Result<CertificateInfo> ReadKeyPair(const std::string& certificate,
-                                      const base::Secret& key) const override {
+  Result<ports::CertificateInfo> ReadKeyPair(const std::string& certificate,
+                                             const base::Secret& key) const override {
     const size_t until = certificate.find(" until ");
     if (until == std::string::npos) {
       return MakeError(Code::kInvalid, "CertificateUnreadable", "there is no certificate in it");
@@ -1581,25 +1599,27 @@ class Probe final : public HttpProbe, private Door {
     if (certificate.substr(0, until) != "of " + key.Reveal()) {
       return MakeError(Code::kInvalid, "KeyOfAnotherCertificate", "the key does not belong to it");
     }
-    return CertificateInfo{
+    return ports::CertificateInfo{
         base::WallTime(),
         base::WallTime(std::chrono::seconds(std::stoll(certificate.substr(until + 7))))};
   }
 };
 
-class TaskDoor final : public TaskApi, private Door {
+class TaskDoor final : public ports::TaskApi, private Door {
  public:
   using Door::Door;
-  Result<std::vector<OmsTask>> Tasks(const Context&, const TaskApiAddress& address) override {
-    return world_.Look<std::vector<OmsTask>>(life_, [&]() -> Result<std::vector<OmsTask>> {
-      ++world_.task_questions;
-      if (!world_.OmsRuns() || address.host != "10.0.0.1" || address.https != world_.speaks)
-        return MakeError(Code::kTransient, "TaskAPIUnreachable", "nothing listens");
-      if (world_.tasks_error) return *world_.tasks_error;
-      if (address.user != "admin" || address.password.Reveal() != world_.api_password)
-        return MakeError(Code::kDenied, "TaskAPIDenied", "OMS does not let this user ask");
-      return world_.tasks;
-    });
+  Result<std::vector<ports::OmsTask>> Tasks(const Context&,
+                                            const ports::TaskApiAddress& address) override {
+    return world_.Look<std::vector<ports::OmsTask>>(
+        life_, [&]() -> Result<std::vector<ports::OmsTask>> {
+          ++world_.task_questions;
+          if (!world_.OmsRuns() || address.host != "10.0.0.1" || address.https != world_.speaks)
+            return MakeError(Code::kTransient, "TaskAPIUnreachable", "nothing listens");
+          if (world_.tasks_error) return *world_.tasks_error;
+          if (address.user != "admin" || address.password.Reveal() != world_.api_password)
+            return MakeError(Code::kDenied, "TaskAPIDenied", "OMS does not let this user ask");
+          return world_.tasks;
+        });
   }
 };
 
@@ -1673,20 +1693,20 @@ Process::Process(World& world, std::string name, std::string cluster)
     : world_(world),
       doors_(std::make_unique<Doors>(world, life)),
       random_(base::MakeSystemRandom()) {
-  UpgradeReconciler::Options options;
+  pass::UpgradeReconciler::Options options;
   options.cluster = std::move(cluster);
   options.process = std::move(name);
   options.limits = {{kFirstEngine, kSecondEngine}, {"/var/lib/oms-upgrade"}, {"/images"}};
-  Ports ports{.api = &doors_->api,
-              .engines = &doors_->engines,
-              .meta_dbs = &doors_->dbs,
-              .ownerships = &doors_->row,
-              .store = &doors_->store,
-              .backup_tool = &doors_->dumper,
-              .archives = &doors_->archives,
-              .probe = &doors_->probe,
-              .task_api = &doors_->tasks};
-  reconciler_ = std::make_unique<UpgradeReconciler>(
+  observe::Ports ports{.api = &doors_->api,
+                       .engines = &doors_->engines,
+                       .meta_dbs = &doors_->dbs,
+                       .ownerships = &doors_->row,
+                       .store = &doors_->store,
+                       .backup_tool = &doors_->dumper,
+                       .archives = &doors_->archives,
+                       .probe = &doors_->probe,
+                       .task_api = &doors_->tasks};
+  reconciler_ = std::make_unique<pass::UpgradeReconciler>(
       std::move(options), ports,
       [this](const kube::ObjectKey& key) -> std::shared_ptr<const crd::OmsUpgrade> {
         if (frozen_) return frozen_;
@@ -1720,7 +1740,7 @@ Result<runtime::Outcome> Process::Pass() {
 
 bool Process::SomethingRuns() const {
   for (const auto& [name, view] : tasks_.LookAll("")) {
-    if (view.state == TaskView::State::kRunning) return true;
+    if (view.state == model::TaskView::State::kRunning) return true;
   }
   return false;
 }

@@ -24,10 +24,10 @@
 #include "controller/runtime/event_recorder.h"
 #include "crd/conditions.h"
 #include "crd/oms_upgrade.h"
-#include "reconcilers/long_tasks.h"
-#include "reconcilers/operation.h"
-#include "reconcilers/site.h"
-#include "reconcilers/upgrade_reconciler.h"
+#include "reconcilers/act/long_tasks.h"
+#include "reconcilers/model/operation.h"
+#include "reconcilers/observe/site.h"
+#include "reconcilers/pass/upgrade_reconciler.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/memory_api_client.h"
 
@@ -108,8 +108,8 @@ class World {
 
   // ------------------------------------------------------------------------------ what a test sets
   struct Container {
-    upgrade::ContainerInfo info;
-    std::map<std::string, upgrade::FileContent> files;  // Not below a mount.
+    ports::ContainerInfo info;
+    std::map<std::string, ports::FileContent> files;  // Not below a mount.
     nlohmann::json body;
     std::string engine = kFirstEngine;
   };
@@ -129,9 +129,9 @@ class World {
   bool engine_down = false;
   std::set<std::string> engines_down;                        // By endpoint.
   std::map<std::string, Container> containers;               // By id.
-  std::map<std::string, upgrade::ImageInfo> images;          // By reference.
+  std::map<std::string, ports::ImageInfo> images;            // By reference.
   std::map<std::string, std::set<std::string>> image_files;  // By image id.
-  std::map<std::string, upgrade::FileContent> host_files;
+  std::map<std::string, ports::FileContent> host_files;
   std::map<std::string, std::string> host_links;  // Symbolic links: where each leads.
   std::function<void()> before_host_write;        // Between the look and each write of a helper.
   std::map<std::string, std::string> archives;    // Archive -> the reference that it holds.
@@ -154,7 +154,7 @@ class World {
   std::string& ConsoleOf(const std::string& container) {
     return consoles.contains(container) ? consoles[container] : console;
   }
-  upgrade::LegacyFindings legacy;
+  ports::LegacyFindings legacy;
   // --- the component that keeps running
   std::string component;            // Its container's name; empty: there is none.
   int assistant_exit_code = 0;      // Of the next run; then 0 again.
@@ -175,9 +175,9 @@ class World {
   bool exec_fails = false;  // Of `supervisorctl status` alone: the engine gives no answer.
   bool top_fails = false;   // `docker top` alone.
   bool host_files_read_only = false;
-  std::optional<upgrade::HttpsTrust> speaks;  // What nginx asks of who asks it; nullopt: HTTP.
+  std::optional<ports::HttpsTrust> speaks;  // What nginx asks of who asks it; nullopt: HTTP.
   // --- OMS's task API: what it shows to "admin" with this password, or why it does not
-  std::vector<upgrade::OmsTask> tasks;
+  std::vector<ports::OmsTask> tasks;
   std::string api_password = "c0nsole-word";
   std::optional<base::Error> tasks_error;
   int task_questions = 0;
@@ -193,7 +193,7 @@ class World {
   bool ha_unreadable = false;                 // Until oms_rm is dropped.
   bool load_held = false, dump_held = false;  // As script_held.
   int dumps_to_fail = 0;
-  std::map<std::string, upgrade::DumpObstacles> obstacles;  // By database; as the three below.
+  std::map<std::string, ports::DumpObstacles> obstacles;  // By database; as the three below.
   std::map<std::string, std::string> denied;
   std::map<std::string, std::vector<std::string>> scheduled_events;
   std::map<std::string, std::string> too_long;  // What a row is, that could not be loaded again.
@@ -213,11 +213,11 @@ class World {
   std::function<void()> after_ha_swap;     // Right after each.
   std::function<void()> before_heartbeat;  // Before each look at it.
   std::map<std::string, std::string> databases;  // Name -> what it holds.
-  std::vector<upgrade::HostRow> hosts = {{"10.0.0.1", "ONLINE"}};
-  upgrade::SequenceTables sequence;
+  std::vector<ports::HostRow> hosts = {{"10.0.0.1", "ONLINE"}};
+  ports::SequenceTables sequence;
   base::WallTime last_beat, second_beat;  // Of 10.0.0.1 and 10.0.0.2.
-  std::vector<upgrade::DbConnection> foreign;
-  std::optional<upgrade::OwnershipRow> row;
+  std::vector<ports::DbConnection> foreign;
+  std::optional<ports::OwnershipRow> row;
   std::set<uint64_t> killed;
   // Of the second server, after SeparateCm().
   bool separate_cm = false;
@@ -248,7 +248,7 @@ class World {
   bool jar_beside_console = false;
   bool both_ran = false;  // Old and new OMS at the same time.
   bool dumped_while_running = false;
-  upgrade::DumpTool dumped_with = upgrade::DumpTool::kMydumper;  // The last one.
+  ports::DumpTool dumped_with = ports::DumpTool::kMydumper;  // The last one.
   bool wrong_server = false;  // A database, or a connection, was looked for where it is not.
   int drops = 0;
   bool dropped_while_running = false;
@@ -280,7 +280,7 @@ class World {
   void TakeAnnotation(const std::string& key);  // As a tool that prunes what it does not know.
   void Delete();
   crd::OmsUpgrade Resource() const;
-  std::optional<upgrade::OperationRecord> Record() const;  // The one that the row names.
+  std::optional<model::OperationRecord> Record() const;  // The one that the row names.
 
   // ------------------------------------------------------------------------------------ for ports
   // An outward write: `act` is done unless the life ends before it.
@@ -349,10 +349,10 @@ class World {
   base::Result<std::string> CreateLocked(const std::string& name, const nlohmann::json& body,
                                          const std::string& engine = kFirstEngine);
   base::Status StartLocked(Container& container);
-  base::WallTime& BeatOf(const upgrade::ContainerInfo& info);
+  base::WallTime& BeatOf(const ports::ContainerInfo& info);
   void StopLocked(Container& container, int exit_code);
   // Where a path of a container lies: in its own files, or on the host.
-  upgrade::FileContent* FileLocked(Container& container, const std::string& path);
+  ports::FileContent* FileLocked(Container& container, const std::string& path);
   std::string HostPath(const Container& container, const std::string& path) const;
   void FinishScriptLocked(Script& script);
   std::string ArchivedIdLocked(const std::string& archive) const;
@@ -360,10 +360,10 @@ class World {
   // Everything that a dump of this database takes, and a load brings back.
   std::string ContentLocked(const std::string& database) const;
   void FillLocked(const std::string& database, const std::string& content);
-  base::Status RegisterLocked(uint64_t epoch, const upgrade::DbConnection& connection);
+  base::Status RegisterLocked(uint64_t epoch, const ports::DbConnection& connection);
 
   // --- two servers
-  bool IsCm(const upgrade::DbServerAddress& address) const {
+  bool IsCm(const ports::DbServerAddress& address) const {
     return separate_cm && address.Name() == kCmServer;
   }
   bool HoldsLocked(bool cm, const std::string& database) {
@@ -372,13 +372,13 @@ class World {
     return here;
   }
   // What its server's process list has of it. Ids of two servers are the same numbers.
-  upgrade::DbConnection ConnectLocked(bool cm) {
-    upgrade::DbConnection connection;
+  ports::DbConnection ConnectLocked(bool cm) {
+    ports::DbConnection connection;
     connection.server = cm ? kCmServer : kRmServer;
     connection.id = cm ? next_cm_connection_++ : next_connection_++;
     return connection;
   }
-  bool IsKilledLocked(const upgrade::DbConnection& connection) const {
+  bool IsKilledLocked(const ports::DbConnection& connection) const {
     return (connection.server == kCmServer ? cm_killed : killed).contains(connection.id);
   }
 
@@ -439,8 +439,8 @@ class Process final : public runtime::EventRecorder {
   std::string last_error_;
   std::optional<base::Duration> after_;
   std::shared_ptr<const crd::OmsUpgrade> frozen_;
-  upgrade::LongTasks tasks_;
-  std::unique_ptr<upgrade::UpgradeReconciler> reconciler_;
+  act::LongTasks tasks_;
+  std::unique_ptr<pass::UpgradeReconciler> reconciler_;
 };
 
 // "True/Done" and so on; "absent".

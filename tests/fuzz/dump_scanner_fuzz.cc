@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <string>
 
-#include "reconcilers/drivers/dump_scanner.h"
+#include "reconcilers/drivers/dump/dump_scanner.h"
 #include "tests/fuzz/fuzz.h"
 
-using oms::drivers::DumpScanner;
+using oms::drivers::dump::DumpScanner;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;

@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <string>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/oms/ha_config.h"
 #include "tests/fuzz/fuzz.h"
 
-using namespace oms::upgrade;  // NOLINT(google-build-using-namespace)
+using namespace oms::product;  // NOLINT(google-build-using-namespace)
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);

@@ -4,26 +4,26 @@
 
 #include "controller/base/context.h"
 #include "controller/base/sha256.h"
-#include "reconcilers/ha_config.h"
-#include "reconcilers/heartbeat.h"
-#include "reconcilers/open_operation.h"
-#include "reconcilers/retention.h"
-#include "reconcilers/rollback_state.h"
-#include "reconcilers/target_image.h"
-#include "reconcilers/version_path.h"
+#include "reconcilers/decide/retention.h"
+#include "reconcilers/model/target_image.h"
+#include "reconcilers/oms/ha_config.h"
+#include "reconcilers/oms/heartbeat.h"
+#include "reconcilers/oms/version_path.h"
+#include "reconcilers/record/open_operation.h"
+#include "reconcilers/steps/rollback_state.h"
 
 namespace oms::property {
 
 using base::Code;
-using upgrade::At;
-using upgrade::Decision;
-using upgrade::Direction;
-using upgrade::NameOf;
-using upgrade::PointKind;
-using upgrade::RestoreTask;
-using upgrade::Step;
-using upgrade::TaskName;
-using upgrade::TaskView;
+using decide::Decision;
+using model::Direction;
+using model::NameOf;
+using model::PointKind;
+using model::Step;
+using model::TaskView;
+using steps::At;
+using steps::RestoreTask;
+using steps::TaskName;
 using Kind = Decision::Kind;
 using std::chrono::seconds;
 
@@ -37,30 +37,20 @@ const std::string& NewConfigSum() {
   return kSum;
 }
 
-const upgrade::PathSteps& PathTo(int version) {
-  static const std::map<int, upgrade::PathSteps> kPaths = [] {
-    std::map<int, upgrade::PathSteps> paths;
+const product::PathSteps& PathTo(int version) {
+  static const std::map<int, product::PathSteps> kPaths = [] {
+    std::map<int, product::PathSteps> paths;
     for (const int to : {430, 431, 432}) {
-      paths[to] = upgrade::StepsForTarget(*crd::Version::Parse(VersionText(to)));
+      paths[to] = product::StepsForTarget(*crd::Version::Parse(VersionText(to)));
     }
     return paths;
   }();
   return kPaths.at(version);
 }
 
-class WorldClock final : public base::Clock {
- public:
-  explicit WorldClock(const World& world) : world_(world) {}
-  base::SteadyTime Now() const override { return world_.steady; }
-  base::WallTime Wall() const override { return world_.wall; }
-
- private:
-  const World& world_;
-};
-
 // The record's and the row's words for the look of DetermineState at one node.
-upgrade::ContainerInfo AsTheGuideAsks() {
-  upgrade::ContainerInfo info;
+ports::ContainerInfo AsTheGuideAsks() {
+  ports::ContainerInfo info;
   info.privileged = true;
   info.network_mode = "host";
   info.pids_limit = -1;
@@ -94,7 +84,7 @@ void Controller::Save(F change) {
 void Controller::Pass(PointKind kind, const std::string& step, int attempt) {
   const bool of_node = kind == PointKind::kNewStarting || kind == PointKind::kOldStarting ||
                        kind == PointKind::kScriptStarting;
-  const upgrade::Point point{kind, of_node ? kNode : "", step, attempt, world_.wall};
+  const model::Point point{kind, of_node ? kNode : "", step, attempt, world_.wall};
   Save([&](Record& record) {
     record.points.push_back(point);
     world_.PointPassed(record, point);
@@ -120,11 +110,11 @@ int Controller::Attempts(const std::string& what) const {
 
 // ----------------------------------------------------------------------------------------- looking
 
-upgrade::ContainerInfo Controller::InfoOf(const Container& container) const {
-  static const upgrade::ContainerInfo kAsTheGuideAsks = AsTheGuideAsks();
+ports::ContainerInfo Controller::InfoOf(const Container& container) const {
+  static const ports::ContainerInfo kAsTheGuideAsks = AsTheGuideAsks();
   const bool looked_into =
       record_ == nullptr || !record_->open() || !record_->Passed(PointKind::kNewStarting);
-  upgrade::ContainerInfo info;
+  ports::ContainerInfo info;
   if (looked_into) info = kAsTheGuideAsks;
   if (looked_into && record_ != nullptr && container.operation == record_->id)
     info.mounts.front().source = kNewConfig;
@@ -139,8 +129,8 @@ upgrade::ContainerInfo Controller::InfoOf(const Container& container) const {
   return info;
 }
 
-upgrade::HealthFacts Controller::HealthOf(const Container& container) const {
-  upgrade::HealthFacts health;
+model::HealthFacts Controller::HealthOf(const Container& container) const {
+  model::HealthFacts health;
   health.supervisor_answers = container.up >= 1;
   const bool well = world_.Well(container);
   health.programs = {{"oms_console", well ? "RUNNING" : "STARTING"}};
@@ -148,12 +138,12 @@ upgrade::HealthFacts Controller::HealthOf(const Container& container) const {
   return health;
 }
 
-void Controller::ObserveNode(upgrade::NodeFacts& node, bool flaky) {
+void Controller::ObserveNode(model::NodeFacts& node, bool flaky) {
   const bool open = record_ != nullptr && record_->open();
   const bool back = open && record_->direction == Direction::kRollback;
   const auto passed = [&](PointKind kind) { return open && record_->Passed(kind); };
   node.name = kNode;
-  node.engine = upgrade::EngineInfo{"engine", "20.10", "1.41"};
+  node.engine = ports::EngineInfo{"engine", "20.10", "1.41"};
   Container* old = open ? world_.Find(record_->nodes.front().old_id) : world_.Current();
   Container* fresh = open ? world_.OfOperation(*record_) : nullptr;
   if (old == nullptr && back) {
@@ -195,7 +185,7 @@ void Controller::ObserveNode(upgrade::NodeFacts& node, bool flaky) {
   if (open && !back && fresh != nullptr && !record_->Seen("RunUpgradeScript")) {
     const int last = record_->LastAttempt(PointKind::kScriptStarting, kNode, "RunUpgradeScript");
     if (last > 0) {
-      using State = upgrade::ScriptState::Kind;
+      using State = model::ScriptState::Kind;
       node.script.emplace();
       const auto found = world_.attempts.find(record_->id + "/" + std::to_string(last));
       if (found != world_.attempts.end()) {
@@ -223,7 +213,7 @@ void Controller::ObserveNode(upgrade::NodeFacts& node, bool flaky) {
 void Controller::ObserveMeta(bool flaky) {
   const bool open = record_ != nullptr && record_->open();
   const bool back = open && record_->direction == Direction::kRollback;
-  upgrade::MetaFacts meta;
+  model::MetaFacts meta;
   if (flaky) facts_.troubles.push_back({"MetaDBUnreachable", "no answer", true});
   if (!flaky) meta.ha_raw = world_.databases.ha;
   meta.hosts = {{"10.0.0.1", "ONLINE"}};
@@ -248,14 +238,14 @@ void Controller::Observe() {
   for (const auto& [name, task] : tasks_) facts_.tasks.emplace(name, task.view);
   ObserveNode(facts_.nodes.emplace_back(), used(world_.faults.engine_flaky));
   ObserveMeta(used(world_.faults.meta_flaky));
-  facts_.volume = upgrade::VolumeInfo{"volume-1", 1ULL << 40};
+  facts_.volume = ports::VolumeInfo{"volume-1", 1ULL << 40};
   facts_.nodes.front().rehearsed_config = "new text";
   facts_.accept = world_.resource.accept;
 }
 
-upgrade::Wishes Controller::WishesNow() const {
+decide::Wishes Controller::WishesNow() const {
   const Resource& resource = world_.resource;
-  upgrade::Wishes wishes;
+  decide::Wishes wishes;
   wishes.deleting = resource.deleting;
   wishes.approve = resource.approve;
   wishes.resource = Mark();
@@ -274,7 +264,7 @@ Decision Controller::Closed() {
   }
   Container* current = world_.Current();
   const auto running = crd::Version::Parse(VersionText(current->version));
-  upgrade::Closed closed{*running};
+  decide::Closed closed{*running};
   closed.now = world_.wall;
   closed.last = record_;
   Record* way_back = nullptr;
@@ -284,17 +274,16 @@ Decision Controller::Closed() {
     }
   }
   closed.way_back = way_back;
-  if (auto latched = upgrade::Latched(resource.spec, closed, WishesNow())) return *latched;
-  upgrade::StepState preflight;
-  if (!upgrade::WantsUndo(resource.spec, closed) &&
-      upgrade::WantsUpgrade(resource.spec, *running)) {
+  if (auto latched = decide::Latched(resource.spec, closed, WishesNow())) return *latched;
+  steps::StepState preflight;
+  if (!decide::WantsUndo(resource.spec, closed) && decide::WantsUpgrade(resource.spec, *running)) {
     Observe();
-    preflight = upgrade::PreflightState(resource.spec, *running,
-                                        *crd::Version::Parse(resource.spec.version), facts_);
+    preflight = steps::PreflightState(resource.spec, *running,
+                                      *crd::Version::Parse(resource.spec.version), facts_);
     closed.preflight = &preflight;
   }
   closed.plan_hash = "plan";
-  Decision decision = upgrade::DecideWithoutOperation(resource.spec, closed, WishesNow());
+  Decision decision = decide::DecideWithoutOperation(resource.spec, closed, WishesNow());
   if (decision.kind == Kind::kOpen) OpenUpgrade();
   if (decision.kind == Kind::kOpenUndo) OpenUndo(*way_back);
   if (decision.kind == Kind::kIdle) PruneBackups();
@@ -316,10 +305,10 @@ void Controller::OpenUpgrade() {
   if (record_ != nullptr) {
     record.follows = record_->id;
     record.previous = record_->WayBack();
-    record.recent = upgrade::RecentOnly(record_->recent, world_.wall);
+    record.recent = decide::RecentOnly(record_->recent, world_.wall);
   }
   record.recent.push_back(record.started);
-  upgrade::FrozenNode node;
+  model::FrozenNode node;
   node.name = kNode;
   node.old_id = old.id;
   node.old_name = old.name;
@@ -333,7 +322,7 @@ void Controller::OpenUpgrade() {
   record.databases = {
       {"rm", kDatabases[0], "s"}, {"cm", kDatabases[1], "s"}, {"cm_hb", kDatabases[2], "s"}};
   record.ha_raw = facts_.meta->ha_raw;
-  if (record.ha_raw) record.ha_was_on = upgrade::ReadHa(*record.ha_raw)->enabled;
+  if (record.ha_raw) record.ha_was_on = product::ReadHa(*record.ha_raw)->enabled;
   Act([&] { world_.records.push_back(record); });
   Act([&] {
     world_.row_record = static_cast<int>(world_.records.size()) - 1;
@@ -343,16 +332,15 @@ void Controller::OpenUpgrade() {
 }
 
 void Controller::OpenUndo(const Record& undone) {
-  const WorldClock clock(world_);
-  upgrade::NewOperation operation;
+  record::NewOperation operation;
   operation.id = world_.NewId("operation-");
+  operation.now = world_.wall;
   operation.key = {"ns", "oms"};
   operation.epoch = 1;
   operation.resource = Mark();
   operation.follows = record_->id;
-  operation.recent = upgrade::RecentOnly(record_->recent, world_.wall);
-  const Record record =
-      upgrade::UndoRecord(base::Context(clock, base::Logger()), undone, operation);
+  operation.recent = decide::RecentOnly(record_->recent, world_.wall);
+  const Record record = record::UndoRecord(undone, operation);
   Act([&] { world_.records.push_back(record); });
   Act([&] {
     world_.row_record = static_cast<int>(world_.records.size()) - 1;
@@ -364,7 +352,7 @@ void Controller::OpenUndo(const Record& undone) {
 // ------------------------------------------------------------------------------ an operation is
 // open
 
-upgrade::ResourceMark Controller::Mark() const {
+model::ResourceMark Controller::Mark() const {
   return {world_.resource.uid, world_.resource.generation, world_.resource.reset};
 }
 
@@ -372,22 +360,21 @@ Decision Controller::TakeEdit() {
   const bool token =
       !world_.resource.reset.empty() && record_->handled.reset_token != world_.resource.reset;
   if (token) {
-    if (auto turn = upgrade::TurnOnToken(*record_, state_)) {
+    if (auto turn = decide::TurnOnToken(*record_, state_)) {
       Turn(turn->reason);
       return *turn;
     }
   }
   failures_ = {};
-  if (const auto step = upgrade::StepAtHand(*record_, state_);
-      step && At(state_, *step).verdict == upgrade::Verdict::kFailed) {
+  if (const auto step = decide::StepAtHand(*record_, state_);
+      step && At(state_, *step).verdict == steps::Verdict::kFailed) {
     std::erase_if(tasks_, [&](const auto& entry) {
       return entry.first.starts_with(NameOf(*step)) &&
              entry.second.view.state != TaskView::State::kRunning;
     });
   }
-  Save([&](Record& record) {
-    upgrade::Forgive(state_, facts_, Mark(), token, world_.wall, record);
-  });
+  Save(
+      [&](Record& record) { decide::Forgive(state_, facts_, Mark(), token, world_.wall, record); });
   return {Kind::kWait, Step::kPreflight, "Edited", "", base::Duration(0)};
 }
 
@@ -409,7 +396,7 @@ void Controller::End(F change) {
   Save([&](Record& record) {
     change(record);
     record.ended = world_.wall;
-    world_.Count(record.undoes ? "undo closed " : "closed ", ToString(record.outcome));
+    world_.Count(record.undoes ? "undo closed " : "closed ", model::ToString(record.outcome));
   });
   Act([&] { world_.row_operation.clear(); });
   tasks_.clear();
@@ -425,11 +412,11 @@ void Controller::PruneBackups() {
   const std::string mark = record_->id + std::to_string(resource.generation);
   if (mark == pruned_for_) return;
   pruned_for_ = mark;
-  std::vector<upgrade::OperationFolder> folders;
+  std::vector<decide::OperationFolder> folders;
   for (const auto& record : world_.records) folders.push_back({record.folder, record});
-  const upgrade::RetentionRule rule{
+  const decide::RetentionRule rule{
       {}, resource.spec.backup.retain, resource.spec.strategy.rollback_window};
-  for (const auto& folder : PrunableFolders(folders, *record_, rule, world_.wall).remove) {
+  for (const auto& folder : decide::PrunableFolders(folders, *record_, rule, world_.wall).remove) {
     Act([&] {
       world_.Say("  * pruned: ", folder.path, ": ", folder.why);
       world_.Count("", "pruned");
@@ -440,14 +427,14 @@ void Controller::PruneBackups() {
 }
 
 void Controller::CountFailures() {
-  upgrade::RecallFailure(*record_, world_.steady, failures_, state_);
-  const auto found = upgrade::CountFailure(*record_, state_, facts_, failures_);
+  decide::RecallFailure(*record_, world_.steady, failures_, state_);
+  const auto found = decide::CountFailure(*record_, state_, facts_, failures_);
   if (found && found->kept) Save([&](Record& record) { record.failure = found->failure; });
 }
 
 void Controller::RecordEvidence() {
   std::vector<std::string> fresh;
-  for (const auto& info : upgrade::StepsOf(record_->direction)) {
+  for (const auto& info : model::StepsOf(record_->direction)) {
     if (!At(state_, info.step).complete()) break;
     if (!record_->Seen(std::string(info.name))) fresh.emplace_back(info.name);
   }
@@ -465,11 +452,11 @@ Decision Controller::Open() {
   // It is never corrected in this world, so that of the record is the one that counts.
   crd::Spec spec = world_.resource.spec;
   spec.image = record_->image;
-  state_ = upgrade::DetermineState(spec, PathTo(VersionNumber(record_->to)), *record_, facts_);
+  state_ = steps::DetermineState(spec, PathTo(VersionNumber(record_->to)), *record_, facts_);
   if (record_->handled != Mark()) return TakeEdit();
   CountFailures();
-  Decision decision = upgrade::Decide(world_.resource.spec, *record_, state_, facts_, WishesNow(),
-                                      failures_.count, 0.5);
+  Decision decision = decide::Decide(world_.resource.spec, *record_, state_, facts_, WishesNow(),
+                                     failures_.count, 0.5);
   RecordEvidence();
   switch (decision.kind) {
     case Kind::kRun:
@@ -478,7 +465,7 @@ Decision Controller::Open() {
       if (!Run(decision.step)) {
         const auto error = base::MakeError(passing_ ? Code::kTransient : Code::kTerminal,
                                            "PhaseFailed", "the model says so");
-        const auto failure = upgrade::FailureOf(decision.step, error, world_.steady, failures_);
+        const auto failure = decide::FailureOf(decision.step, error, world_.steady, failures_);
         Save([&](Record& record) { record.failure = failure; });
         decision = {Kind::kWait, decision.step, "PhaseFailed", "", base::Duration(0)};
       }
@@ -488,10 +475,10 @@ Decision Controller::Open() {
       tasks_.clear();
       if (record_->Passed(PointKind::kHaDisabling)) {
         if (!PutHaBack()) break;
-        if (CanSwitch() && !upgrade::ReadHa(*facts_.meta->ha_raw)->enabled) break;
+        if (CanSwitch() && !product::ReadHa(*facts_.meta->ha_raw)->enabled) break;
       }
       End([&](Record& record) {
-        record.outcome = upgrade::OperationOutcome::kCalledOff;
+        record.outcome = model::OperationOutcome::kCalledOff;
         record.outcome_reason = decision.reason;
         record.latched = Mark();
       });
@@ -504,7 +491,7 @@ Decision Controller::Open() {
       End([&](Record& record) {
         const bool back = record.direction == Direction::kRollback;
         record.outcome =
-            back ? upgrade::OperationOutcome::kRolledBack : upgrade::OperationOutcome::kSucceeded;
+            back ? model::OperationOutcome::kRolledBack : model::OperationOutcome::kSucceeded;
         record.outcome_reason = back && !record.turns.empty()
                                     ? record.turns.back().why
                                     : std::string(crd::reason::kSucceeded);
@@ -535,7 +522,7 @@ Decision Controller::Round(const Death& death) {
   }
   if (open && resource.abandon == record_->id) {
     End([&](Record& record) {
-      record.outcome = upgrade::OperationOutcome::kAbandoned;
+      record.outcome = model::OperationOutcome::kAbandoned;
       record.latched = Mark();
       world_.abandoned = true;
     });
@@ -578,7 +565,7 @@ bool Controller::Run(Step step) {
     case Step::kLoadImage:
       if (const auto* view = View(TaskName(step, kNode));
           view != nullptr && view->state == TaskView::State::kSucceeded &&
-          LoadedFor(record, record.nodes.front(), record.image) == nullptr) {
+          model::LoadedFor(record, record.nodes.front(), record.image) == nullptr) {
         Save([&](Record& next) {
           next.loaded_images[kNode] = {
               next.image.reference, next.image.archive, next.image.reference, {}};
@@ -602,7 +589,7 @@ bool Controller::Run(Step step) {
       Save([&](Record& next) { next.config_rewrites[kNode] = {kNewConfig, NewConfigSum()}; });
       break;
     case Step::kCreateContainers: {
-      const upgrade::FrozenNode& node = record.nodes.front();
+      const model::FrozenNode& node = record.nodes.front();
       if (facts_.nodes.front().new_container) break;
       if (world_.Find(node.new_name) != nullptr) return false;
       if (!world_.images.contains(node.old_image)) return passing_ = false;
@@ -647,7 +634,7 @@ bool Controller::Run(Step step) {
     case Step::kSwitchHaOff:
       if (!CanSwitch()) break;
       if (!record.Passed(PointKind::kHaDisabling)) {
-        const bool on = upgrade::ReadHa(*facts_.meta->ha_raw)->enabled;
+        const bool on = product::ReadHa(*facts_.meta->ha_raw)->enabled;
         if (on != record.ha_was_on) Save([&](Record& next) { next.ha_was_on = on; });
         if (!on) break;
       }
@@ -705,11 +692,11 @@ bool Controller::PutHaBack() {
   if (!record_->ha_raw || !record_->Passed(PointKind::kHaDisabling)) return true;
   if (!CanSwitch()) return facts_.meta && facts_.troubles.empty();
   const std::string& current = *facts_.meta->ha_raw;
-  const auto ha = upgrade::ReadHa(current);
+  const auto ha = product::ReadHa(current);
   if (ha->enabled) return true;
-  if (current == *upgrade::DisableHa(*record_->ha_raw)) return SwapHa(*record_->ha_raw);
-  return SwapHa(*upgrade::EnableHa(
-      current, upgrade::HaPolicy{.perceive = ha->perceive, .refetch_at_least = {}}));
+  if (current == *product::DisableHa(*record_->ha_raw)) return SwapHa(*record_->ha_raw);
+  return SwapHa(*product::EnableHa(
+      current, product::HaPolicy{.perceive = ha->perceive, .refetch_at_least = {}}));
 }
 
 void Controller::HaIsBack(Step step) {
@@ -721,15 +708,15 @@ void Controller::HaIsBack(Step step) {
 
 void Controller::SwitchOn(Step step) {
   if (!CanSwitch()) return;
-  const auto ha = upgrade::ReadHa(*facts_.meta->ha_raw);
+  const auto ha = product::ReadHa(*facts_.meta->ha_raw);
   if (ha->enabled && ha->perceive) return HaIsBack(step);
-  SwapHa(*upgrade::EnableHa(*facts_.meta->ha_raw, upgrade::HaPolicy{}));
+  SwapHa(*product::EnableHa(*facts_.meta->ha_raw, product::HaPolicy{}));
 }
 
 void Controller::DisableHa() {
   if (!facts_.meta) return;
   const std::optional<std::string> raw = facts_.meta->ha_raw;
-  const bool on = raw && upgrade::ReadHa(*raw)->enabled;
+  const bool on = raw && product::ReadHa(*raw)->enabled;
   if (!on && !record_->Passed(PointKind::kHaDisabling)) {
     return Save([&](Record& record) {
       record.ha_raw = raw;
@@ -737,9 +724,8 @@ void Controller::DisableHa() {
     });
   }
   if (!raw) return;
-  const upgrade::Point point{PointKind::kHaDisabling, "", "",
-                             record_->LastAttempt(PointKind::kHaDisabling, "", "") + 1,
-                             world_.wall};
+  const model::Point point{PointKind::kHaDisabling, "", "",
+                           record_->LastAttempt(PointKind::kHaDisabling, "", "") + 1, world_.wall};
   Save([&](Record& record) {
     if (on && record.direction == Direction::kUpgrade && !record.Passed(PointKind::kStopping)) {
       record.ha_raw = raw;
@@ -748,7 +734,7 @@ void Controller::DisableHa() {
     record.points.push_back(point);
     world_.PointPassed(record, point);
   });
-  SwapHa(*upgrade::DisableHa(*raw));
+  SwapHa(*product::DisableHa(*raw));
 }
 
 bool Controller::StopContainers() {
@@ -769,8 +755,8 @@ bool Controller::StopContainers() {
 
 void Controller::CompactHeartbeat() {
   for (int acts = 0; acts < 12; ++acts) {
-    const auto act = upgrade::NextCompactionAct(world_.databases.sequence);
-    if (act == upgrade::CompactionAct::kNone) return;
+    const auto act = product::NextCompactionAct(world_.databases.sequence);
+    if (act == ports::CompactionAct::kNone) return;
     Act([&] { world_.Compact(act); });
   }
 }
@@ -783,7 +769,7 @@ void Controller::BackUp() {
   if (view != nullptr && view->state == TaskView::State::kSucceeded && last > 0 &&
       !(record_->backup && record_->backup->folder == folder(last))) {
     const Dump& dump = world_.dumps.at(record_->folder + "/" + folder(last));
-    upgrade::BackupRef backup;
+    model::BackupRef backup;
     backup.folder = folder(last);
     backup.container_id = dump.container_id;
     backup.started_at = dump.started_at;
@@ -863,23 +849,23 @@ void Controller::SaveUpgradedState() {
   const auto* view = View(name);
   if (view != nullptr && view->state == TaskView::State::kSucceeded && last > 0) {
     Save([&](Record& record) {
-      record.upgraded_state = upgrade::SavedState{upgrade::UpgradedFolder(last), true, {}};
+      record.upgraded_state = model::SavedState{steps::UpgradedFolder(last), true, {}};
     });
     return;
   }
-  if (upgrade::SavesTried(*record_) >= upgrade::kMaxSaves &&
+  if (steps::SavesTried(*record_) >= steps::kMaxSaves &&
       (view == nullptr || view->state == TaskView::State::kFailed)) {
     const bool used = record_->Seen("AwaitHealth");
-    if (!used || facts_.accept == upgrade::AcceptToken(*record_, "UpgradedStateUnsaved")) {
+    if (!used || facts_.accept == steps::AcceptToken(*record_, "UpgradedStateUnsaved")) {
       Save([&](Record& record) {
-        record.upgraded_state = upgrade::SavedState{upgrade::UpgradedFolder(last), false, "no"};
+        record.upgraded_state = model::SavedState{steps::UpgradedFolder(last), false, "no"};
       });
       return;
     }
   }
   Save([&](Record& record) { record.attempts[name] = last + 1; });
   Task& task = Begin(Step::kSaveUpgradedState, name);
-  task.folder = record_->folder + "/" + upgrade::UpgradedFolder(last + 1);
+  task.folder = record_->folder + "/" + steps::UpgradedFolder(last + 1);
   task.heartbeat = facts_.meta->sequence.base.max_id;
 }
 
@@ -901,7 +887,7 @@ void Controller::RestoreDatabases() {
         record.restore_differs.erase(database);
       } else {
         record.restore_differs[database] = difference;
-        ++record.attempts[upgrade::DifferingLoads(database)];
+        ++record.attempts[steps::DifferingLoads(database)];
       }
       record.attempts[RestoreTask(database) + "/concluded"] = Attempts(RestoreTask(database));
     });
@@ -919,8 +905,8 @@ void Controller::RestoreDatabases() {
       conclude(database, view->output);
       if (view->output.empty()) continue;
     }
-    if (Attempts(upgrade::DifferingLoads(database)) >= upgrade::kMaxLoads) {
-      if (facts_.accept == upgrade::AcceptDifference(*record_, database)) {
+    if (Attempts(steps::DifferingLoads(database)) >= steps::kMaxLoads) {
+      if (facts_.accept == steps::AcceptDifference(*record_, database)) {
         world_.accepted = true;
         conclude(database, "");
       }
@@ -933,7 +919,7 @@ void Controller::RestoreDatabases() {
 
 void Controller::StartOldContainers() {
   const auto& facts = facts_.nodes.front();
-  const upgrade::FrozenNode& node = record_->nodes.front();
+  const model::FrozenNode& node = record_->nodes.front();
   if (facts.new_container) return;
   if (!facts.old_container) {
     if (facts.old_image_gone) {
@@ -946,7 +932,7 @@ void Controller::StartOldContainers() {
     again.name = node.old_name;
     again.version = VersionNumber(record_->from);
     for (const auto& earlier : world_.records) {
-      if (earlier.outcome == upgrade::OperationOutcome::kSucceeded && earlier.to == record_->from)
+      if (earlier.outcome == model::OperationOutcome::kSucceeded && earlier.to == record_->from)
         again.operation = earlier.id;  // Its labels are part of its settings.
     }
     again.policy = node.old_restart_policy;

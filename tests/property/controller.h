@@ -8,10 +8,10 @@
 #include <map>
 #include <string>
 
-#include "reconcilers/facts.h"
-#include "reconcilers/failures.h"
-#include "reconcilers/planner.h"
-#include "reconcilers/state.h"
+#include "reconcilers/decide/failures.h"
+#include "reconcilers/decide/planner.h"
+#include "reconcilers/model/facts.h"
+#include "reconcilers/steps/state.h"
 #include "tests/property/world.h"
 
 namespace oms::property {
@@ -29,14 +29,14 @@ class Controller {
 
   // One round: look, decide, act. Throws Died.
   struct Died {};
-  upgrade::Decision Round(const Death& death = {});
+  decide::Decision Round(const Death& death = {});
   // Every task goes on by one act, or the one task of this number alone.
   void TickTasks(int only = -1);
 
  private:
-  using Record = upgrade::OperationRecord;
+  using Record = model::OperationRecord;
   struct Task {
-    upgrade::Step step = upgrade::Step::kPreflight;
+    model::Step step = model::Step::kPreflight;
     int act = 0;
     int database = -1;       // Of a restore.
     std::string old, fresh;  // Containers.
@@ -44,7 +44,7 @@ class Controller {
     std::string run;         // The one that was asked to stop, by StartedAt.
     Databases seen;
     uint64_t heartbeat = 0;
-    upgrade::TaskView view;
+    model::TaskView view;
   };
 
   // --- the writes of a round
@@ -52,37 +52,37 @@ class Controller {
   void Act(F act, bool to_engine = false);
   template <typename F>
   void Save(F change);
-  void Pass(upgrade::PointKind kind, const std::string& step = {}, int attempt = 0);
-  Task& Begin(upgrade::Step step, const std::string& name);
+  void Pass(model::PointKind kind, const std::string& step = {}, int attempt = 0);
+  Task& Begin(model::Step step, const std::string& name);
 
   // --- looking
   void Observe();
-  upgrade::ContainerInfo InfoOf(const Container& container) const;
-  void ObserveNode(upgrade::NodeFacts& node, bool flaky);
+  ports::ContainerInfo InfoOf(const Container& container) const;
+  void ObserveNode(model::NodeFacts& node, bool flaky);
   void ObserveMeta(bool flaky);
-  upgrade::HealthFacts HealthOf(const Container& container) const;
+  model::HealthFacts HealthOf(const Container& container) const;
 
   // --- rounds
-  upgrade::Decision Closed();
-  upgrade::Decision Open();
+  decide::Decision Closed();
+  decide::Decision Open();
   void OpenUpgrade();
   void OpenUndo(const Record& undone);
   void RecordEvidence();
-  upgrade::Decision TakeEdit();
+  decide::Decision TakeEdit();
   void Turn(const std::string& why);
   template <typename F>
   void End(F change);
   void PruneBackups();
   void CountFailures();
-  upgrade::ResourceMark Mark() const;
-  upgrade::Wishes WishesNow() const;
+  model::ResourceMark Mark() const;
+  decide::Wishes WishesNow() const;
 
   // --- steps; false: the phase has returned an error
-  bool Run(upgrade::Step step);
+  bool Run(model::Step step);
   bool SwapHa(const std::string& desired);
   bool PutHaBack();
-  void SwitchOn(upgrade::Step step);
-  void HaIsBack(upgrade::Step step);
+  void SwitchOn(model::Step step);
+  void HaIsBack(model::Step step);
   bool CanSwitch() const { return facts_.meta && facts_.meta->ha_raw; }
   void DisableHa();
   bool StopContainers();
@@ -105,16 +105,16 @@ class Controller {
   void RestoreOn(Task& task);
   void StopOn(Task& task, const std::string& container, int first);
   int Attempts(const std::string& what) const;
-  const upgrade::TaskView* View(const std::string& name) const { return facts_.Task(name); }
+  const model::TaskView* View(const std::string& name) const { return facts_.Task(name); }
 
   World& world_;
   Record* record_ = nullptr;  // The one that the row names.
-  upgrade::Facts facts_;
-  upgrade::State state_;
+  model::Facts facts_;
+  steps::State state_;
   std::map<std::string, Task> tasks_;
 
   // What a process remembers.
-  upgrade::FailureMemory failures_;
+  decide::FailureMemory failures_;
   std::string pruned_for_;
   bool heartbeat_moves_ = false;
 

@@ -4,13 +4,13 @@
 #include <optional>
 #include <random>
 
-#include "reconcilers/rollback_state.h"
+#include "reconcilers/steps/rollback_state.h"
 #include "tests/property/controller.h"
 
 namespace oms::property {
 
-using upgrade::Decision;
-using upgrade::Direction;
+using decide::Decision;
+using model::Direction;
 using Kind = Decision::Kind;
 using std::chrono::hours;
 using std::chrono::minutes;
@@ -72,7 +72,7 @@ class Player {
       world_.Say("  ! the process dies");
       world_.Count("", "died at a write");
       controller_.emplace(world_);
-      return {Kind::kWait, upgrade::Step::kPreflight, "Died", "", base::Duration(0)};
+      return {Kind::kWait, model::Step::kPreflight, "Died", "", base::Duration(0)};
     }
   }
   void GoOn(int rounds) {
@@ -142,10 +142,10 @@ void Player::HappenToResource(const Event& event) {
     case What::kReset: resource.reset = "reset-" + std::to_string(++tokens_); break;
     case What::kAccept:
       if (const auto* record = world_.Record(); record != nullptr) {
-        resource.accept = upgrade::AcceptToken(*record, "UpgradedStateUnsaved");
+        resource.accept = steps::AcceptToken(*record, "UpgradedStateUnsaved");
         if (event.a == 0 && !record->restore_differs.empty())
           resource.accept =
-              upgrade::AcceptDifference(*record, record->restore_differs.begin()->first);
+              steps::AcceptDifference(*record, record->restore_differs.begin()->first);
       }
       break;
     case What::kAbandon:
@@ -190,8 +190,8 @@ void Player::HappenAtTheMachine(const Event& event) {
       if (!world_.row_operation.empty() && !world_.OperationOpen()) return;
       if (const auto* record = world_.Record(); record != nullptr && record->open() &&
                                                 (record->direction == Direction::kRollback ||
-                                                 record->Passed(upgrade::PointKind::kHaDisabling) ||
-                                                 record->Passed(upgrade::PointKind::kStopping))) {
+                                                 record->Passed(model::PointKind::kHaDisabling) ||
+                                                 record->Passed(model::PointKind::kStopping))) {
         return;
       }
       world_.ha_wanted = event.a != 0;
@@ -324,11 +324,11 @@ void Player::Answer(const Decision& decision) {
     if (record->direction == Direction::kRollback) return;
     // The token alone: what was started by hand is stopped, and backed up anew.
     if (reason == crd::reason::kOldContainerStarted &&
-        !record->Passed(upgrade::PointKind::kNewStarting) && tokens_ % 4 != 0) {
+        !record->Passed(model::PointKind::kNewStarting) && tokens_ % 4 != 0) {
       return;
     }
     Container* old = Old();
-    if (decision.step == upgrade::Step::kPreflight && old != nullptr && !old->running) {
+    if (decision.step == model::Step::kPreflight && old != nullptr && !old->running) {
       return world_.PersonStarts(*old);
     }
     resource.spec.strategy.on_version_revert = crd::OnVersionRevert::kRollback;
@@ -378,7 +378,7 @@ void Player::ToTheEnd() {
     Answer(decision);
   }
   if (!world_.broken.empty()) return;
-  world_.Break("no end: " + std::string(upgrade::NameOf(decision.step)) + " " + decision.reason +
+  world_.Break("no end: " + std::string(model::NameOf(decision.step)) + " " + decision.reason +
                ": " + decision.message);
 }
 
@@ -386,7 +386,7 @@ void Player::ExpectGoodEnd() {
   if (!world_.broken.empty()) return;
   if (world_.OperationOpen() && world_.resource.exists)
     world_.Break("Ready with an operation open");
-  if (world_.OperationOpen() && world_.Record()->Passed(upgrade::PointKind::kFirstDrop))
+  if (world_.OperationOpen() && world_.Record()->Passed(model::PointKind::kFirstDrop))
     world_.Break("left alone in the middle of a restore");
   if (world_.OperationOpen()) return;  // Orphaned, as asked.
   // Who gave an operation up was told that HA may be off.

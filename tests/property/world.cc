@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/oms/ha_config.h"
 
 namespace oms::property {
 
-using upgrade::CompactionAct;
-using upgrade::OperationRecord;
-using upgrade::PointKind;
+using model::OperationRecord;
+using model::PointKind;
+using ports::CompactionAct;
 
 std::string VersionText(int version) {
   return std::to_string(version / 100) + "." + std::to_string(version / 10 % 10) + "." +
@@ -75,7 +75,7 @@ Container* World::Current() {
 
 bool World::HaOn() const {
   if (!databases.ha) return false;
-  const auto ha = upgrade::ReadHa(*databases.ha);
+  const auto ha = product::ReadHa(*databases.ha);
   return ha.ok() && ha->enabled;
 }
 
@@ -191,7 +191,7 @@ void World::Compact(CompactionAct act) {
       break;
     case CompactionAct::kDropBak: bak = {}; break;
     case CompactionAct::kCreateBakAhead:
-      bak = {true, 0, 0, base.auto_increment + upgrade::kSequenceHeadroom};
+      bak = {true, 0, 0, base.auto_increment + ports::kSequenceHeadroom};
       break;
     case CompactionAct::kSwapAtOnce:
       bak2 = base;
@@ -243,11 +243,11 @@ void World::Drop(const OperationRecord& record, size_t database) {
 
 // ------------------------------------------------------------------------------------------ points
 
-void World::PointPassed(const OperationRecord& record, const upgrade::Point& point) {
-  Say("  + point ", std::string(ToString(point.kind)));
-  Count(record.undoes ? "point of an undo " : "point ", ToString(point.kind));
+void World::PointPassed(const OperationRecord& record, const model::Point& point) {
+  Say("  + point ", std::string(model::ToString(point.kind)));
+  Count(record.undoes ? "point of an undo " : "point ", model::ToString(point.kind));
   const Dump* backup = BackupOf(record);
-  const bool forward = record.direction == upgrade::Direction::kUpgrade;
+  const bool forward = record.direction == model::Direction::kUpgrade;
   switch (point.kind) {
     case PointKind::kHaDisabling:
       if (forward && !resource.window_open) Break("HA is switched off outside of the window");

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "crd/oms_upgrade.h"
-#include "reconcilers/operation.h"
+#include "reconcilers/model/operation.h"
 #include "reconcilers/ports/meta_db.h"
 
 namespace oms::property {
@@ -40,7 +40,7 @@ struct Content {
 struct Databases {
   std::array<Content, 3> of;
   std::optional<std::string> ha;
-  upgrade::SequenceTables sequence;
+  ports::SequenceTables sequence;
   bool Same(const Databases& other, size_t database) const;
   bool Fits(int version) const;
 };
@@ -121,7 +121,7 @@ class World {
   Databases databases;
   std::map<std::string, Dump> dumps;        // By absolute folder.
   std::map<std::string, Attempt> attempts;  // By operation and number.
-  std::vector<upgrade::OperationRecord> records;
+  std::vector<model::OperationRecord> records;
   int row_record = -1;        // The record that the row names; -1: none.
   std::string row_operation;  // Open, by the row.
   Faults faults;
@@ -129,10 +129,10 @@ class World {
   std::vector<std::function<void()>> late;  // Sent by a process that died, to be done yet.
 
   Container* Find(const std::string& id_or_name);
-  Container* OfOperation(const upgrade::OperationRecord& record);
+  Container* OfOperation(const model::OperationRecord& record);
   // The one that stands for OMS (site.h).
   Container* Current();
-  upgrade::OperationRecord* Record() { return row_record < 0 ? nullptr : &records[row_record]; }
+  model::OperationRecord* Record() { return row_record < 0 ? nullptr : &records[row_record]; }
   bool OperationOpen() { return Record() != nullptr && Record()->open(); }
   bool HaOn() const;
   // Whether it is well, seen from inside.
@@ -144,10 +144,10 @@ class World {
   void StopContainer(const std::string& id);  // Asked for; it ends at a Tick.
   bool Remove(const std::string& id);         // False: it runs.
   void End(Container& container);             // At once, as when it dies.
-  void Compact(upgrade::CompactionAct act);
-  void Drop(const upgrade::OperationRecord& record, size_t database);
-  void PointPassed(const upgrade::OperationRecord& record, const upgrade::Point& point);
-  Dump* BackupOf(const upgrade::OperationRecord& record);
+  void Compact(ports::CompactionAct act);
+  void Drop(const model::OperationRecord& record, size_t database);
+  void PointPassed(const model::OperationRecord& record, const model::Point& point);
+  Dump* BackupOf(const model::OperationRecord& record);
 
   // --- acts of a person
   void PersonStarts(Container& container);

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "reconcilers/ha_config.h"
-#include "reconcilers/labels.h"
+#include "reconcilers/model/labels.h"
+#include "reconcilers/oms/ha_config.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 
@@ -13,13 +13,13 @@ namespace {
 using fakes::ConditionOf;
 using fakes::Process;
 using fakes::World;
+using model::OperationOutcome;
+using model::PointKind;
 using nlohmann::json;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using upgrade::OperationOutcome;
-using upgrade::PointKind;
 
 const kube::ResourceType kSecrets{"", "v1", "secrets"};
 
@@ -47,7 +47,7 @@ TEST(WayBack, ToAContainerThatIsGoneStartsTheConsoleThatItsUpgradeHeld) {
   });
   ASSERT_TRUE(RunBack(world, process)) << Why(world);
   EXPECT_EQ(world.consoles["oms_431"], "RUNNING");
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
 }
 
 // ------------------------------------------------------------------------------------ given up
@@ -126,7 +126,7 @@ TEST(CalledOff, AnUndoBeforeItsStopLeavesEverythingAsItWas) {
   EXPECT_EQ(world.Record()->outcome, OperationOutcome::kCalledOff);
   EXPECT_TRUE(world.Find("oms_431")->info.running);
   EXPECT_EQ(world.drops, 0);
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   EXPECT_EQ(world.Resource().status.history.at(0).outcome, crd::HistoryOutcome::kSuperseded);
   // The way back is still one.
   world.Locked([&] {
@@ -212,7 +212,7 @@ TEST(TakenOver, UnderAnotherNameTheNewContainerIsStillKnown) {
       const size_t at = text.find("\"ns/oms\"");
       text.replace(at, 8, "\"team/other\"");
     }
-    world.Find("oms_431")->info.labels[upgrade::labels::kOwner] = "team.other";
+    world.Find("oms_431")->info.labels[model::labels::kOwner] = "team.other";
   });
   world.Annotate(crd::kTakeOver, "team/other");
   Wants(world, "4.3.0");
@@ -228,7 +228,7 @@ TEST(Owner, IsTheOtherOfTwoResourcesForOneOms) {
   json first = *world.api.Find({crd::kGroup, crd::kVersionName, crd::kPlural}, {"ns", "oms"});
   first["metadata"] = {{"namespace", "ns"}, {"name", "first"}};
   world.api.Put({crd::kGroup, crd::kVersionName, crd::kPlural}, first);
-  world.row = upgrade::OwnershipRow{{"cluster-1", "ns/first"}, "p", 7, "", "", "", {}};
+  world.row = ports::OwnershipRow{{"cluster-1", "ns/first"}, "p", 7, "", "", "", {}};
   Process process(world);
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/OwnedByAnother");
@@ -426,14 +426,14 @@ TEST(Idle, TellsOnceThatSomebodyHasSwitchedHaOff) {
   World world;
   Process process(world);
   ASSERT_TRUE(RunUp(world, process));
-  world.Locked([&] { world.ha = *upgrade::DisableHa(*world.ha); });
+  world.Locked([&] { world.ha = *product::DisableHa(*world.ha); });
   for (int i = 0; i < 4; ++i) (void)process.Pass();
   EXPECT_EQ(Ready(world), "True/Succeeded") << "a person's choice";
   EXPECT_THAT(world.Resource().status.message, HasSubstr("HA is off now"));
   EXPECT_EQ(std::count_if(world.events.begin(), world.events.end(),
                           [](const auto& e) { return e.find("HASwitchedOff") != e.npos; }),
             1);
-  EXPECT_FALSE(upgrade::ReadHa(*world.ha)->enabled) << "nothing is repaired";
+  EXPECT_FALSE(product::ReadHa(*world.ha)->enabled) << "nothing is repaired";
 }
 
 }  // namespace

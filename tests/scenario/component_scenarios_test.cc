@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "reconcilers/ha_config.h"
-#include "reconcilers/manifest.h"
+#include "reconcilers/oms/ha_config.h"
+#include "reconcilers/record/manifest.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/crash.h"
 #include "tests/scenario/shown.h"
@@ -19,11 +19,11 @@ using fakes::ConditionOf;
 using fakes::Life;
 using fakes::Process;
 using fakes::World;
+using model::PointKind;
 using testing::HasSubstr;
-using upgrade::PointKind;
 
 constexpr int kShards = 6;
-constexpr int kStride = kShards * upgrade::kEvery;
+constexpr int kStride = kShards * fixtures::kEvery;
 constexpr char kAssistant[] = "oms-upgrade-tool";
 
 size_t FirstOf(const World& world, const std::string& name) {
@@ -61,7 +61,7 @@ void ExpectUpgraded(Separated& world, bool component_stopped = false) {
   EXPECT_EQ(world.containers.size(), 3u) << "neither the assistant nor a helper is left over";
   EXPECT_FALSE(world.images.contains("oms-tools:4.3.1")) << "the assistant's image is removed";
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.1");
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   EXPECT_TRUE(world.sequence.base.exists);
   EXPECT_FALSE(world.sequence.bak.exists || world.sequence.bak2.exists);
   EXPECT_GE(world.sequence.base.max_id, 100'000u);
@@ -85,7 +85,7 @@ void ExpectOldAgain(Separated& world, bool restored) {
   EXPECT_FALSE(world.both_ran);
   EXPECT_FALSE(world.dropped_while_running) << "no database is dropped beside a component";
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.0");
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   EXPECT_LE(world.component_runs, 1);
   EXPECT_FALSE(world.Record() && world.Record()->open());
 }
@@ -140,7 +140,7 @@ TEST_P(Component, TheBackupSaysWhichSumsAreNotTheDumps) {
   ASSERT_TRUE(process.RunToReady()) << Why(world);
   const auto record = world.Record();
   const std::string folder = record->folder + "/" + record->backup->folder;
-  const auto manifest = upgrade::Manifest::FromJson(world.files[folder + "/manifest.json"]);
+  const auto manifest = record::Manifest::FromJson(world.files[folder + "/manifest.json"]);
   ASSERT_TRUE(manifest.ok());
   EXPECT_TRUE(manifest->written_meanwhile);
   EXPECT_FALSE(manifest->Find("oms_rm")->digest.tables.at(0).moving);
@@ -188,7 +188,7 @@ TEST_P(Component, ARevertBeforeTheStopLeavesTheComponentAsItIs) {
   GoBack(world);
   process.Settle(20);
   EXPECT_TRUE(world.Record()->open()) << "its script cannot be stopped, and is waited for";
-  EXPECT_FALSE(upgrade::ReadHa(*world.ha)->enabled) << "HA does not come back beside it";
+  EXPECT_FALSE(product::ReadHa(*world.ha)->enabled) << "HA does not come back beside it";
   world.Release();
   ASSERT_TRUE(process.RunUntil([&] { return IsSettled(world); })) << Why(world);
   ExpectOldAgain(world, false);
@@ -204,7 +204,7 @@ TEST_P(Component, AScriptThatCannotBeLookedAtIsNotTakenForEnded) {
   GoBack(world);
   world.Locked([&] { world.top_fails = true; });
   process.Settle(5);
-  EXPECT_FALSE(upgrade::ReadHa(*world.ha)->enabled) << "it may run";
+  EXPECT_FALSE(product::ReadHa(*world.ha)->enabled) << "it may run";
   ASSERT_TRUE(world.Record().has_value());
   EXPECT_TRUE(world.Record()->open());
   world.Locked([&] { world.top_fails = false; });
@@ -222,7 +222,7 @@ TEST_P(Component, AFailedScriptPausesBeforeTheStop) {
   process.Settle();
   EXPECT_EQ(world.component_runs, 1);
   EXPECT_TRUE(world.Find("oms_430")->info.running) << "OMS was not stopped";
-  EXPECT_FALSE(upgrade::ReadHa(*world.ha)->enabled) << "nor HA switched on beside half a component";
+  EXPECT_FALSE(product::ReadHa(*world.ha)->enabled) << "nor HA switched on beside half a component";
   GoBack(world);
   ASSERT_TRUE(process.RunUntil([&] { return IsSettled(world); })) << Why(world);
   ExpectOldAgain(world, false);

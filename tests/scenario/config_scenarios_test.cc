@@ -15,12 +15,12 @@ using fakes::Life;
 using fakes::Process;
 using fakes::World;
 using nlohmann::json;
+using ports::FileContent;
 using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using upgrade::FileContent;
 
 constexpr char kOld[] = "/data/conf/config.yaml", kNew[] = "/data/conf/config-4.3.1.yaml";
 const FileContent kMine{"# mine: prepared by a person\n", 7, 7, 0600, true};
@@ -128,7 +128,7 @@ TEST(ConfigFile, OfOursIsKnownAfterADeathOnEitherSideOfItsWrite) {
       }
       const auto record = world.Record();
       if (!record || !record->config_meant.contains("oms-1")) continue;
-      if (record->Passed(upgrade::PointKind::kHaDisabling)) break;
+      if (record->Passed(model::PointKind::kHaDisabling)) break;
       ++tried;
       Process second(world, "second");
       ASSERT_TRUE(second.RunToReady()) << n << Why(world);

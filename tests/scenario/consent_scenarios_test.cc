@@ -72,7 +72,7 @@ TEST(ResetToken, ThatIsTakenAwayDoesNotTurnAFailedScriptBack) {
   world.TakeAnnotation(crd::kResetAt);
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/ScriptFailed");
-  EXPECT_EQ(world.Record()->direction, upgrade::Direction::kUpgrade);
+  EXPECT_EQ(world.Record()->direction, model::Direction::kUpgrade);
 }
 
 TEST(ResetToken, ThatIsTakenAwayLeavesAnAbandonedOperationAbandoned) {
@@ -149,7 +149,7 @@ TEST(Approval, OfAnUndoThatWasCalledOffIsUsedUp) {
   ASSERT_EQ(Stalled(world), "True/BackupCorrupt") << Why(world);
   Wants(world, "4.3.1");
   process.Settle();
-  ASSERT_EQ(world.Record()->outcome, upgrade::OperationOutcome::kCalledOff) << Why(world);
+  ASSERT_EQ(world.Record()->outcome, model::OperationOutcome::kCalledOff) << Why(world);
   world.Locked([&] { world.files[file][3] ^= 1; });
   Wants(world, "4.3.0");
   process.Settle();

@@ -6,8 +6,8 @@
 #include <optional>
 #include <tuple>
 
-#include "reconcilers/ha_config.h"
-#include "reconcilers/manifest.h"
+#include "reconcilers/oms/ha_config.h"
+#include "reconcilers/record/manifest.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/crash.h"
 #include "tests/scenario/stride.h"
@@ -33,7 +33,7 @@ void ExpectTheSameEnd(World& world) {
   EXPECT_EQ(world.Find("oms_431")->info.restart_policy, "always");
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.1");
 
-  const auto ha = upgrade::ReadHa(*world.ha);
+  const auto ha = product::ReadHa(*world.ha);
   ASSERT_TRUE(ha.ok());
   EXPECT_TRUE(ha->enabled && ha->perceive);
   EXPECT_THAT(*world.ha, testing::HasSubstr(R"("ownKey": [1, 2])"));
@@ -51,7 +51,7 @@ void ExpectTheSameEnd(World& world) {
   EXPECT_TRUE(record->t1 && record->t2 && *record->t1 <= *record->t2);
   ASSERT_TRUE(record->backup.has_value());
   const std::string folder = record->folder + "/" + record->backup->folder;
-  const auto manifest = upgrade::Manifest::FromJson(world.files[folder + "/manifest.json"]);
+  const auto manifest = record::Manifest::FromJson(world.files[folder + "/manifest.json"]);
   ASSERT_TRUE(manifest.ok());
   EXPECT_EQ(manifest->databases.size(), 3u);
   EXPECT_THAT(world.files[folder + "/oms_rm/data.sql"], testing::HasSubstr("rm of 4.3.0"));
@@ -77,7 +77,7 @@ struct How {
   bool erase_status;
 };
 constexpr int kShards = 8;  // Each its own test, so that they can run side by side.
-constexpr int kStride = kShards * upgrade::kEvery;
+constexpr int kStride = kShards * fixtures::kEvery;
 class CrashPoints : public testing::TestWithParam<std::tuple<How, int>> {};
 
 TEST_P(CrashPoints, LeadToTheSameEnd) {
@@ -123,14 +123,14 @@ TEST(Crashes, WhileAnUpgradeIsTurnedBackLeaveOmsAsItWas) {
   const auto turned_back = [](World& world) {
     return ConditionOf(world.Resource(), "Ready") == "True/RolledBackByRequest";
   };
-  for (int n = 1; n < 40 && !testing::Test::HasFailure(); n += upgrade::kEvery) {
+  for (int n = 1; n < 40 && !testing::Test::HasFailure(); n += fixtures::kEvery) {
     World world;
     {
       Process first(world, "first");
       first.life.DieAfter("SwapHaConfig");
       ASSERT_FALSE(first.RunToReady());
     }
-    ASSERT_FALSE(upgrade::ReadHa(*world.ha)->enabled);
+    ASSERT_FALSE(product::ReadHa(*world.ha)->enabled);
     world.EditSpec([](nlohmann::json& spec) { spec["version"] = "4.3.0"; });
     bool ended = false;
     {
@@ -162,7 +162,7 @@ TEST_P(StopPoints, OneThatGoesOnLateChangesNothing) {
   for (int n = 1 + GetParam(); n <= all && !HasFailure(); n += kStride) {
     World world;
     SCOPED_TRACE("stands still before write " + std::to_string(n));
-    std::optional<upgrade::OwnershipRow> row;
+    std::optional<ports::OwnershipRow> row;
     if (GoesOnLate(world, n, [&] { row = world.Locked([&] { return world.row; }); })) {
       ExpectTheSameEnd(world);
       EXPECT_EQ(world.row->epoch, row->epoch) << "it never takes back what was taken from it";

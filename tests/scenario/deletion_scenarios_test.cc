@@ -193,8 +193,8 @@ TEST(Deletion, OfAnIdleResourceGivesItsOmsFree) {
 
 TEST(Owner, ThatIsGoneWithNothingOpenHoldsNoOtherOff) {
   World world;
-  world.row = upgrade::OwnershipRow{
-      {"cluster-1", "ns/deleted-while-nobody-looked"}, "p", 7, "", "", "", {}};
+  world.row =
+      ports::OwnershipRow{{"cluster-1", "ns/deleted-while-nobody-looked"}, "p", 7, "", "", "", {}};
   Process process(world);
   EXPECT_TRUE(RunUp(world, process)) << Why(world);
   EXPECT_GT(world.row->epoch, 7u);
@@ -225,7 +225,7 @@ TEST_P(WhoIsGone, LeavesTheWayBackToWhoComesNext) {
         text.replace(at, 8, "\"ns/gone\"");
       }
       world.Find("oms_431")->info.labels["oms.oceanbase.com/owner"] = "ns.gone";
-      world.row->owner = GetParam() ? upgrade::Owner() : upgrade::Owner{"cluster-1", "ns/gone"};
+      world.row->owner = GetParam() ? ports::Owner() : ports::Owner{"cluster-1", "ns/gone"};
     });
   }
   world.EraseStatus();
@@ -249,7 +249,7 @@ TEST_P(WhoIsGone, IsNotSomebodyWhoIsStillThere) {
         const size_t at = text.find("\"ns/oms\"");
         text.replace(at, 8, "\"ns/gone\"");
       }
-      world.row->owner = GetParam() ? upgrade::Owner() : upgrade::Owner{"cluster-1", "ns/gone"};
+      world.row->owner = GetParam() ? ports::Owner() : ports::Owner{"cluster-1", "ns/gone"};
     });
   }
   world.EraseStatus();
@@ -262,8 +262,8 @@ TEST_P(WhoIsGone, IsNotSomebodyWhoIsStillThere) {
 
 TEST(Owner, ThatIsGoneWithAnOperationOpenIsTakenOverByAPersonOnly) {
   World world;
-  world.row = upgrade::OwnershipRow{
-      {"cluster-1", "ns/deleted-by-force"}, "p", 7, "an-operation", "", "", {}};
+  world.row =
+      ports::OwnershipRow{{"cluster-1", "ns/deleted-by-force"}, "p", 7, "an-operation", "", "", {}};
   Process process(world);
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/OwnedByAnother") << Why(world);
@@ -272,7 +272,7 @@ TEST(Owner, ThatIsGoneWithAnOperationOpenIsTakenOverByAPersonOnly) {
 
 TEST(Owner, OfAnotherClusterCannotBeLookedForAndIsTakenForThere) {
   World world;
-  world.row = upgrade::OwnershipRow{{"cluster-2", "ns/elsewhere"}, "p", 7, "", "", "", {}};
+  world.row = ports::OwnershipRow{{"cluster-2", "ns/elsewhere"}, "p", 7, "", "", "", {}};
   Process process(world);
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/OwnedByAnother");

@@ -11,8 +11,8 @@ namespace {
 using fakes::Process;
 using fakes::World;
 using nlohmann::json;
+using ports::DumpTool;
 using testing::HasSubstr;
-using upgrade::DumpTool;
 
 constexpr char kInvisible[] = "oms_rm.inv.note is an INVISIBLE column, and mydumper leaves it out";
 constexpr char kGenerated[] = "oms_cm.g.sum is a generated column";
@@ -129,7 +129,7 @@ TEST(Dump, ThatLacksARowNeverBecomesTheWayBack) {
   EXPECT_EQ(Stalled(world), "True/DumpIncomplete");
   EXPECT_THAT(Why(world), HasSubstr("oms_rm.t: 0 rows in the files, 1 in the database"));
   EXPECT_FALSE(world.Record()->backup);
-  EXPECT_FALSE(world.Record()->Passed(upgrade::PointKind::kNewStarting));
+  EXPECT_FALSE(world.Record()->Passed(model::PointKind::kNewStarting));
   Wants(world, "4.3.0");
   ASSERT_TRUE(RunBack(world, process)) << Why(world);
   EXPECT_EQ(world.drops, 0);

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/oms/ha_config.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
@@ -16,12 +16,12 @@ using fakes::ConditionOf;
 using fakes::Life;
 using fakes::Process;
 using fakes::World;
+using model::PointKind;
 using nlohmann::json;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using upgrade::PointKind;
 
 void Policy(World& world, const char* policy) {
   world.EditSpec([&](json& spec) { spec["strategy"]["onFailure"] = policy; });
@@ -204,7 +204,7 @@ TEST(Token, ThatIsGivenWhileNoControllerRunsIsTakenByTheNext) {
 
 TEST(Token, IsTakenOnceWhereverAProcessDies) {
   int all = 1;
-  for (int n = 1; n <= all && !testing::Test::HasFailure(); n += upgrade::kEvery) {
+  for (int n = 1; n <= all && !testing::Test::HasFailure(); n += fixtures::kEvery) {
     World world;
     {
       Process first(world, "first");
@@ -241,7 +241,7 @@ TEST(Edit, InTheMiddleOfARollbackByPolicyAsksForANewUpgradeAtItsEnd) {
   });
   world.Wake();
   ASSERT_TRUE(process.RunUntil(
-      [&] { return world.Record()->direction == upgrade::Direction::kRollback && world.Held(); }));
+      [&] { return world.Record()->direction == model::Direction::kRollback && world.Held(); }));
   world.script_exit_code = 0;
   world.EditSpec([](json& spec) { spec["historyLimit"] = 7; });
   world.Release();
@@ -496,7 +496,7 @@ TEST(InPlace, WhereverAProcessDiesTheFileIsTheOneOfTheVersionThatRuns) {
     EXPECT_TRUE(process.RunToReady());
     return world.WritesOf(process.life);
   }();
-  for (int n = 3; n <= writes && !testing::Test::HasFailure(); n += 3 * upgrade::kEvery) {
+  for (int n = 3; n <= writes && !testing::Test::HasFailure(); n += 3 * fixtures::kEvery) {
     World world;
     world.EditSpec(InPlace);
     {
@@ -505,7 +505,7 @@ TEST(InPlace, WhereverAProcessDiesTheFileIsTheOneOfTheVersionThatRuns) {
       (void)first.RunToReady();
     }
     SCOPED_TRACE("died at write " + std::to_string(n));
-    const bool back = (n / 3 / upgrade::kEvery) % 2 == 1;
+    const bool back = (n / 3 / fixtures::kEvery) % 2 == 1;
     if (back) world.EditSpec([](json& spec) { spec["version"] = "4.3.0"; });
     Process second(world, "second");
     ASSERT_TRUE(second.RunToReady()) << Why(world);

@@ -11,12 +11,12 @@ namespace {
 using fakes::ConditionOf;
 using fakes::Process;
 using fakes::World;
+using model::PointKind;
 using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-using upgrade::PointKind;
 
 // Stands in the middle of the downtime: OMS is stopped, the dumps of all three databases have begun
 // and do not end before World::Release().

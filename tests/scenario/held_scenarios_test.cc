@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/oms/ha_config.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 
@@ -12,12 +12,12 @@ namespace {
 using fakes::ConditionOf;
 using fakes::Process;
 using fakes::World;
+using model::PointKind;
 using nlohmann::json;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using upgrade::PointKind;
 
 // The world's clock begins on Friday 2026-01-02, 03:04:05.
 void WindowFromSix(json& spec) {
@@ -44,7 +44,7 @@ TEST(Window, HoldsBeforeHaAndTheStopAndGoesOnOnceItOpens) {
     EXPECT_THAT(world.log, Contains("LoadImage")) << "the image may be loaded at any time";
     EXPECT_TRUE(world.OmsRuns());
     EXPECT_FALSE(world.Record()->Passed(PointKind::kStopping));
-    EXPECT_EQ(upgrade::ReadHa(*world.ha)->enabled, ha_on) << "nothing is switched yet";
+    EXPECT_EQ(product::ReadHa(*world.ha)->enabled, ha_on) << "nothing is switched yet";
     ToSix(world);
     ASSERT_TRUE(process.RunToReady()) << Why(world);
     EXPECT_EQ(Ready(world), "True/Succeeded");
@@ -105,7 +105,7 @@ TEST(Held, HaThatAPersonSwitchesOnMeanwhileIsOffWhileOmsIsDownAndOnAgainAfterwar
   EXPECT_EQ(world.ha, R"({"enable":false,"own":2})");
   world.Release();
   ASSERT_TRUE(process.RunToReady()) << Why(world);
-  const auto ha = upgrade::ReadHa(*world.ha);
+  const auto ha = product::ReadHa(*world.ha);
   EXPECT_TRUE(ha->enabled && ha->perceive);
   EXPECT_THAT(*world.ha, HasSubstr("\"own\":2"));
 }

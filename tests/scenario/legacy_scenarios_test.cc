@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/oms/ha_config.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
@@ -31,7 +31,7 @@ void ExpectUpgraded(World& world) {
   EXPECT_FALSE(world.both_ran);
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.1");
   EXPECT_EQ(world.console, "RUNNING");
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   EXPECT_TRUE(world.Find("oms_431")->info.running);
   EXPECT_FALSE(world.Find("oms_340")->info.running);
 }
@@ -329,7 +329,7 @@ struct How {
   const char* name;
   Life::End end;
 };
-constexpr int kStride = 4 * upgrade::kEvery;
+constexpr int kStride = 4 * fixtures::kEvery;
 class LegacyCrashPoints : public testing::TestWithParam<std::tuple<How, int>> {};
 
 TEST_P(LegacyCrashPoints, LeadToTheSameEnd) {

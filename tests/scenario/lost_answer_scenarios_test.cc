@@ -8,7 +8,7 @@
 
 #include <utility>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/oms/ha_config.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
@@ -55,7 +55,7 @@ Counted UpAndBack(const std::function<void(World&, Process&)>& amiss, bool scrip
   EXPECT_EQ(world.Find("oms_431"), nullptr);
   EXPECT_FALSE(world.both_ran);
   EXPECT_FALSE(world.dropped_while_running);
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   EXPECT_EQ(world.script_runs, 1);
   return {world.appends, world.WritesOf(process.life)};
 }
@@ -65,7 +65,7 @@ class LostAnswer : public testing::TestWithParam<bool> {};
 TEST_P(LostAnswer, OfAnyRecordLeadsToTheSameEndInTheSameProcess) {
   const int records = UpAndBack([](World&, Process&) {}, GetParam()).records;
   ASSERT_GT(records, 30);
-  for (int n = 1; n <= records; n += upgrade::kEvery) {
+  for (int n = 1; n <= records; n += fixtures::kEvery) {
     SCOPED_TRACE("record " + std::to_string(n) + " of " + std::to_string(records));
     UpAndBack([&](World& world, Process&) { world.answer_to_lose = n; }, GetParam());
     if (HasFailure()) return;
@@ -79,7 +79,7 @@ TEST_P(LostAnswer, OfAnyWriteThatComesAfterTheTimeOfItsPassLosesNothing) {
   const int writes =
       UpAndBack([&](World&, Process& process) { process.pass_timeout = kPass; }, GetParam()).writes;
   ASSERT_GT(writes, 60);
-  for (int n = 1; n <= writes; n += 3 * upgrade::kEvery) {
+  for (int n = 1; n <= writes; n += 3 * fixtures::kEvery) {
     SCOPED_TRACE("write " + std::to_string(n) + " of " + std::to_string(writes));
     UpAndBack(
         [&](World&, Process& process) {

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "reconcilers/ha_config.h"
-#include "reconcilers/heartbeat.h"
+#include "reconcilers/oms/ha_config.h"
+#include "reconcilers/oms/heartbeat.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 
@@ -48,7 +48,7 @@ TEST(NoEffect, OfASwitchThatIsSetBackOnTheWayBackStallsWithTheOldVersionRunning)
   Process process(world);
   process.Settle();
   ASSERT_EQ(Stalled(world), "True/ScriptFailed");
-  world.after_ha_swap = [&] { world.ha = *upgrade::DisableHa(*world.ha); };
+  world.after_ha_swap = [&] { world.ha = *product::DisableHa(*world.ha); };
   Wants(world, "4.3.0");
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/NoEffect") << Why(world);
@@ -57,7 +57,7 @@ TEST(NoEffect, OfASwitchThatIsSetBackOnTheWayBackStallsWithTheOldVersionRunning)
   world.after_ha_swap = nullptr;
   world.Annotate(crd::kResetAt, "they stopped");
   EXPECT_TRUE(RunBack(world, process)) << Why(world);
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
 }
 
 TEST(NoEffect, OfACompactionUnderAnOmsThatStillWritesIsBounded) {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/oms/ha_config.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/crash.h"
 #include "tests/scenario/shown.h"
@@ -17,11 +17,11 @@ using fakes::ConditionOf;
 using fakes::Life;
 using fakes::Process;
 using fakes::World;
-using upgrade::PointKind;
+using model::PointKind;
 
 constexpr int kShards = 6;
 // Each place takes every second write.
-constexpr int kStride = 2 * kShards * upgrade::kEvery;
+constexpr int kStride = 2 * kShards * fixtures::kEvery;
 
 size_t FirstOf(const World& world, const std::string& name) {
   return std::find(world.log.begin(), world.log.end(), name) - world.log.begin();
@@ -48,7 +48,7 @@ void ExpectUpgraded(World& world) {
   EXPECT_TRUE(world.autostart_set.contains("omsb_431"));
   EXPECT_FALSE(world.autostart_set.contains("oms_431"));
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.1");
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   const auto record = world.Record();
   ASSERT_TRUE(record.has_value());
   EXPECT_FALSE(record->open());
@@ -74,7 +74,7 @@ void ExpectOldAgain(World& world) {
   EXPECT_FALSE(world.dropped_while_running);
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.0");
   EXPECT_EQ(world.databases["oms_cm"], "cm of 4.3.0");
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   EXPECT_LE(world.script_runs, 1);
   const auto record = world.Record();
   EXPECT_FALSE(record && record->open());

@@ -5,7 +5,7 @@
 #include <functional>
 #include <tuple>
 
-#include "reconcilers/ha_config.h"
+#include "reconcilers/oms/ha_config.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
@@ -17,12 +17,12 @@ using fakes::ConditionOf;
 using fakes::Life;
 using fakes::Process;
 using fakes::World;
+using model::PointKind;
 using nlohmann::json;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using upgrade::PointKind;
 
 // OMS is what it was before the upgrade was asked for.
 void ExpectAsBefore(World& world, bool was_down = true) {
@@ -43,7 +43,7 @@ void ExpectAsBefore(World& world, bool was_down = true) {
   EXPECT_FALSE(world.sequence.bak.exists || world.sequence.bak2.exists);
   EXPECT_GE(world.sequence.base.max_id, 100'000u) << "ids never go backwards";
   ASSERT_TRUE(world.ha.has_value());
-  const auto ha = upgrade::ReadHa(*world.ha);
+  const auto ha = product::ReadHa(*world.ha);
   ASSERT_TRUE(ha.ok());
   EXPECT_TRUE(ha->enabled);
   EXPECT_THAT(*world.ha, HasSubstr(R"("ownKey": [1, 2])"));
@@ -54,7 +54,7 @@ void ExpectAsBefore(World& world, bool was_down = true) {
   }
   const auto record = world.Record();
   ASSERT_TRUE(record.has_value());
-  EXPECT_EQ(record->outcome, upgrade::OperationOutcome::kRolledBack);
+  EXPECT_EQ(record->outcome, model::OperationOutcome::kRolledBack);
   EXPECT_EQ(world.row->operation_id, "");
   EXPECT_EQ(world.Resource().status.current_version, "4.3.0");
 }
@@ -101,7 +101,7 @@ TEST(Rollback, AfterSuccessBringsTheDataOfBeforeBack) {
   ASSERT_TRUE(RunBack(world, process)) << Why(world) << process.LastError();
   ExpectAsBefore(world);
   const auto record = *world.Record();
-  EXPECT_EQ(record.undoes, (upgrade::OperationRef{upgraded.id, upgraded.folder}));
+  EXPECT_EQ(record.undoes, (model::OperationRef{upgraded.id, upgraded.folder}));
   EXPECT_NE(record.folder, upgraded.folder);
   ASSERT_TRUE(record.upgraded_state.has_value());
   EXPECT_TRUE(record.upgraded_state->complete);
@@ -231,7 +231,7 @@ TEST(Rollback, ByPolicyIsHeldBySuspend) {
   });
   world.Wake();
   ASSERT_TRUE(process.RunUntil(
-      [&] { return world.Record()->direction == upgrade::Direction::kRollback && world.Held(); }));
+      [&] { return world.Record()->direction == model::Direction::kRollback && world.Held(); }));
   world.EditSpec([](json& spec) { spec["suspend"] = true; });
   world.Release();
   process.Settle();
@@ -457,7 +457,7 @@ TEST(Turns, ARevertThatIsIgnoredDoesNotChangeTheImageThatIsCarried) {
   });
   world.Release();
   process.Settle();
-  EXPECT_EQ(world.Record()->outcome, upgrade::OperationOutcome::kSucceeded) << Why(world);
+  EXPECT_EQ(world.Record()->outcome, model::OperationOutcome::kSucceeded) << Why(world);
   EXPECT_EQ(world.Find("oms_431")->info.image_id, "sha256:oms431");
 }
 
@@ -537,7 +537,7 @@ TEST(Abandon, GivesAnOpenOperationUpAndLeavesAllAsItIs) {
   const int before = world.oms_writes;
   world.Annotate(crd::kAbandon, world.Record()->id);
   process.Settle();
-  EXPECT_EQ(world.Record()->outcome, upgrade::OperationOutcome::kAbandoned);
+  EXPECT_EQ(world.Record()->outcome, model::OperationOutcome::kAbandoned);
   EXPECT_EQ(world.row->operation_id, "");
   EXPECT_EQ(world.oms_writes, before);
 }
@@ -565,7 +565,7 @@ struct How {
   bool erase_status;
 };
 constexpr int kShards = 4;
-constexpr int kStride = kShards * upgrade::kEvery;
+constexpr int kStride = kShards * fixtures::kEvery;
 class RollbackCrashes : public testing::TestWithParam<std::tuple<How, int>> {};
 
 TEST_P(RollbackCrashes, LeadToTheSameEnd) {

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "reconcilers/ha_config.h"
-#include "reconcilers/manifest.h"
+#include "reconcilers/oms/ha_config.h"
+#include "reconcilers/record/manifest.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/crash.h"
 #include "tests/scenario/shown.h"
@@ -24,7 +24,7 @@ using testing::Contains;
 using testing::HasSubstr;
 
 constexpr int kShards = 6;
-constexpr int kStride = 2 * kShards * upgrade::kEvery;
+constexpr int kStride = 2 * kShards * fixtures::kEvery;
 constexpr uint64_t kRmTimeout = 10'000'000, kCmTimeout = 20'000'000;
 
 struct SeparateWorld : World {
@@ -50,7 +50,7 @@ void ExpectUpgraded(World& world) {
   EXPECT_FALSE(world.dumped_while_running);
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.1");
   EXPECT_EQ(world.databases["oms_cm"], "cm of 4.3.1");
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   EXPECT_FALSE(world.sequence.bak.exists || world.sequence.bak2.exists);
   ExpectServersAsTheyWere(world);
   const auto record = world.Record();
@@ -61,7 +61,7 @@ void ExpectUpgraded(World& world) {
   EXPECT_EQ(record->databases[1].server, "tenant-2");
   EXPECT_EQ(record->databases[2].server, "tenant-2");
   const std::string folder = record->folder + "/" + record->backup->folder;
-  const auto manifest = upgrade::Manifest::FromJson(world.files[folder + "/manifest.json"]);
+  const auto manifest = record::Manifest::FromJson(world.files[folder + "/manifest.json"]);
   ASSERT_TRUE(manifest.ok());
   EXPECT_EQ(manifest->Find("oms_rm")->server, kRmServer);
   EXPECT_EQ(manifest->Find("oms_cm")->server, kCmServer);
@@ -84,7 +84,7 @@ void ExpectOldAgain(World& world) {
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.0");
   EXPECT_EQ(world.databases["oms_cm"], "cm of 4.3.0");
   EXPECT_EQ(world.databases["oms_cm_hb"], "beats");
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   ExpectServersAsTheyWere(world);
   const auto record = world.Record();
   EXPECT_FALSE(record && record->open());
@@ -97,8 +97,8 @@ std::string RefusedFor(World& world) {
   return Stalled(world);
 }
 
-upgrade::DbConnection ReporterOnCm() {
-  upgrade::DbConnection other;
+ports::DbConnection ReporterOnCm() {
+  ports::DbConnection other;
   other.server = kCmServer;
   other.id = 5;
   other.user = "report";

@@ -2,7 +2,7 @@
 // sanitizer slows a run tenfold and looks for other things: there one of sixteen is enough.
 #pragma once
 
-namespace oms::upgrade {
+namespace oms::fixtures {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr int kEvery = 16;
@@ -10,4 +10,4 @@ inline constexpr int kEvery = 16;
 inline constexpr int kEvery = 1;
 #endif
 
-}  // namespace oms::upgrade
+}  // namespace oms::fixtures

@@ -13,10 +13,10 @@ using fakes::ConditionOf;
 using fakes::Process;
 using fakes::World;
 using nlohmann::json;
+using ports::OmsTask;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
-using upgrade::OmsTask;
 
 OmsTask LogProxyTask() {
   OmsTask task;

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "reconcilers/labels.h"
+#include "reconcilers/model/labels.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 
@@ -13,14 +13,14 @@ namespace {
 
 using fakes::Process;
 using fakes::World;
+using model::OperationOutcome;
+using model::OperationRecord;
 using nlohmann::json;
 using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using upgrade::OperationOutcome;
-using upgrade::OperationRecord;
 
 constexpr char kElsewhere[] = "/srv/evil";
 
@@ -329,7 +329,7 @@ void IsTheOthers(World& world) {
     }
     for (auto& [id, container] : world.containers) {
       auto& labels = container.info.labels;
-      if (labels.contains(upgrade::labels::kOwner)) labels[upgrade::labels::kOwner] = "team.other";
+      if (labels.contains(model::labels::kOwner)) labels[model::labels::kOwner] = "team.other";
     }
   });
   world.EraseStatus();

@@ -8,8 +8,8 @@
 #include <fstream>
 
 #include "controller/base/sha256.h"
-#include "reconcilers/ha_config.h"
-#include "reconcilers/manifest.h"
+#include "reconcilers/oms/ha_config.h"
+#include "reconcilers/record/manifest.h"
 #include "tests/fakes/fake_world.h"
 #include "tests/scenario/shown.h"
 
@@ -19,12 +19,12 @@ namespace {
 using fakes::ConditionOf;
 using fakes::Process;
 using fakes::World;
+using model::PointKind;
 using nlohmann::json;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-using upgrade::PointKind;
 
 // Everything about OMS is as it was before the controller came.
 void ExpectUntouched(World& world) {
@@ -107,7 +107,7 @@ TEST(Upgrade, OfAnOatFromFourThreeTwoOnChangesTheConfigAsAlways) {
 TEST(Upgrade, SwitchesHaOnAgainWithItsOwnKeys) {
   World world;
   ASSERT_TRUE(Process(world).RunToReady());
-  const auto ha = upgrade::ReadHa(*world.ha);
+  const auto ha = product::ReadHa(*world.ha);
   ASSERT_TRUE(ha.ok());
   EXPECT_TRUE(ha->enabled);
   EXPECT_TRUE(ha->perceive);
@@ -120,7 +120,7 @@ TEST(Upgrade, WithoutPerceiveTheIntervalCoversTheDowntimeAndHalfAnHour) {
   world.EditSpec([](json& spec) { spec["ha"] = {{"perceiveStoreClientCheckpoint", false}}; });
   Process process(world);
   ASSERT_TRUE(process.RunToReady());
-  const auto ha = upgrade::ReadHa(*world.ha);
+  const auto ha = product::ReadHa(*world.ha);
   ASSERT_TRUE(ha.ok());
   EXPECT_TRUE(ha->enabled);
   EXPECT_FALSE(ha->perceive);
@@ -188,7 +188,7 @@ TEST(Https, OfACaByReferenceIsAskedByItAndTheHostsAddress) {
   world.api.Put({"", "v1", "secrets"}, {{"metadata", {{"namespace", "ns"}, {"name", "console-ca"}}},
                                         {"data", {{"ca.crt", "dGhlIENB"}}}});
   world.EditSpec([](json& s) { s["https"] = {{"secretRef", {{"name", "console-ca"}}}}; });
-  world.speaks = upgrade::HttpsTrust{"the CA", "10.0.0.1"};
+  world.speaks = ports::HttpsTrust{"the CA", "10.0.0.1"};
   Process process(world);
   EXPECT_TRUE(process.RunToReady()) << Stalled(world) << process.LastError();
 }
@@ -304,7 +304,7 @@ TEST(Upgrade, KeepsThreeDatabasesInAManifestThatProvesItself) {
   const auto record = *world.Record();
   ASSERT_TRUE(record.backup.has_value());
   const auto text = world.files.at(record.folder + "/" + record.backup->folder + "/manifest.json");
-  const auto manifest = upgrade::Manifest::FromJson(text);
+  const auto manifest = record::Manifest::FromJson(text);
   ASSERT_TRUE(manifest.ok());
   EXPECT_EQ(manifest->databases.size(), 3u);
   EXPECT_EQ(manifest->container_id, world.Find("oms_430")->info.id);
@@ -449,8 +449,8 @@ TEST(Upgrade, ADumpThatKeepsFailingStallsAndGoesOnByAnEditOfTheSpec) {
   EXPECT_TRUE(process.RunToReady()) << Stalled(world);
 }
 
-upgrade::DbConnection Reporter() {
-  upgrade::DbConnection other;
+ports::DbConnection Reporter() {
+  ports::DbConnection other;
   other.id = 5;
   other.user = "report";
   other.database = "oms_rm";
@@ -644,7 +644,7 @@ TEST(Held, SuspendBetweenHaOffAndTheStopPutsHaBackAfterFiveMinutes) {
     first.life.DieAfter("SwapHaConfig");
     ASSERT_FALSE(first.RunToReady());
   }
-  ASSERT_FALSE(upgrade::ReadHa(*world.ha)->enabled);
+  ASSERT_FALSE(product::ReadHa(*world.ha)->enabled);
   ASSERT_TRUE(world.OmsRuns());
   Suspend(world, true);
   Process second(world, "second");
@@ -652,14 +652,14 @@ TEST(Held, SuspendBetweenHaOffAndTheStopPutsHaBackAfterFiveMinutes) {
     (void)second.Pass();
     world.clock.Advance(std::chrono::seconds(10));
   }
-  EXPECT_FALSE(upgrade::ReadHa(*world.ha)->enabled) << "not before five minutes";
+  EXPECT_FALSE(product::ReadHa(*world.ha)->enabled) << "not before five minutes";
   world.clock.Advance(std::chrono::minutes(2));
   second.Settle();
   EXPECT_EQ(world.ha, fakes::kHaText);
   EXPECT_THAT(world.events, Contains(HasSubstr("HARestored")));
   Suspend(world, false);
   EXPECT_TRUE(second.RunToReady());
-  EXPECT_TRUE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
 }
 
 TEST(Held, WhatAPersonChangesInHaConfigMeanwhileIsKeptWhenHaIsPutBack) {
@@ -729,7 +729,7 @@ TEST(Owner, AnErasedStatusIsFilledAgainFromTheRowAndTheRecord) {
 
 TEST(Owner, ARowOfAnotherOwnerIsLeftAloneUntilAPersonSaysOtherwise) {
   World world;
-  world.row = upgrade::OwnershipRow{{"cluster-2", "team/oms"}, "p", 7, "", "", "", {}};
+  world.row = ports::OwnershipRow{{"cluster-2", "team/oms"}, "p", 7, "", "", "", {}};
   Process process(world);
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/OwnedByAnother");
@@ -923,7 +923,7 @@ TEST(Script, ThatFailsStallsAndIsNeverRunAgain) {
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/ScriptFailed");
   EXPECT_THAT(world.Resource().status.message, HasSubstr("exit code 3"));
-  EXPECT_FALSE(upgrade::ReadHa(*world.ha)->enabled);
+  EXPECT_FALSE(product::ReadHa(*world.ha)->enabled);
   Process second(world, "second");
   second.Settle();
   world.EditSpec([](json& spec) { spec["historyLimit"] = 4; });

@@ -1,5 +1,5 @@
 // The driver against a real engine.
-#include "reconcilers/drivers/docker_engine.h"
+#include "reconcilers/drivers/docker/docker_engine.h"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "reconcilers/container_clone.h"
+#include "reconcilers/oms/container_clone.h"
 #include "tests/integration/engine/engine_fixture.h"
 
 namespace oms::integration {
@@ -56,7 +56,7 @@ TEST_F(DockerEngine, ALifeOfAContainer) {
 
   const auto listed = engine_->ListByLabel(ctx_, "oms.test", "life");
   ASSERT_TRUE(listed.ok());
-  EXPECT_THAT(*listed, testing::Contains(testing::Field(&upgrade::ContainerInfo::id, id)));
+  EXPECT_THAT(*listed, testing::Contains(testing::Field(&ports::ContainerInfo::id, id)));
 
   ASSERT_TRUE(engine_->Remove(ctx_, id, false).ok());
   EXPECT_TRUE(engine_->Remove(ctx_, id, false).ok()) << "already so";
@@ -91,7 +91,7 @@ TEST_F(DockerEngine, AnExecTellsOutputAndExitCode) {
 TEST_F(DockerEngine, AnExecThatOutlivesItsDeadlineGoesOnInTheContainer) {
   const std::string id = MakeContainer("deadline");
   const auto sleeps =
-      testing::Contains(testing::Field(&upgrade::ProcessInfo::command, "/bin/sleep 777"));
+      testing::Contains(testing::Field(&ports::ProcessInfo::command, "/bin/sleep 777"));
   // On a busy machine the deadline may come before the command.
   for (milliseconds limit(500); limit < seconds(20); limit *= 2) {
     const auto result = engine_->Exec(ctx_.WithTimeout(limit), id, {"/bin/sleep", "777"}, "");
@@ -171,7 +171,7 @@ TEST_F(DockerEngine, FilesAreReadInEveryStateOfAContainerAndBelowItsMounts) {
 
 TEST_F(DockerEngine, AFileIsPutIntoACreatedContainer) {
   const std::string id = MakeContainer("put", "{}", false);
-  upgrade::FileContent file;
+  ports::FileContent file;
   file.content = std::string("\0binary\xff", 8);
   file.uid = 4'000'000;  // More than seven octal digits.
   file.gid = 7;
@@ -188,7 +188,7 @@ TEST_F(DockerEngine, AFileIsPutIntoACreatedContainer) {
 }
 
 TEST_F(DockerEngine, AnImageIsSavedAndLoadedAgain) {
-  upgrade::ByteProgress progress;
+  ports::ByteProgress progress;
   const fs::path saved = folder_ / "backup" / "saved.tar";
   const auto status = engine_->SaveImage(ctx_, image_, saved, progress);
   ASSERT_TRUE(status.ok()) << status.error().message;
@@ -209,7 +209,7 @@ TEST_F(DockerEngine, AnImageIsSavedAndLoadedAgain) {
 
 TEST_F(DockerEngine, ABrokenArchiveIsRefusedByTheEngine) {
   std::ofstream(folder_ / "broken.tar") << std::string(100'000, 'x');
-  upgrade::ByteProgress progress;
+  ports::ByteProgress progress;
   const auto broken = engine_->LoadImage(ctx_, folder_ / "broken.tar", progress);
   ASSERT_FALSE(broken.ok());
   EXPECT_FALSE(broken.error().message.empty());
@@ -242,10 +242,10 @@ TEST_F(DockerEngine, TheCloneOfTheGuidesContainerIsTakenByTheEngine) {
   const std::string old_id = MakeContainer("old", guide.dump());
   const auto old = engine_->Inspect(ctx_, old_id);
   ASSERT_TRUE(old.ok());
-  EXPECT_TRUE(upgrade::CheckGuideFlags(*old).ok());
+  EXPECT_TRUE(product::CheckGuideFlags(*old).ok());
   ASSERT_TRUE(engine_->SetRestartPolicy(ctx_, old_id, "no", 0).ok());
 
-  const auto body = upgrade::CloneForUpgrade({old->inspect,
+  const auto body = product::CloneForUpgrade({old->inspect,
                                               engine_->InspectImage(ctx_, image_)->inspect,
                                               image_id_,
                                               {{"oms.oceanbase.com/role", "oms"}},
@@ -257,7 +257,7 @@ TEST_F(DockerEngine, TheCloneOfTheGuidesContainerIsTakenByTheEngine) {
   ASSERT_TRUE(engine_->Start(ctx_, *fresh).ok());
   const auto info = engine_->Inspect(ctx_, *fresh);
   ASSERT_TRUE(info->running);
-  EXPECT_TRUE(upgrade::CheckGuideFlags(*info).ok());
+  EXPECT_TRUE(product::CheckGuideFlags(*info).ok());
   EXPECT_EQ(info->EnvValue("IS_UPGRADE"), "true");
   EXPECT_EQ(info->EnvValue("OMS_HOST_IP"), "127.0.0.1");
   EXPECT_EQ(info->EnvValue("FROM_IMAGE"), "yes");
@@ -268,13 +268,13 @@ TEST_F(DockerEngine, TheCloneOfTheGuidesContainerIsTakenByTheEngine) {
 
   // And the old one, made again after somebody removed it.
   ASSERT_TRUE(engine_->Remove(ctx_, old_id, true).ok());
-  const auto again = upgrade::RecreateFromInspect(old->inspect);
+  const auto again = product::RecreateFromInspect(old->inspect);
   ASSERT_TRUE(again.ok());
   const auto recreated = engine_->Create(ctx_, Name("old"), *again);
   ASSERT_TRUE(recreated.ok()) << recreated.error().message;
   ASSERT_TRUE(engine_->Start(ctx_, *recreated).ok());
   const auto same = engine_->Inspect(ctx_, *recreated);
-  EXPECT_TRUE(upgrade::CheckGuideFlags(*same).ok());
+  EXPECT_TRUE(product::CheckGuideFlags(*same).ok());
   EXPECT_EQ(same->env, old->env);
   EXPECT_EQ(same->image_id, old->image_id);
 }
@@ -356,8 +356,8 @@ class TlsEngine : public EngineTest {
               0);
     return folder;
   }
-  base::Result<upgrade::EngineInfo> Ask(const upgrade::EngineAddress& address) {
-    OMS_ASSIGN(auto engine, drivers::MakeDockerEngineProvider()->Open(address));
+  base::Result<ports::EngineInfo> Ask(const ports::EngineAddress& address) {
+    OMS_ASSIGN(auto engine, drivers::docker::MakeDockerEngineProvider()->Open(address));
     return engine->Info(ctx_);
   }
 
@@ -372,8 +372,8 @@ TEST_F(TlsEngine, TheSameEngineAnswersOverTcpWithMutualTls) {
 }
 
 TEST_F(TlsEngine, TransfersAndStreamsWorkOverTls) {
-  auto remote = drivers::MakeDockerEngineProvider()->Open(Address(tcp_, tls_)).value();
-  upgrade::ByteProgress progress;
+  auto remote = drivers::docker::MakeDockerEngineProvider()->Open(Address(tcp_, tls_)).value();
+  ports::ByteProgress progress;
   ASSERT_TRUE(remote->LoadImage(ctx_, archive_, progress).ok());
   ASSERT_TRUE(remote->SaveImage(ctx_, image_, folder_ / "tls.tar", progress).ok());
   const std::string id = MakeContainer("tls");

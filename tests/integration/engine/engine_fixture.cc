@@ -9,8 +9,8 @@
 #include <sstream>
 #include <thread>
 
-#include "reconcilers/drivers/docker_engine.h"
-#include "reconcilers/drivers/docker_http.h"
+#include "reconcilers/drivers/docker/docker_engine.h"
+#include "reconcilers/drivers/docker/docker_http.h"
 
 namespace oms::integration {
 
@@ -33,7 +33,7 @@ int Shell(const std::string& command) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-upgrade::EngineAddress Address(const std::string& endpoint, const fs::path& tls) {
+ports::EngineAddress Address(const std::string& endpoint, const fs::path& tls) {
   if (tls.empty()) return {endpoint, {}, {}, {}};
   return {endpoint, base::Secret(ReadText(tls / "ca.pem")),
           base::Secret(ReadText(tls / "cert.pem")), base::Secret(ReadText(tls / "key.pem"))};
@@ -43,7 +43,7 @@ void EngineTest::SetUp() {
   const std::string host = Environment("DOCKER_HOST");
   ASSERT_FALSE(host.empty()) << "DOCKER_HOST is not set; eval \"$(hack/devenv.sh env)\" first";
   const std::string tls = Environment("DOCKER_CERT_PATH");
-  auto opened = drivers::MakeDockerEngineProvider()->Open(Address(host, tls));
+  auto opened = drivers::docker::MakeDockerEngineProvider()->Open(Address(host, tls));
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   engine_ = opened.value();
 
@@ -59,7 +59,7 @@ void EngineTest::SetUp() {
   ASSERT_EQ(Shell(fmt::format("{}/tests/integration/engine/make_image.sh {} {}", OMS_SOURCE_DIR,
                               archive_.string(), image_)),
             0);
-  upgrade::ByteProgress progress;
+  ports::ByteProgress progress;
   const auto loaded = engine_->LoadImage(ctx_, archive_, progress);
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   const auto image = engine_->InspectImage(ctx_, image_);
@@ -78,12 +78,12 @@ void EngineTest::TearDown() {
 
 // The controller never removes an image, so its port cannot.
 void EngineTest::RemoveImage() {
-  auto endpoint =
-      drivers::ParseEndpoint(Address(Environment("DOCKER_HOST"), Environment("DOCKER_CERT_PATH")));
+  auto endpoint = drivers::http::ParseEndpoint(
+      Address(Environment("DOCKER_HOST"), Environment("DOCKER_CERT_PATH")));
   ASSERT_TRUE(endpoint.ok());
   const base::Context fresh = base::Context(clock_, {}).WithTimeout(std::chrono::seconds(60));
-  (void)drivers::Exchange(fresh, *endpoint,
-                          {.method = "DELETE", .target = "/images/" + image_ + "?force=1"});
+  (void)drivers::docker::Exchange(fresh, *endpoint,
+                                  {.method = "DELETE", .target = "/images/" + image_ + "?force=1"});
 }
 
 std::string EngineTest::MakeContainer(const std::string& what, const std::string& extra,

@@ -19,7 +19,7 @@ std::string ReadText(const std::filesystem::path& file);
 // Runs a command of the shell; its exit code.
 int Shell(const std::string& command);
 // TLS material from a folder with ca.pem, cert.pem and key.pem.
-upgrade::EngineAddress Address(const std::string& endpoint, const std::filesystem::path& tls);
+ports::EngineAddress Address(const std::string& endpoint, const std::filesystem::path& tls);
 
 class EngineTest : public testing::Test {
  protected:
@@ -38,7 +38,7 @@ class EngineTest : public testing::Test {
 
   base::SystemClock clock_;
   base::Context ctx_ = base::Context(clock_, {}).WithTimeout(std::chrono::seconds(60));
-  std::shared_ptr<upgrade::ContainerEngine> engine_;
+  std::shared_ptr<ports::ContainerEngine> engine_;
   std::filesystem::path folder_;  // Of this test; the engine's host sees it too.
   std::filesystem::path archive_;
   std::string image_, image_id_;

@@ -5,19 +5,19 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "reconcilers/host_file.h"
-#include "reconcilers/once_script.h"
-#include "reconcilers/script_look.h"
+#include "reconcilers/act/host_file.h"
+#include "reconcilers/act/once_script.h"
+#include "reconcilers/observe/script_look.h"
 #include "tests/integration/engine/engine_fixture.h"
 
 namespace oms::integration {
 namespace {
 
 using base::Code;
+using model::ScriptState;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
-using upgrade::ScriptState;
 using Kind = ScriptState::Kind;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
@@ -34,11 +34,11 @@ class OnceScript : public EngineTest {
             .dump());
   }
   base::Result<ScriptState> Run(const std::string& script, milliseconds timeout = seconds(30)) {
-    return upgrade::RunScript(ctx_.WithTimeout(timeout), *engine_, container_, marker_,
-                              "/home/admin", {"/bin/sh", "-c", script});
+    return act::RunScript(ctx_.WithTimeout(timeout), *engine_, container_, marker_, "/home/admin",
+                          {"/bin/sh", "-c", script});
   }
   ScriptState Look() {
-    const auto state = upgrade::LookAtScript(ctx_, *engine_, container_, marker_);
+    const auto state = observe::LookAtScript(ctx_, *engine_, container_, marker_);
     EXPECT_TRUE(state.ok()) << state.error().message;
     return state.value_or({});
   }
@@ -52,7 +52,7 @@ class OnceScript : public EngineTest {
       EXPECT_TRUE(Await(begun));
       stop.request_stop();
     });
-    const auto run = upgrade::RunScript(
+    const auto run = act::RunScript(
         ctx_.WithStop(stop.get_token()), *engine_, container_, marker_, "/home/admin",
         {"/bin/sh", "-c",
          "echo begun; while ! test -e /home/admin/logs/go; do sleep 0.1; done; echo done"});
@@ -61,7 +61,7 @@ class OnceScript : public EngineTest {
   }
 
   std::string container_;
-  std::string marker_ = upgrade::MarkerPath("0123abcd", "upgrade-script", 1).value();
+  std::string marker_ = observe::MarkerPath("0123abcd", "upgrade-script", 1).value();
 };
 
 TEST_F(OnceScript, RunsOnceAndKeepsWhatBecameOfIt) {
@@ -74,13 +74,13 @@ TEST_F(OnceScript, RunsOnceAndKeepsWhatBecameOfIt) {
 
   EXPECT_EQ(Run("echo ran >>/home/admin/logs/runs")->exit_code, 3) << "a second run only looks";
   EXPECT_EQ(ReadText(folder_ / "logs" / "runs"), "ran\n");
-  EXPECT_FALSE(upgrade::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
+  EXPECT_FALSE(act::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
 }
 
 TEST_F(OnceScript, GoesOnWhenItsStarterDiesAndIsSeenToEnd) {
   BeginOneThatWaits();
   EXPECT_EQ(Look().kind, Kind::kRunning);
-  EXPECT_FALSE(upgrade::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
+  EXPECT_FALSE(act::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
   std::ofstream(folder_ / "logs" / "go").close();
   EXPECT_TRUE(Await([&] { return Look().kind == Kind::kEnded; }));
   EXPECT_EQ(Look().exit_code, 0);
@@ -106,8 +106,8 @@ TEST_F(OnceScript, AnEndIsReadFromAStoppedContainer) {
 }
 
 TEST_F(OnceScript, AnAttemptThatIsClaimedNeverRuns) {
-  EXPECT_TRUE(upgrade::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
-  EXPECT_TRUE(upgrade::ClaimAttempt(ctx_, *engine_, container_, marker_).value())
+  EXPECT_TRUE(act::ClaimAttempt(ctx_, *engine_, container_, marker_).value());
+  EXPECT_TRUE(act::ClaimAttempt(ctx_, *engine_, container_, marker_).value())
       << "as after a death of the claimer";
   EXPECT_EQ(Run("echo ran >/home/admin/logs/runs")->kind, Kind::kNeverRan);
   EXPECT_FALSE(fs::exists(folder_ / "logs" / "runs"));
@@ -148,11 +148,11 @@ class HostFile : public EngineTest {
   bool HelperIsGone() { return engine_->Inspect(ctx_, Name("helper")).Is(Code::kNotFound); }
 
   fs::path data_;
-  upgrade::HostFileRequest request_;
+  act::HostFileRequest request_;
 };
 
 TEST_F(HostFile, IsWrittenWithOwnerAndMode) {
-  const auto written = upgrade::WriteHostFile(ctx_, *engine_, request_);
+  const auto written = act::WriteHostFile(ctx_, *engine_, request_);
   ASSERT_TRUE(written.ok()) << written.error().message;
   const fs::path file = data_ / "config-4.3.1.yaml";
   struct stat info {};
@@ -165,27 +165,27 @@ TEST_F(HostFile, IsWrittenWithOwnerAndMode) {
   EXPECT_TRUE(HelperIsGone());
 
   request_.content = "second\n";
-  ASSERT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
+  ASSERT_TRUE(act::WriteHostFile(ctx_, *engine_, request_).ok());
   EXPECT_EQ(ReadText(file), "second\n");
   const auto read =
-      upgrade::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "config-4.3.1.yaml");
+      act::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "config-4.3.1.yaml");
   ASSERT_TRUE(read.ok()) << read.error().message;
   ASSERT_TRUE(read->file.has_value());
   EXPECT_EQ(read->file->content, "second\n");
   EXPECT_EQ(read->file->uid, 500);
   EXPECT_EQ(read->file->mode, 0640u);
   EXPECT_TRUE(
-      upgrade::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "none").Is(Code::kNotFound));
+      act::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "none").Is(Code::kNotFound));
   EXPECT_TRUE(HelperIsGone());
 }
 
 TEST_F(HostFile, ThatIsNewTakesNoOthersPlace) {
-  request_.over = upgrade::HostFileRequest::Over::kNothing;
-  ASSERT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
+  request_.over = act::HostFileRequest::Over::kNothing;
+  ASSERT_TRUE(act::WriteHostFile(ctx_, *engine_, request_).ok());
   EXPECT_EQ(ReadText(data_ / "config-4.3.1.yaml"), request_.content);
   EXPECT_THAT(Files(), testing::ElementsAre("config-4.3.1.yaml")) << "no temporary file is left";
   const auto refused = [&] {
-    const auto written = upgrade::WriteHostFile(ctx_, *engine_, request_);
+    const auto written = act::WriteHostFile(ctx_, *engine_, request_);
     EXPECT_TRUE(HelperIsGone());
     return !written.ok() && written.error().reason == "HostFileExists";
   };
@@ -201,32 +201,31 @@ TEST_F(HostFile, ThatIsNewTakesNoOthersPlace) {
   EXPECT_TRUE(refused());
   EXPECT_TRUE(fs::is_empty(data_ / "config-4.3.1.yaml"));
   // What an engine makes where a mounted file is gone is empty.
-  request_.over = upgrade::HostFileRequest::Over::kEmptyFolder;
+  request_.over = act::HostFileRequest::Over::kEmptyFolder;
   std::ofstream(data_ / "config-4.3.1.yaml" / "mine") << "mine";
   EXPECT_TRUE(refused());
   fs::remove(data_ / "config-4.3.1.yaml" / "mine");
-  ASSERT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
+  ASSERT_TRUE(act::WriteHostFile(ctx_, *engine_, request_).ok());
   EXPECT_EQ(ReadText(data_ / "config-4.3.1.yaml"), "second\n");
 }
 
 TEST_F(HostFile, ThatIsALinkIsSeenAsOneAndNeverReplaced) {
   std::ofstream(folder_ / "managed.yaml") << "managed\n";
   fs::create_symlink("../managed.yaml", data_ / "config.yaml");
-  const auto seen = upgrade::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "config.yaml");
+  const auto seen = act::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "config.yaml");
   ASSERT_TRUE(seen.ok()) << seen.error().message;
-  EXPECT_EQ(seen->path.kind, upgrade::PathInfo::Kind::kLink);
+  EXPECT_EQ(seen->path.kind, ports::PathInfo::Kind::kLink);
   EXPECT_EQ(seen->path.link, "../managed.yaml");
   EXPECT_FALSE(seen->file.has_value());
   request_.file_name = "config.yaml";
-  const auto written = upgrade::WriteHostFile(ctx_, *engine_, request_);
+  const auto written = act::WriteHostFile(ctx_, *engine_, request_);
   ASSERT_TRUE(written.Is(Code::kTerminal));
   EXPECT_THAT(written.error().message, HasSubstr("is a symbolic link"));
   EXPECT_TRUE(fs::is_symlink(data_ / "config.yaml"));
   EXPECT_EQ(ReadText(folder_ / "managed.yaml"), "managed\n");
   fs::create_directories(data_ / "folder");
-  EXPECT_EQ(
-      upgrade::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "folder").value().path.kind,
-      upgrade::PathInfo::Kind::kFolder);
+  EXPECT_EQ(act::LookAtHostFile(ctx_, *engine_, request_.helper, data_, "folder").value().path.kind,
+            ports::PathInfo::Kind::kFolder);
 }
 
 TEST_F(HostFile, ALeftoverHelperOfOursIsNoHindranceAndAStrangersIs) {
@@ -234,22 +233,22 @@ TEST_F(HostFile, ALeftoverHelperOfOursIsNoHindranceAndAStrangersIs) {
                          {"Labels", request_.helper.labels},
                          {"HostConfig", {{"NetworkMode", "none"}}}};
   ASSERT_TRUE(engine_->Create(ctx_, Name("helper"), leftover.dump()).ok());
-  EXPECT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).ok());
+  EXPECT_TRUE(act::WriteHostFile(ctx_, *engine_, request_).ok());
   ASSERT_TRUE(engine_->Create(ctx_, Name("helper"), Json({{"Image", image_}}).dump()).ok());
-  EXPECT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).Is(Code::kAlreadyExists));
+  EXPECT_TRUE(act::WriteHostFile(ctx_, *engine_, request_).Is(Code::kAlreadyExists));
   EXPECT_FALSE(HelperIsGone());
 }
 
 TEST_F(HostFile, AFolderThatDoesNotExistIsNotMade) {
   request_.host_folder = folder_ / "none";
-  EXPECT_TRUE(upgrade::WriteHostFile(ctx_, *engine_, request_).Is(Code::kInvalid));
+  EXPECT_TRUE(act::WriteHostFile(ctx_, *engine_, request_).Is(Code::kInvalid));
   EXPECT_FALSE(fs::exists(folder_ / "none"));
   EXPECT_TRUE(HelperIsGone());
 }
 
 TEST_F(HostFile, AFailureTellsTheHelpersWords) {
   fs::create_directories(data_ / "config-4.3.1.yaml");
-  const auto written = upgrade::WriteHostFile(ctx_, *engine_, request_);
+  const auto written = act::WriteHostFile(ctx_, *engine_, request_);
   ASSERT_TRUE(written.Is(Code::kTerminal))
       << (written.ok() ? "it was written" : written.error().message);
   EXPECT_THAT(written.error().message, HasSubstr("is a folder"));
@@ -258,10 +257,9 @@ TEST_F(HostFile, AFailureTellsTheHelpersWords) {
 
 TEST_F(HostFile, AnImageIsLookedInto) {
   EXPECT_TRUE(
-      upgrade::ImageHasFile(ctx_, *engine_, request_.helper, "/home/admin/docker_upgrade.sh")
-          .value());
+      act::ImageHasFile(ctx_, *engine_, request_.helper, "/home/admin/docker_upgrade.sh").value());
   EXPECT_FALSE(
-      upgrade::ImageHasFile(ctx_, *engine_, request_.helper, "/root/docker_upgrade.sh").value());
+      act::ImageHasFile(ctx_, *engine_, request_.helper, "/root/docker_upgrade.sh").value());
   EXPECT_TRUE(HelperIsGone());
 }
 

@@ -1,4 +1,4 @@
-#include "reconcilers/drivers/dump_tool.h"
+#include "reconcilers/drivers/dump/dump_tool.h"
 
 #include <sys/stat.h>
 
@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "controller/base/sha256.h"
-#include "reconcilers/backup_job.h"
-#include "reconcilers/drivers/file_record_store.h"
+#include "reconcilers/act/backup_job.h"
+#include "reconcilers/drivers/files/file_record_store.h"
 #include "tests/integration/metadb/servers.h"
 
 namespace oms::drivers {
@@ -16,8 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using base::Code;
-using upgrade::Compression;
-using upgrade::DumpTool;
+using ports::Compression;
+using ports::DumpTool;
 
 class DumpToolTest : public OnServer {
  protected:
@@ -32,7 +32,7 @@ class DumpToolTest : public OnServer {
              << "\nuser=" << address_.user << "\npassword=\"" << address_.password.Reveal()
              << "\"\n";
     }
-    tool_ = MakeDumpTool();
+    tool_ = dump::MakeDumpTool();
   }
   void TearDown() override {
     if (!folder_.empty()) fs::remove_all(folder_);
@@ -78,10 +78,10 @@ class DumpToolTest : public OnServer {
     }
   }
 
-  base::Result<upgrade::DumpOutcome> Dump(const std::string& database, DumpTool tool,
-                                          Compression compression,
-                                          const base::Context* ctx = nullptr) {
-    upgrade::DumpRequest request;
+  base::Result<ports::DumpOutcome> Dump(const std::string& database, DumpTool tool,
+                                        Compression compression,
+                                        const base::Context* ctx = nullptr) {
+    ports::DumpRequest request;
     request.server = address_;
     request.database = database;
     request.folder = folder_ / ("dump" + std::to_string(++dumps_));
@@ -118,7 +118,7 @@ class DumpToolTest : public OnServer {
     }
     Run("mariadb" + cnf + " " + target + " < " + (folder_ / "objects.sql").string());
   }
-  upgrade::DatabaseDigest Digest(const std::string& database) {
+  ports::DatabaseDigest Digest(const std::string& database) {
     auto digest = meta_db_->Digest(ctx_, database);
     EXPECT_TRUE(digest.ok()) << digest.error().message;
     if (!digest.ok()) return {};
@@ -129,8 +129,8 @@ class DumpToolTest : public OnServer {
   fs::path folder_, last_;
   int dumps_ = 0;
   CountingFence fence_;
-  upgrade::ByteProgress progress_;
-  std::unique_ptr<upgrade::BackupTool> tool_;
+  ports::ByteProgress progress_;
+  std::unique_ptr<ports::BackupTool> tool_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Servers, DumpToolTest,
@@ -200,7 +200,7 @@ TEST_P(DumpToolTest, AFolderThatExistsIsNotTouched) {
 
 TEST_P(DumpToolTest, EachFolderOnTheWayIsPrivateWhateverTheUmask) {
   const auto before = umask(0);
-  upgrade::DumpRequest request;
+  ports::DumpRequest request;
   request.server = address_;
   request.database = NewDatabase();
   request.folder = folder_ / "dump" / "1" / request.database;
@@ -268,7 +268,7 @@ TEST_P(DumpToolTest, APasswordWithEveryOddCharacterReachesTheTools) {
 }
 
 TEST_P(DumpToolTest, ThreeDatabasesAreBackedUpWithAManifestThatVerifies) {
-  upgrade::BackupPlan plan;
+  act::BackupPlan plan;
   plan.operation = "op";
   plan.from = "4.3.0";
   plan.databases = {{"rm", Sample()}, {"cm", Sample()}, {"cm_hb", NewDatabase()}};
@@ -279,18 +279,17 @@ TEST_P(DumpToolTest, ThreeDatabasesAreBackedUpWithAManifestThatVerifies) {
   plan.heartbeat_max = 41;
   plan.container_name = "oms_430";
   plan.watch_interval = 20ms;
-  const auto store = MakeFileRecordStore();
+  const auto store = files::MakeFileRecordStore();
   for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
     plan.folder = folder_ / ("backup" + std::to_string(static_cast<int>(tool)));
     plan.tool = tool;
-    const auto manifest =
-        upgrade::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
+    const auto manifest = act::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
     ASSERT_TRUE(manifest.ok()) << manifest.error().message;
-    EXPECT_TRUE(upgrade::VerifyManifest(*store, plan.folder).ok());
+    EXPECT_TRUE(record::VerifyManifest(*store, plan.folder).ok());
     EXPECT_EQ(Run("cd " + plan.folder.string() + " && sha256sum --quiet -c SHA256SUMS"), 0);
     for (const auto& database : manifest->databases) {
-      EXPECT_EQ(upgrade::DescribeDifference(database.digest,
-                                            meta_db_->Digest(ctx_, database.name).value()),
+      EXPECT_EQ(record::DescribeDifference(database.digest,
+                                           meta_db_->Digest(ctx_, database.name).value()),
                 "");
     }
     EXPECT_GT(progress_.done, 1'000'000U);
@@ -305,7 +304,7 @@ TEST_P(DumpToolTest, ADumpThatTheQueryTimeoutWouldCutIsPreventedOrNoticed) {
   const auto database = NewDatabase();
   Big(database, 18);
   const auto before = meta_db_->GlobalQueryTimeout(ctx_).value().value();
-  base::Result<upgrade::DumpOutcome> mysqldump = base::MakeError(Code::kInternal, "not run");
+  base::Result<ports::DumpOutcome> mysqldump = base::MakeError(Code::kInternal, "not run");
   bool left_something = false;
   // On a busy machine the first limit may cut what comes before the rows.
   for (uint64_t limit = 300'000; !left_something && limit < 3'000'000; limit *= 2) {

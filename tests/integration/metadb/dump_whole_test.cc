@@ -7,11 +7,11 @@
 #include <fstream>
 #include <sstream>
 
-#include "reconcilers/backup_job.h"
-#include "reconcilers/drivers/dump_loader.h"
-#include "reconcilers/drivers/dump_tool.h"
-#include "reconcilers/drivers/file_record_store.h"
-#include "reconcilers/dump_check.h"
+#include "reconcilers/act/backup_job.h"
+#include "reconcilers/act/dump_check.h"
+#include "reconcilers/drivers/dump/dump_loader.h"
+#include "reconcilers/drivers/dump/dump_tool.h"
+#include "reconcilers/drivers/files/file_record_store.h"
 #include "tests/integration/metadb/metadb_proxy.h"
 #include "tests/integration/metadb/servers.h"
 
@@ -20,9 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using base::Code;
+using ports::Compression;
+using ports::DumpTool;
 using testing::HasSubstr;
-using upgrade::Compression;
-using upgrade::DumpTool;
 
 class DumpWholeTest : public OnServer {
  protected:
@@ -31,7 +31,7 @@ class DumpWholeTest : public OnServer {
     char name[] = "/tmp/oms-whole-XXXXXX";
     ASSERT_NE(mkdtemp(name), nullptr);
     folder_ = name;
-    tool_ = MakeDumpTool();
+    tool_ = dump::MakeDumpTool();
     path_ = std::getenv("PATH");
   }
   void TearDown() override {
@@ -42,7 +42,7 @@ class DumpWholeTest : public OnServer {
   }
 
   // A user with these rights alone ("SELECT ON `x`.*"), and the server as that user reaches it.
-  upgrade::DbServerAddress With(const std::vector<std::string>& rights) {
+  ports::DbServerAddress With(const std::vector<std::string>& rights) {
     users_.push_back("it_" + base::RandomId().substr(0, 8));
     RootSql("CREATE USER '" + users_.back() + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
     for (const auto& right : rights) RootSql("GRANT " + right + " TO '" + users_.back() + "'@'%'");
@@ -51,15 +51,15 @@ class DumpWholeTest : public OnServer {
     address.password = base::Secret("a-pass-w0rd");
     return address;
   }
-  upgrade::DbInfo Look(const std::string& database, const upgrade::DbServerAddress& as) {
-    auto info = MysqlMetaDbProvider().Open(as)->Database(ctx_, database);
+  ports::DbInfo Look(const std::string& database, const ports::DbServerAddress& as) {
+    auto info = mysql::MysqlMetaDbProvider().Open(as)->Database(ctx_, database);
     EXPECT_TRUE(info.ok()) << info.error().message;
-    return info.ok() ? *std::move(info) : upgrade::DbInfo();
+    return info.ok() ? *std::move(info) : ports::DbInfo();
   }
-  upgrade::DbInfo Look(const std::string& database) { return Look(database, address_); }
+  ports::DbInfo Look(const std::string& database) { return Look(database, address_); }
 
-  base::Result<upgrade::DumpOutcome> Dump(const std::string& database, DumpTool tool) {
-    upgrade::DumpRequest request;
+  base::Result<ports::DumpOutcome> Dump(const std::string& database, DumpTool tool) {
+    ports::DumpRequest request;
     request.server = address_;
     request.database = database;
     request.folder = folder_ / ("dump" + std::to_string(++dumps_));
@@ -70,10 +70,10 @@ class DumpWholeTest : public OnServer {
   }
   // Dropped, made and loaded from the last dump.
   base::Status Restore(const std::string& database, DumpTool tool,
-                       const std::vector<upgrade::DumpFile>& files) {
+                       const std::vector<ports::DumpFile>& files) {
     OMS_TRY(meta_db_->DropDatabase(ctx_, fence_, database));
     OMS_TRY(meta_db_->CreateDatabase(ctx_, fence_, database, "utf8mb4", "utf8mb4_general_ci"));
-    upgrade::LoadRequest request;
+    ports::LoadRequest request;
     request.server = address_;
     request.database = database;
     request.folder = last_;
@@ -99,8 +99,8 @@ class DumpWholeTest : public OnServer {
   int dumps_ = 0;
   std::vector<std::string> users_;
   CountingFence fence_;
-  upgrade::ByteProgress progress_;
-  std::unique_ptr<upgrade::BackupTool> tool_;
+  ports::ByteProgress progress_;
+  std::unique_ptr<ports::BackupTool> tool_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Servers, DumpWholeTest,
@@ -160,7 +160,7 @@ TEST_P(DumpWholeTest, AColumnWhoseDefaultIsAnExpressionComesBackByTheToolThatIsL
   ASSERT_TRUE(dumped.ok()) << dumped.error().message;
   const auto digest = meta_db_->Digest(ctx_, database);
   ASSERT_TRUE(digest.ok()) << digest.error().message;
-  EXPECT_EQ(upgrade::WhatDumpLacks(*digest, dumped->tables), "");
+  EXPECT_EQ(act::WhatDumpLacks(*digest, dumped->tables), "");
   const auto restored = Restore(database, tool, dumped->files);
   ASSERT_TRUE(restored.ok()) << restored.error().message;
   EXPECT_EQ(One("SELECT CONCAT(t, u) FROM " + Table(database, "stamp")), "2020-01-02 03:04:05own");
@@ -217,13 +217,12 @@ TEST_P(DumpWholeTest, AMydumperThatDropsARowMakesNoBackup) {
               ".t.sql\" ] || exit 0\n"
               "sed -i '$d' \"$d/" +
               database + ".t.sql\" && sed -i '$s/,$/;/' \"$d/" + database + ".t.sql\"\n");
-  upgrade::BackupPlan plan;
+  act::BackupPlan plan;
   plan.operation = "op";
   plan.folder = folder_ / "backup";
   plan.databases = {{"rm", database}};
-  const auto store = MakeFileRecordStore();
-  const auto manifest =
-      upgrade::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
+  const auto store = files::MakeFileRecordStore();
+  const auto manifest = act::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
   ASSERT_FALSE(manifest.ok());
   EXPECT_EQ(manifest.error().reason, "DumpIncomplete");
   EXPECT_THAT(manifest.error().message,
@@ -277,7 +276,7 @@ TEST_P(DumpWholeTest, ATableWithAKeyBeyondTheSignedNumbersIsNotCutIntoPieces) {
     ASSERT_TRUE(filled.ok()) << filled.error().message;
   }
   Sql("ANALYZE TABLE " + Table(database, "u"));
-  const auto files_with = [&](const upgrade::DumpOutcome& outcome) {
+  const auto files_with = [&](const ports::DumpOutcome& outcome) {
     return std::count_if(outcome.files.begin(), outcome.files.end(),
                          [&](const auto& file) { return file.path.starts_with(database + ".u."); });
   };
@@ -415,7 +414,7 @@ TEST_P(DumpWholeTest, AServerThatAsksForAFileGetsNothing) {
     std::ofstream(last_ / file.path)
         << "LOAD DATA LOCAL INFILE 'plain text' INTO TABLE t;\n-- Completed: 0\n";
     file.bytes = fs::file_size(last_ / file.path);
-    const auto sum = MakeFileRecordStore()->Sha256(last_ / file.path);
+    const auto sum = files::MakeFileRecordStore()->Sha256(last_ / file.path);
     ASSERT_TRUE(sum.ok());
     file.sha256 = *sum;
   }

@@ -9,10 +9,10 @@
 #include <thread>
 
 #include "controller/base/sha256.h"
-#include "reconcilers/backup_job.h"
-#include "reconcilers/drivers/dump_tool.h"
-#include "reconcilers/drivers/file_record_store.h"
-#include "reconcilers/drivers/mysql_ownership.h"
+#include "reconcilers/act/backup_job.h"
+#include "reconcilers/drivers/dump/dump_tool.h"
+#include "reconcilers/drivers/files/file_record_store.h"
+#include "reconcilers/drivers/mysql/mysql_ownership.h"
 #include "tests/integration/metadb/servers.h"
 
 namespace oms::drivers {
@@ -21,8 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using base::Code;
-using upgrade::Compression;
-using upgrade::DumpTool;
+using ports::Compression;
+using ports::DumpTool;
 
 // Empty where it cannot be read: of a process that has just ended.
 std::string ReadText(const fs::path& path) {
@@ -32,14 +32,14 @@ std::string ReadText(const fs::path& path) {
 }
 
 // Lets a number of registrations through, then none.
-class FewFence final : public upgrade::Fence {
+class FewFence final : public ports::Fence {
  public:
   explicit FewFence(int few) : left_(few) {}
-  base::Status Register(const base::Context&, const upgrade::DbConnection&) override {
+  base::Status Register(const base::Context&, const ports::DbConnection&) override {
     if (left_-- > 0) return base::Ok();
     return base::MakeError(Code::kFenced, "OwnedByAnother", "the epoch was raised");
   }
-  void Unregister(const upgrade::DbConnection&) override {}
+  void Unregister(const ports::DbConnection&) override {}
 
  private:
   std::atomic<int> left_;
@@ -52,7 +52,7 @@ class LoadTest : public OnServer {
     char name[] = "/tmp/oms-load-XXXXXX";
     ASSERT_NE(mkdtemp(name), nullptr);
     folder_ = name;
-    tool_ = MakeDumpTool();
+    tool_ = dump::MakeDumpTool();
   }
   void TearDown() override {
     if (!folder_.empty()) fs::remove_all(folder_);
@@ -159,17 +159,17 @@ class LoadTest : public OnServer {
     }
   }
 
-  upgrade::LoadRequest Dump(const std::string& database, DumpTool tool, Compression compression) {
-    upgrade::DumpRequest request;
+  ports::LoadRequest Dump(const std::string& database, DumpTool tool, Compression compression) {
+    ports::DumpRequest request;
     request.server = address_;
     request.database = database;
     request.folder = folder_ / std::to_string(++dumps_) / database;
     request.tool = tool;
     request.compression = compression;
-    upgrade::ByteProgress progress;
+    ports::ByteProgress progress;
     auto outcome = tool_->Dump(ctx_, fence_, request, progress);
     EXPECT_TRUE(outcome.ok()) << outcome.error().message;
-    upgrade::LoadRequest load;
+    ports::LoadRequest load;
     load.server = address_;
     load.database = database;
     load.folder = request.folder.parent_path();
@@ -179,12 +179,12 @@ class LoadTest : public OnServer {
     load.compression = compression;
     return load;
   }
-  upgrade::DatabaseDigest Digest(const std::string& database) {
+  ports::DatabaseDigest Digest(const std::string& database) {
     auto digest = meta_db_->Digest(ctx_, database);
     EXPECT_TRUE(digest.ok()) << digest.error().message;
-    return digest.ok() ? *digest : upgrade::DatabaseDigest{};
+    return digest.ok() ? *digest : ports::DatabaseDigest{};
   }
-  void Remake(const upgrade::DatabaseDigest& digest) {
+  void Remake(const ports::DatabaseDigest& digest) {
     const auto dropped = meta_db_->DropDatabase(ctx_, fence_, digest.name);
     ASSERT_TRUE(dropped.ok()) << dropped.error().message;
     EXPECT_TRUE(meta_db_->Digest(ctx_, digest.name).Is(Code::kNotFound));
@@ -192,23 +192,22 @@ class LoadTest : public OnServer {
         meta_db_->CreateDatabase(ctx_, fence_, digest.name, digest.charset, digest.collation);
     ASSERT_TRUE(made.ok()) << made.error().message;
   }
-  base::Status Load(const upgrade::LoadRequest& request) {
+  base::Status Load(const ports::LoadRequest& request) {
     progress_.total = 0;
     progress_.done = 0;
     return tool_->Load(ctx_, fence_, request, progress_);
   }
-  static void ExpectSame(const upgrade::DatabaseDigest& before,
-                         const upgrade::DatabaseDigest& after) {
-    EXPECT_EQ(upgrade::DescribeDifference(before, after), "");
+  static void ExpectSame(const ports::DatabaseDigest& before, const ports::DatabaseDigest& after) {
+    EXPECT_EQ(record::DescribeDifference(before, after), "");
     EXPECT_TRUE(before == after);
   }
-  uint64_t Bytes(const upgrade::LoadRequest& request) {
+  uint64_t Bytes(const ports::LoadRequest& request) {
     uint64_t bytes = 0;
     for (const auto& file : request.files) bytes += file.bytes;
     return bytes;
   }
   // Changes a file of a plain dump, and what the request says of it.
-  void Change(upgrade::LoadRequest& request, const std::string& name, bool tell,
+  void Change(ports::LoadRequest& request, const std::string& name, bool tell,
               const std::function<void(std::string&)>& change) {
     for (auto& file : request.files) {
       if (!file.path.ends_with(name)) continue;
@@ -226,8 +225,8 @@ class LoadTest : public OnServer {
   fs::path folder_;
   int dumps_ = 0;
   CountingFence fence_;
-  upgrade::ByteProgress progress_;
-  std::unique_ptr<upgrade::BackupTool> tool_;
+  ports::ByteProgress progress_;
+  std::unique_ptr<ports::BackupTool> tool_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Servers, LoadTest,
@@ -552,7 +551,7 @@ TEST_P(LoadTest, ADatabaseIsMadeWithItsCharacterSetAndDroppedOnlyOnce) {
 
 TEST_P(LoadTest, ADumpThatCouldNotBeLoadedIsRefused) {
   const auto database = Rich();
-  upgrade::DumpRequest request;
+  ports::DumpRequest request;
   request.server = address_;
   request.database = database;
   request.folder = folder_ / "refused";
@@ -594,7 +593,7 @@ TEST_P(LoadTest, ALoadIntoADatabaseThatIsNotThereSaysSo) {
 // RESTORE.md is for a person with nothing but the files: its commands are run as they stand.
 TEST_P(LoadTest, RestoreMdBringsEverythingBackWhenItIsFollowedByHand) {
   if (GetParam() == ServerKind::kMariaDbTls) return;  // How it is reached is client.cnf's matter.
-  upgrade::BackupPlan plan;
+  act::BackupPlan plan;
   plan.operation = "op";
   plan.from = "4.3.0";
   plan.databases = {{"rm", Rich()}, {"cm", Rich()}, {"cm_hb", NewDatabase()}};
@@ -606,14 +605,14 @@ TEST_P(LoadTest, RestoreMdBringsEverythingBackWhenItIsFollowedByHand) {
   plan.heartbeat_max = 41;
   plan.container_name = "oms_430";
   plan.watch_interval = 20ms;
-  const auto store = MakeFileRecordStore();
+  const auto store = files::MakeFileRecordStore();
   for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
     for (const auto compression : {Compression::kZstd, Compression::kNone}) {
       plan.folder = folder_ / ("backup" + std::to_string(++dumps_));
       plan.tool = tool;
       plan.compression = compression;
       const auto manifest =
-          upgrade::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
+          act::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
       ASSERT_TRUE(manifest.ok()) << manifest.error().message;
       // What the upgrade does to them in the meantime.
       Sql("DROP VIEW `" + plan.databases[0].name + "`.m_view");
@@ -648,7 +647,7 @@ TEST_P(LoadTest, RestoreMdBringsEverythingBackWhenItIsFollowedByHand) {
       for (const auto& database : manifest->databases) {
         ExpectSame(database.digest, Digest(database.name));
       }
-      EXPECT_TRUE(upgrade::VerifyManifest(*store, plan.folder).ok()) << "the files are untouched";
+      EXPECT_TRUE(record::VerifyManifest(*store, plan.folder).ok()) << "the files are untouched";
     }
   }
 }

@@ -182,7 +182,7 @@ struct MetaDbProxy::Sockets {
   }
 };
 
-MetaDbProxy::MetaDbProxy(const upgrade::DbServerAddress& server, Twist twist, std::string a,
+MetaDbProxy::MetaDbProxy(const ports::DbServerAddress& server, Twist twist, std::string a,
                          std::string b)
     : sockets_(std::make_unique<Sockets>()) {
   sockets_->twist = twist;

@@ -22,7 +22,7 @@ class MetaDbProxy {
     // To a statement with `a` in it the answer is a request for the client's file `b`.
     kAsksForFile,
   };
-  MetaDbProxy(const upgrade::DbServerAddress& server, Twist twist, std::string a = {},
+  MetaDbProxy(const ports::DbServerAddress& server, Twist twist, std::string a = {},
               std::string b = {});
   ~MetaDbProxy();    // Closes all connections.
   int port() const;  // On 127.0.0.1.

@@ -1,6 +1,6 @@
-#include "reconcilers/drivers/mysql_metadb.h"
+#include "reconcilers/drivers/mysql/mysql_metadb.h"
 
-#include "reconcilers/heartbeat.h"
+#include "reconcilers/oms/heartbeat.h"
 #include "tests/integration/metadb/metadb_proxy.h"
 #include "tests/integration/metadb/servers.h"
 
@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using base::Code;
-using upgrade::CompactionAct;
+using ports::CompactionAct;
 
 class MysqlMetaDbTest : public OnServer {
  protected:
@@ -19,11 +19,11 @@ class MysqlMetaDbTest : public OnServer {
     RootSql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
     return user;
   }
-  std::shared_ptr<upgrade::MetaDb> OpenAs(const std::string& user) {
+  std::shared_ptr<ports::MetaDb> OpenAs(const std::string& user) {
     auto address = address_;
     address.user = user;
     address.password = base::Secret("a-pass-w0rd");
-    return MysqlMetaDbProvider().Open(address);
+    return mysql::MysqlMetaDbProvider().Open(address);
   }
 
   void MakeSequence(const std::string& database, const std::string& table, int rows,
@@ -37,18 +37,18 @@ class MysqlMetaDbTest : public OnServer {
           ", NOW(), NOW())");
     }
   }
-  upgrade::SequenceTables Look(const std::string& database) {
+  ports::SequenceTables Look(const std::string& database) {
     const auto tables = meta_db_->Sequence(ctx_, database);
     EXPECT_TRUE(tables.ok()) << tables.error().message;
-    return tables.ok() ? *tables : upgrade::SequenceTables{};
+    return tables.ok() ? *tables : ports::SequenceTables{};
   }
   // Until there is nothing left to do; the acts.
   std::vector<CompactionAct> CompactAll(
-      const std::string& database, upgrade::SequenceUse use = upgrade::SequenceUse::kStandsStill) {
+      const std::string& database, product::SequenceUse use = product::SequenceUse::kStandsStill) {
     CountingFence fence;
     std::vector<CompactionAct> acts;
     while (acts.size() < 12) {
-      const auto act = NextCompactionAct(Look(database), use);
+      const auto act = product::NextCompactionAct(Look(database), use);
       if (act == CompactionAct::kNone) break;
       acts.push_back(act);
       const auto done = meta_db_->Compact(ctx_, fence, database, act);
@@ -226,7 +226,7 @@ TEST_P(MysqlMetaDbTest, CompactsFromEveryStateThatACrashOrAPersonCanLeave) {
     }
     CompactAll(database);
     const auto tables = Look(database);
-    EXPECT_TRUE(Compacted(tables));
+    EXPECT_TRUE(product::Compacted(tables));
     EXPECT_EQ(tables.base.rows, 1U);
     EXPECT_EQ(tables.base.max_id, 20U);
     EXPECT_GT(NextId(database), 20U);
@@ -280,7 +280,7 @@ TEST_P(MysqlMetaDbTest, SeesForeignConnectionsAndEndsThemButNotOthers) {
                            .c_str(),
                        "r");
   ASSERT_NE(client, nullptr);
-  std::vector<upgrade::DbConnection> foreign;
+  std::vector<ports::DbConnection> foreign;
   EXPECT_TRUE(Eventually([&] {
     foreign = meta_db_->ForeignConnections(ctx_, {database}).value();
     return !foreign.empty() && foreign[0].command == "Query";
@@ -331,7 +331,7 @@ TEST_P(MysqlMetaDbTest, ProvesThatTheFenceWorks) {
   if (!IsOceanBase()) return;
   auto with_tenant = address_;
   with_tenant.user += "@sys";
-  const auto again = MysqlMetaDbProvider().Open(with_tenant)->ProveFence(ctx_);
+  const auto again = mysql::MysqlMetaDbProvider().Open(with_tenant)->ProveFence(ctx_);
   EXPECT_TRUE(again.ok()) << again.error().message;
 }
 
@@ -339,7 +339,7 @@ TEST_P(MysqlMetaDbTest, AFenceThroughAProxyWithIdsOfItsOwnIsNoneAndTold) {
   const MetaDbProxy proxy(address_, MetaDbProxy::Twist::kOtherIds);
   auto through = address_;
   through.port = proxy.port();
-  const auto meta_db = MysqlMetaDbProvider().Open(through);
+  const auto meta_db = mysql::MysqlMetaDbProvider().Open(through);
   ASSERT_TRUE(meta_db->Server(ctx_).ok()) << "all but the fence works";
   const auto proved = meta_db->ProveFence(ctx_);
   EXPECT_TRUE(proved.Is(Code::kTerminal));
@@ -401,7 +401,8 @@ TEST_P(MysqlMetaDbTest, ProvesThatTwoTablesAreRenamedInOneStatementAndLeavesNoth
   const MetaDbProxy proxy(address_, MetaDbProxy::Twist::kNoRenameTable);
   auto through = address_;
   through.port = proxy.port();
-  const auto without = MysqlMetaDbProvider().Open(through)->ProveTwoTableRename(ctx_, suffix);
+  const auto without =
+      mysql::MysqlMetaDbProvider().Open(through)->ProveTwoTableRename(ctx_, suffix);
   ASSERT_TRUE(without.Is(Code::kTerminal)) << (without.ok() ? "ok" : without.error().message);
   EXPECT_EQ(without.error().reason, "TwoTableRenameMissing");
   EXPECT_NE(without.error().message.find("keepTasksRunning to false"), std::string::npos);
@@ -413,15 +414,15 @@ TEST_P(MysqlMetaDbTest, SwapsAtOnceOrNotAtAllWhereAComponentWrites) {
   MakeSequence(database, "heatbeat_sequence", 5);
   MakeSequence(database, "heatbeat_sequence_bak", 1, 5);
   Sql("ALTER TABLE `" + database + "`.heatbeat_sequence_bak AUTO_INCREMENT = 5000000");
-  ASSERT_EQ(NextCompactionAct(Look(database), upgrade::SequenceUse::kWritten),
+  ASSERT_EQ(product::NextCompactionAct(Look(database), product::SequenceUse::kWritten),
             CompactionAct::kSwapAtOnce);
   CountingFence fence;
   if (address_.tls_ca.empty()) {
     const MetaDbProxy proxy(address_, MetaDbProxy::Twist::kNoRenameTable);
     auto through = address_;
     through.port = proxy.port();
-    const auto refused = MysqlMetaDbProvider().Open(through)->Compact(ctx_, fence, database,
-                                                                      CompactionAct::kSwapAtOnce);
+    const auto refused = mysql::MysqlMetaDbProvider().Open(through)->Compact(
+        ctx_, fence, database, CompactionAct::kSwapAtOnce);
     EXPECT_EQ(refused.ok() ? "ok" : refused.error().reason, "TwoTableRenameMissing");
     EXPECT_EQ(Look(database).base.rows, 5U);
     EXPECT_TRUE(Look(database).bak.exists);
@@ -439,7 +440,7 @@ TEST_P(MysqlMetaDbTest, OnTheWayBackACopyIsTakenAwayAndItsIdsAreKept) {
     MakeSequence(database, "heatbeat_sequence_bak", rows, 5);
     Sql("ALTER TABLE `" + database +
         "`.heatbeat_sequence_bak AUTO_INCREMENT = " + std::to_string(5'000'000 + rows * 1'000'000));
-    EXPECT_EQ(CompactAll(database, upgrade::SequenceUse::kOnTheWayBack),
+    EXPECT_EQ(CompactAll(database, product::SequenceUse::kOnTheWayBack),
               (std::vector<CompactionAct>{CompactionAct::kRaise, CompactionAct::kDropBak}));
     EXPECT_FALSE(Look(database).bak.exists);
     EXPECT_EQ(Look(database).base.rows, 5U + rows);
@@ -477,7 +478,7 @@ TEST_P(MysqlMetaDbTest, WhoMayNotSetTheGlobalQueryTimeoutIsToldSoBeforehand) {
   const auto before = meta_db_->GlobalQueryTimeout(ctx_);
   ASSERT_TRUE(before.ok());
   CountingFence fence;
-  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, upgrade::kRaisedQueryTimeout).ok());
+  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, ports::kRaisedQueryTimeout).ok());
   const auto needless = weak->ProveQueryTimeout(ctx_);
   EXPECT_TRUE(needless.ok()) << needless.error().message;
   ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, **before).ok());
@@ -512,14 +513,14 @@ TEST_P(MysqlMetaDbTest, ADigestTellsEveryDifferenceAndNothingElse) {
   const auto digest = [&](const std::string& database) {
     auto result = meta_db_->Digest(ctx_, database);
     EXPECT_TRUE(result.ok()) << result.error().message;
-    auto value = result.ok() ? *result : upgrade::DatabaseDigest{};
+    auto value = result.ok() ? *result : ports::DatabaseDigest{};
     value.name.clear();
     return value;
   };
   const auto first = digest(one);
   EXPECT_EQ(first, digest(two)) << "the database's name is no difference";
   ASSERT_EQ(first.tables.size(), 2U);
-  EXPECT_EQ(first.tables[0], (upgrade::TableSum{"empty_one", 0, "", 0}));
+  EXPECT_EQ(first.tables[0], (ports::TableSum{"empty_one", 0, "", 0}));
   EXPECT_EQ(first.tables[1].rows, 2U);
   EXPECT_EQ(first.tables[1].null_crcs, 0U);
   std::vector<std::string> objects;

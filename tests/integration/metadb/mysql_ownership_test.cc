@@ -1,4 +1,4 @@
-#include "reconcilers/drivers/mysql_ownership.h"
+#include "reconcilers/drivers/mysql/mysql_ownership.h"
 
 #include <algorithm>
 #include <optional>
@@ -10,14 +10,14 @@ namespace oms::drivers {
 namespace {
 
 using base::Code;
-using upgrade::Owner;
-using upgrade::OwnershipRow;
+using ports::Owner;
+using ports::OwnershipRow;
 
 class MysqlOwnershipTest : public OnServer {
  protected:
   void SetUp() override {
     OnServer::SetUp();
-    ownership_ = MysqlOwnershipProvider().Open(upgrade::MetaDbs(meta_db_));
+    ownership_ = mysql::MysqlOwnershipProvider().Open(ports::MetaDbs(meta_db_));
     oms_ = "it_" + base::RandomId().substr(0, 10);
   }
   void TearDown() override {
@@ -38,7 +38,7 @@ class MysqlOwnershipTest : public OnServer {
   }
   OwnershipRow Read() { return ownership_->Read(ctx_, oms_).value().value_or(OwnershipRow{}); }
 
-  std::shared_ptr<upgrade::Ownership> ownership_;
+  std::shared_ptr<ports::Ownership> ownership_;
   std::string oms_;
 };
 
@@ -123,8 +123,8 @@ class FrozenReaderTest : public MysqlOwnershipTest {
 
   std::string database_;
   std::optional<UnreadClient> client_;
-  upgrade::DbConnection reader_;
-  std::vector<upgrade::DbConnection> kept_;
+  ports::DbConnection reader_;
+  std::vector<ports::DbConnection> kept_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Servers, FrozenReaderTest,
@@ -145,8 +145,8 @@ TEST_P(FrozenReaderTest, ATakeOverDoesNotWaitForIt) {
 }
 
 TEST_P(FrozenReaderTest, OnTheServerOfCmAloneItStaysInTheRowOfTheOther) {
-  ownership_ = MysqlOwnershipProvider().Open(
-      upgrade::MetaDbs(MysqlMetaDbProvider().Open(OtherAddress()), meta_db_));
+  ownership_ = mysql::MysqlOwnershipProvider().Open(
+      ports::MetaDbs(mysql::MysqlMetaDbProvider().Open(OtherAddress()), meta_db_));
   const auto first = Claim(std::nullopt, "p1");
   ASSERT_TRUE(ownership_->FenceFor(oms_, first.epoch)->Register(ctx_, reader_).ok());
   Claim(Read(), "p2");
@@ -211,7 +211,7 @@ TEST_P(MysqlOwnershipTest, RegisteringTwiceIsOneEntryAndUnregisteringTakesItOut)
 TEST_P(MysqlOwnershipTest, AnEntryOfAnotherServerStaysForTheCaller) {
   const auto first = Claim(std::nullopt, "p1");
   auto fence = ownership_->FenceFor(oms_, first.epoch);
-  upgrade::DbConnection far{"10.0.0.9:2883", 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
+  ports::DbConnection far{"10.0.0.9:2883", 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
   ASSERT_TRUE(fence->Register(ctx_, far).ok());
   const auto second = Claim(Read(), "p2");
   EXPECT_EQ(second.connections, std::vector{far});
@@ -221,21 +221,21 @@ TEST_P(MysqlOwnershipTest, AnEntryOfAnotherServerStaysForTheCaller) {
 
 // cm on a server of its own: its writers are registered in the one row, beside those of rm.
 TEST_P(MysqlOwnershipTest, ATakeoverEndsWhatIsOpenOnEitherOfTwoServers) {
-  const auto cm = MysqlMetaDbProvider().Open(OtherAddress());
-  const upgrade::MetaDbs both(meta_db_, cm);
-  const auto ownership = MysqlOwnershipProvider().Open(both);
+  const auto cm = mysql::MysqlMetaDbProvider().Open(OtherAddress());
+  const ports::MetaDbs both(meta_db_, cm);
+  const auto ownership = mysql::MysqlOwnershipProvider().Open(both);
   const auto first = Claim(std::nullopt, "p1");
   auto fence = ownership->FenceFor(oms_, first.epoch);
   auto on_rm = Session();
-  auto on_cm = MysqlSession::Open(ctx_, OtherAddress(), {}).value();
-  auto bystander = MysqlSession::Open(ctx_, OtherAddress(), {}).value();
+  auto on_cm = mysql::MysqlSession::Open(ctx_, OtherAddress(), {}).value();
+  auto bystander = mysql::MysqlSession::Open(ctx_, OtherAddress(), {}).value();
   ASSERT_TRUE(fence->Register(ctx_, on_rm->Describe(ctx_).value()).ok());
   ASSERT_TRUE(fence->Register(ctx_, on_cm->Describe(ctx_).value()).ok());
   // By its server's name, one whose number is in use on the other server.
   auto dead = bystander->Describe(ctx_).value();
   dead.server = address_.Name();
   ASSERT_TRUE(fence->Register(ctx_, dead).ok());
-  upgrade::DbConnection far{"10.0.0.9:2883", 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
+  ports::DbConnection far{"10.0.0.9:2883", 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
   ASSERT_TRUE(fence->Register(ctx_, far).ok());
 
   const auto second = ownership->Claim(ctx_, oms_, Read(), first.owner, "p2", 1);
@@ -247,12 +247,12 @@ TEST_P(MysqlOwnershipTest, ATakeoverEndsWhatIsOpenOnEitherOfTwoServers) {
 }
 
 TEST_P(MysqlOwnershipTest, ATakeoverIsNoneWhileTheSecondServerDoesNotAnswer) {
-  upgrade::DbServerAddress away = OtherAddress();
+  ports::DbServerAddress away = OtherAddress();
   away.port = 1;
-  const upgrade::MetaDbs both(meta_db_, MysqlMetaDbProvider().Open(away));
-  const auto ownership = MysqlOwnershipProvider().Open(both);
+  const ports::MetaDbs both(meta_db_, mysql::MysqlMetaDbProvider().Open(away));
+  const auto ownership = mysql::MysqlOwnershipProvider().Open(both);
   const auto first = Claim(std::nullopt, "p1");
-  upgrade::DbConnection there{away.Name(), 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
+  ports::DbConnection there{away.Name(), 7, "u", "10.0.0.1:5", "2026-01-01T00:00:00Z", "", ""};
   ASSERT_TRUE(ownership->FenceFor(oms_, first.epoch)->Register(ctx_, there).ok());
   const auto second = ownership->Claim(ctx_, oms_, Read(), first.owner, "p2", 1);
   ASSERT_FALSE(second.ok());
@@ -283,7 +283,7 @@ TEST_P(MysqlOwnershipTest, WhoeverRegistersBesideOthersIsInTheRowWhenToldSo) {
     std::vector<std::jthread> threads;
     for (int i = 0; i < kThreads; ++i) {
       threads.emplace_back([&, i] {
-        upgrade::DbConnection connection;
+        ports::DbConnection connection;
         connection.server = "127.0.0.1:1";  // Not this one: nothing here is ever killed.
         connection.id = static_cast<uint64_t>(1000 + i);
         connection.user = "u";
@@ -311,10 +311,10 @@ TEST_P(MysqlOwnershipTest, AFenceThatLosesItsSessionRegistersByANewOne) {
   address.user = user;
   address.password = base::Secret("a-password");
   Claim(std::nullopt, "p1");
-  auto fence = MysqlOwnershipProvider()
-                   .Open(upgrade::MetaDbs(MysqlMetaDbProvider().Open(address)))
+  auto fence = mysql::MysqlOwnershipProvider()
+                   .Open(ports::MetaDbs(mysql::MysqlMetaDbProvider().Open(address)))
                    ->FenceFor(oms_, 1);
-  upgrade::DbConnection connection;
+  ports::DbConnection connection;
   connection.server = "127.0.0.1:1";
   connection.id = 1;
   ASSERT_TRUE(fence->Register(ctx_, connection).ok());

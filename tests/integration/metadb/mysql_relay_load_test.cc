@@ -5,8 +5,8 @@
 #include <set>
 #include <thread>
 
-#include "reconcilers/drivers/mysql_ownership.h"
-#include "reconcilers/drivers/mysql_relay.h"
+#include "reconcilers/drivers/mysql/mysql_ownership.h"
+#include "reconcilers/drivers/mysql/mysql_relay.h"
 #include "tests/integration/metadb/servers.h"
 
 namespace oms::drivers {
@@ -19,7 +19,7 @@ class MysqlRelayLoadTest : public OnServer {
  protected:
   void SetUp() override {
     OnServer::SetUp();
-    ownership_ = MysqlOwnershipProvider().Open(upgrade::MetaDbs(meta_db_));
+    ownership_ = mysql::MysqlOwnershipProvider().Open(ports::MetaDbs(meta_db_));
     oms_ = "it_" + base::RandomId().substr(0, 10);
     const auto row =
         ownership_->Claim(ctx_, oms_, std::nullopt, {"cluster", "ns/name"}, "p1", kEpoch);
@@ -33,16 +33,16 @@ class MysqlRelayLoadTest : public OnServer {
     }
     OnServer::TearDown();
   }
-  std::vector<upgrade::DbConnection> Row() {
+  std::vector<ports::DbConnection> Row() {
     const auto row = ownership_->Read(ctx_, oms_);
     EXPECT_TRUE(row.ok() && *row);
-    return row.ok() && *row ? (*row)->connections : std::vector<upgrade::DbConnection>();
+    return row.ok() && *row ? (*row)->connections : std::vector<ports::DbConnection>();
   }
 
   static constexpr uint64_t kEpoch = 1;
   std::string oms_;
-  std::shared_ptr<upgrade::Ownership> ownership_;
-  std::shared_ptr<upgrade::Fence> fence_;
+  std::shared_ptr<ports::Ownership> ownership_;
+  std::shared_ptr<ports::Fence> fence_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Servers, MysqlRelayLoadTest,
@@ -52,22 +52,23 @@ INSTANTIATE_TEST_SUITE_P(Servers, MysqlRelayLoadTest,
 
 TEST_P(MysqlRelayLoadTest, ManyConnectionsAtOnceAllGetThroughAndAreInTheRow) {
   constexpr int kRelays = 3, kPerRelay = 8, kClients = kRelays * kPerRelay;
-  std::vector<std::unique_ptr<MysqlRelay>> relays;
+  std::vector<std::unique_ptr<mysql::MysqlRelay>> relays;
   for (int i = 0; i < kRelays; ++i) {
-    auto relay = MysqlRelay::Start(ctx_, address_, RelayUse::kWrite, *fence_, nullptr);
+    auto relay =
+        mysql::MysqlRelay::Start(ctx_, address_, mysql::RelayUse::kWrite, *fence_, nullptr);
     ASSERT_TRUE(relay.ok()) << relay.error().message;
     relays.push_back(std::move(*relay));
   }
-  std::vector<std::unique_ptr<MysqlSession>> sessions(kClients);
+  std::vector<std::unique_ptr<mysql::MysqlSession>> sessions(kClients);
   std::vector<std::string> errors(kClients);
   const auto begin = std::chrono::steady_clock::now();
   {
     std::vector<std::jthread> clients;
     for (int i = 0; i < kClients; ++i) {
       clients.emplace_back([&, i] {
-        MysqlSession::Options options;
+        mysql::MysqlSession::Options options;
         options.socket = relays[i % kRelays]->socket_path();
-        auto session = MysqlSession::Open(ctx_, address_, options);
+        auto session = mysql::MysqlSession::Open(ctx_, address_, options);
         if (session.ok()) {
           sessions[i] = std::move(*session);
         } else {

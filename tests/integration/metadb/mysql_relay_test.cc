@@ -1,4 +1,4 @@
-#include "reconcilers/drivers/mysql_relay.h"
+#include "reconcilers/drivers/mysql/mysql_relay.h"
 
 #include <atomic>
 #include <functional>
@@ -16,22 +16,23 @@ using base::Code;
 class MysqlRelayTest : public OnServer {
  protected:
   // As OMS logs in to a tenant of OceanBase: with more than the process list shows.
-  upgrade::DbServerAddress WithTenant() const {
+  ports::DbServerAddress WithTenant() const {
     auto address = address_;
     if (IsOceanBase()) address.user += "@sys";
     return address;
   }
-  std::unique_ptr<MysqlRelay> Relay(const upgrade::DbServerAddress& address, upgrade::Fence& fence,
-                                    RelayUse use = RelayUse::kWrite) {
-    auto relay = MysqlRelay::Start(ctx_, address, use, fence, nullptr);
+  std::unique_ptr<mysql::MysqlRelay> Relay(const ports::DbServerAddress& address,
+                                           ports::Fence& fence,
+                                           mysql::RelayUse use = mysql::RelayUse::kWrite) {
+    auto relay = mysql::MysqlRelay::Start(ctx_, address, use, fence, nullptr);
     EXPECT_TRUE(relay.ok()) << relay.error().message;
     return relay.ok() ? *std::move(relay) : nullptr;
   }
-  base::Result<std::unique_ptr<MysqlSession>> Through(const MysqlRelay& relay,
-                                                      const upgrade::DbServerAddress& address) {
-    MysqlSession::Options options;
+  base::Result<std::unique_ptr<mysql::MysqlSession>> Through(
+      const mysql::MysqlRelay& relay, const ports::DbServerAddress& address) {
+    mysql::MysqlSession::Options options;
     options.socket = relay.socket_path();
-    return MysqlSession::Open(ctx_, address, options);
+    return mysql::MysqlSession::Open(ctx_, address, options);
   }
   std::string Listed(uint64_t id, const std::string& what = "COUNT(*)",
                      const std::string& and_also = "") {
@@ -73,8 +74,8 @@ TEST_P(MysqlRelayTest, WhatIsRegisteredIsWhatATakeOverEnds) {
   // A claim while it logs in knows it by the login's name alone.
   auto next = Through(*relay, WithTenant());
   ASSERT_TRUE(next.ok());
-  upgrade::DbConnection early;
-  early.server = ServerName(address_);
+  ports::DbConnection early;
+  early.server = mysql::ServerName(address_);
   early.id = (*next)->id();
   early.user = WithTenant().user;
   ASSERT_TRUE(meta_db_->EndConnections(ctx_, {early}).ok());
@@ -107,17 +108,16 @@ TEST_P(MysqlRelayTest, AnIdleSessionOfItsOwnThatTheServerHasEndedIsReplaced) {
 class LookingFence final : public CountingFence {
  public:
   explicit LookingFence(std::function<bool(uint64_t)> listed) : listed_(std::move(listed)) {}
-  void Unregister(const upgrade::DbConnection& connection) override {
+  void Unregister(const ports::DbConnection& connection) override {
     if (!connection.address.empty() && listed_(connection.id)) left_running = true;
     CountingFence::Unregister(connection);
   }
-  base::Status Register(const base::Context& ctx,
-                        const upgrade::DbConnection& connection) override {
+  base::Status Register(const base::Context& ctx, const ports::DbConnection& connection) override {
     if (!first) first = connection;
     return CountingFence::Register(ctx, connection);
   }
   std::atomic<bool> left_running = false;
-  std::optional<upgrade::DbConnection> first;
+  std::optional<ports::DbConnection> first;
 
  private:
   const std::function<bool(uint64_t)> listed_;
@@ -144,7 +144,7 @@ TEST_P(MysqlRelayTest, AChildThatDiesWhileRowsFlowToItLeavesNothingRunning) {
 
 TEST_P(MysqlRelayTest, TheServerItselfRefusesAReaderEveryWrite) {
   LookingFence fence([](uint64_t) { return false; });
-  const auto relay = Relay(WithTenant(), fence, RelayUse::kRead);
+  const auto relay = Relay(WithTenant(), fence, mysql::RelayUse::kRead);
   auto session = Through(*relay, WithTenant());
   ASSERT_TRUE(session.ok()) << session.error().message;
   ASSERT_EQ(fence.Now().size(), 1U);
@@ -160,11 +160,11 @@ TEST_P(MysqlRelayTest, TheServerItselfRefusesAReaderEveryWrite) {
 
 TEST_P(MysqlRelayTest, AnEndOfTheRelayEndsItsConnectionsOnTheServer) {
   CountingFence fence;
-  auto relay = MysqlRelay::Start(ctx_, address_, RelayUse::kWrite, fence, nullptr);
+  auto relay = mysql::MysqlRelay::Start(ctx_, address_, mysql::RelayUse::kWrite, fence, nullptr);
   ASSERT_TRUE(relay.ok());
-  MysqlSession::Options options;
+  mysql::MysqlSession::Options options;
   options.socket = (*relay)->socket_path();
-  auto session = MysqlSession::Open(ctx_, address_, options);
+  auto session = mysql::MysqlSession::Open(ctx_, address_, options);
   ASSERT_TRUE(session.ok());
   const auto id = std::to_string((*session)->id());
   std::thread query([&] { EXPECT_FALSE((*session)->Query(ctx_, "SELECT SLEEP(30)").ok()); });
@@ -183,8 +183,7 @@ TEST_P(MysqlRelayTest, AnEndOfTheRelayEndsItsConnectionsOnTheServer) {
 // Closes between the two registrations: another claimed while the child was logging in.
 class ClosingFence final : public CountingFence {
  public:
-  base::Status Register(const base::Context& ctx,
-                        const upgrade::DbConnection& connection) override {
+  base::Status Register(const base::Context& ctx, const ports::DbConnection& connection) override {
     auto status = CountingFence::Register(ctx, connection);
     closed = true;
     return status;
@@ -193,11 +192,11 @@ class ClosingFence final : public CountingFence {
 
 TEST_P(MysqlRelayTest, AClaimDuringTheLoginKeepsTheChildOut) {
   ClosingFence fence;
-  auto relay = MysqlRelay::Start(ctx_, address_, RelayUse::kWrite, fence, nullptr);
+  auto relay = mysql::MysqlRelay::Start(ctx_, address_, mysql::RelayUse::kWrite, fence, nullptr);
   ASSERT_TRUE(relay.ok());
-  MysqlSession::Options options;
+  mysql::MysqlSession::Options options;
   options.socket = (*relay)->socket_path();
-  EXPECT_FALSE(MysqlSession::Open(ctx_, address_, options).ok());
+  EXPECT_FALSE(mysql::MysqlSession::Open(ctx_, address_, options).ok());
   EXPECT_TRUE(Eventually([&] { return (*relay)->Health().Is(Code::kFenced); }));
 }
 
@@ -206,11 +205,11 @@ TEST_P(MysqlRelayTest, VerifiesTheServersCertificate) {
   CountingFence fence;
   auto address = address_;
   address.tls_ca = "/etc/ssl/certs/ca-certificates.crt";
-  auto relay = MysqlRelay::Start(ctx_, address, RelayUse::kWrite, fence, nullptr);
+  auto relay = mysql::MysqlRelay::Start(ctx_, address, mysql::RelayUse::kWrite, fence, nullptr);
   ASSERT_TRUE(relay.ok());
-  MysqlSession::Options options;
+  mysql::MysqlSession::Options options;
   options.socket = (*relay)->socket_path();
-  EXPECT_FALSE(MysqlSession::Open(ctx_, address_, options).ok());
+  EXPECT_FALSE(mysql::MysqlSession::Open(ctx_, address_, options).ok());
   EXPECT_TRUE(Eventually([&] { return !(*relay)->Health().ok(); }));
   EXPECT_EQ((*relay)->Health().error().reason, "MetaDBTLSFailed")
       << (*relay)->Health().error().message;

@@ -34,8 +34,8 @@ TEST_P(MysqlSessionTest, RoundTripsTextsBlobsAndNulls) {
   ASSERT_TRUE(session->Execute(ctx_, "INSERT INTO t VALUES (1, NULL, NULL)").ok());
   const auto rows = session->Query(ctx_, "SELECT a, b, c FROM t ORDER BY a DESC");
   ASSERT_TRUE(rows.ok());
-  EXPECT_EQ((*rows)[0], (SqlRow{"18446744073709551615", text, blob}));
-  EXPECT_EQ((*rows)[1], (SqlRow{"1", std::nullopt, std::nullopt}));
+  EXPECT_EQ((*rows)[0], (mysql::SqlRow{"18446744073709551615", text, blob}));
+  EXPECT_EQ((*rows)[1], (mysql::SqlRow{"1", std::nullopt, std::nullopt}));
 }
 
 TEST_P(MysqlSessionTest, CountsRowsFoundNotRowsChanged) {
@@ -112,7 +112,7 @@ TEST_P(MysqlSessionTest, AStatementThatIsKilledEndsItsSession) {
 TEST_P(MysqlSessionTest, AWrongPasswordIsDeniedAndNotTold) {
   auto address = address_;
   address.password = base::Secret("wr0ng-pass-phrase");
-  const auto session = MysqlSession::Open(ctx_, address, {});
+  const auto session = mysql::MysqlSession::Open(ctx_, address, {});
   ASSERT_TRUE(session.Is(Code::kDenied));
   EXPECT_EQ(session.error().reason, "MetaDBDenied");
   EXPECT_EQ(session.error().message.find("wr0ng-pass-phrase"), std::string::npos);
@@ -121,7 +121,8 @@ TEST_P(MysqlSessionTest, AWrongPasswordIsDeniedAndNotTold) {
 TEST_P(MysqlSessionTest, AMissingTableOrDatabaseIsNotFound) {
   auto session = Session();
   EXPECT_TRUE(session->Query(ctx_, "SELECT * FROM it_none_such.t").Is(Code::kNotFound));
-  EXPECT_TRUE(MysqlSession::Open(ctx_, address_, {"it_none_such", 5s, {}}).Is(Code::kNotFound));
+  EXPECT_TRUE(
+      mysql::MysqlSession::Open(ctx_, address_, {"it_none_such", 5s, {}}).Is(Code::kNotFound));
 }
 
 TEST_P(MysqlSessionTest, DescribesItselfAsTheProcessListShowsIt) {
@@ -136,7 +137,7 @@ TEST_P(MysqlSessionTest, DescribesItselfAsTheProcessListShowsIt) {
 
 TEST_P(MysqlSessionTest, AStatementTimeoutBoundsAQueryOnOceanBase) {
   if (!IsOceanBase()) return;
-  const auto session = MysqlSession::Open(ctx_, address_, {"", 300ms, {}});
+  const auto session = mysql::MysqlSession::Open(ctx_, address_, {"", 300ms, {}});
   ASSERT_TRUE(session.ok());
   const auto answer = (*session)->Query(ctx_, Sleep());
   EXPECT_TRUE(answer.Is(Code::kTimeout)) << answer.error().message;
@@ -146,7 +147,7 @@ TEST_P(MysqlSessionTest, AnotherCaIsRefused) {
   if (GetParam() != ServerKind::kMariaDbTls) return;
   auto address = address_;
   address.tls_ca = "/etc/ssl/certs/ca-certificates.crt";
-  const auto session = MysqlSession::Open(ctx_, address, {});
+  const auto session = mysql::MysqlSession::Open(ctx_, address, {});
   ASSERT_FALSE(session.ok());
   EXPECT_EQ(session.error().reason, "MetaDBTLSFailed") << session.error().message;
 }
@@ -160,7 +161,7 @@ TEST_P(MysqlSessionTest, TlsIsInUseWhereItWasAskedFor) {
 }
 
 TEST(MysqlSession, ASilentServerDoesNotHoldAStopBack) {
-  InitMysql();
+  mysql::InitMysql();
   const int listener = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr name{};
   name.sa_family = AF_INET;
@@ -169,14 +170,14 @@ TEST(MysqlSession, ASilentServerDoesNotHoldAStopBack) {
   unsigned char raw[16];
   socklen_t size = sizeof(raw);
   ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(raw), &size), 0);
-  upgrade::DbServerAddress address;
+  ports::DbServerAddress address;
   address.host = "127.0.0.1";
   address.port = raw[2] * 256 + raw[3];
   address.user = "x";
   const base::SystemClock clock;
   const auto begin = std::chrono::steady_clock::now();
-  const auto session =
-      MysqlSession::Open(base::Context(clock, base::Logger()).WithTimeout(100ms), address, {});
+  const auto session = mysql::MysqlSession::Open(
+      base::Context(clock, base::Logger()).WithTimeout(100ms), address, {});
   EXPECT_TRUE(session.Is(Code::kTimeout));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
   close(listener);

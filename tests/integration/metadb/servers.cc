@@ -24,11 +24,11 @@ std::string Env(const std::string& name) {
 
 }  // namespace
 
-upgrade::DbServerAddress OnServer::AddressOf(ServerKind kind) {
+ports::DbServerAddress OnServer::AddressOf(ServerKind kind) {
   const std::string prefix = kind == ServerKind::kOceanBase ? "METADB" : "METADB_MARIADB";
   EXPECT_NE(Env(prefix + "_PORT"), "")
       << prefix << "_* is not set: hack/devenv.sh up --metadb both; eval \"$(hack/devenv.sh env)\"";
-  upgrade::DbServerAddress address;
+  ports::DbServerAddress address;
   address.host = Env(prefix + "_HOST");
   address.port = std::atoi(Env(prefix + "_PORT").c_str());
   address.user = Env(prefix + "_USER");
@@ -37,14 +37,14 @@ upgrade::DbServerAddress OnServer::AddressOf(ServerKind kind) {
 }
 
 void OnServer::SetUp() {
-  InitMysql();
+  mysql::InitMysql();
   address_ = AddressOf(GetParam());
   ASSERT_NE(address_.port, 0);
   if (GetParam() == ServerKind::kMariaDbTls) {
     address_.tls_ca = Env("METADB_MARIADB_CA");
     ASSERT_NE(address_.tls_ca, "") << "METADB_MARIADB_CA is not set";
   }
-  meta_db_ = MysqlMetaDbProvider().Open(address_);
+  meta_db_ = mysql::MysqlMetaDbProvider().Open(address_);
   session_ = Session();
   ASSERT_NE(session_, nullptr);
   ASSERT_EQ(session_->oceanbase(), IsOceanBase()) << session_->version();
@@ -80,7 +80,7 @@ void OnServer::RootSql(const std::string& statement) {
   auto address = address_;
   address.user = "root";
   address.password = base::Secret(password);
-  auto session = MysqlSession::Open(ctx_, address, {});
+  auto session = mysql::MysqlSession::Open(ctx_, address, {});
   ASSERT_TRUE(session.ok()) << session.error().message;
   const auto done = (*session)->Execute(ctx_, statement);
   ASSERT_TRUE(done.ok()) << statement << ": " << done.error().message;
@@ -95,10 +95,10 @@ std::string OnServer::One(const std::string& query) {
   return value->value_or("NULL");
 }
 
-std::unique_ptr<MysqlSession> OnServer::Session(const std::string& database) {
-  MysqlSession::Options options;
+std::unique_ptr<mysql::MysqlSession> OnServer::Session(const std::string& database) {
+  mysql::MysqlSession::Options options;
   options.database = database;
-  auto session = MysqlSession::Open(ctx_, address_, options);
+  auto session = mysql::MysqlSession::Open(ctx_, address_, options);
   if (!session.ok()) {
     ADD_FAILURE() << session.error().message;
     return nullptr;
@@ -106,8 +106,7 @@ std::unique_ptr<MysqlSession> OnServer::Session(const std::string& database) {
   return std::move(session).value();
 }
 
-base::Status CountingFence::Register(const base::Context&,
-                                     const upgrade::DbConnection& connection) {
+base::Status CountingFence::Register(const base::Context&, const ports::DbConnection& connection) {
   const std::lock_guard lock(mutex_);
   if (closed) return base::MakeError(base::Code::kFenced, "OwnedByAnother", "fenced");
   ++registered_;
@@ -115,12 +114,12 @@ base::Status CountingFence::Register(const base::Context&,
   return base::Ok();
 }
 
-void CountingFence::Unregister(const upgrade::DbConnection& connection) {
+void CountingFence::Unregister(const ports::DbConnection& connection) {
   const std::lock_guard lock(mutex_);
   now_.erase(std::remove(now_.begin(), now_.end(), connection), now_.end());
 }
 
-std::vector<upgrade::DbConnection> CountingFence::Now() const {
+std::vector<ports::DbConnection> CountingFence::Now() const {
   const std::lock_guard lock(mutex_);
   return now_;
 }
@@ -130,7 +129,7 @@ int CountingFence::registered() const {
   return registered_;
 }
 
-UnreadClient::UnreadClient(std::vector<std::string> way, const upgrade::DbServerAddress& address,
+UnreadClient::UnreadClient(std::vector<std::string> way, const ports::DbServerAddress& address,
                            const std::string& statement) {
   EXPECT_EQ(pipe2(unread_, O_CLOEXEC), 0);
   way.insert(way.begin(), {"mariadb", "--no-defaults"});

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "controller/base/context.h"
-#include "reconcilers/drivers/mysql_metadb.h"
-#include "reconcilers/drivers/mysql_session.h"
+#include "reconcilers/drivers/mysql/mysql_metadb.h"
+#include "reconcilers/drivers/mysql/mysql_session.h"
 #include "reconcilers/ports/meta_db.h"
 
 namespace oms::drivers {
@@ -37,36 +37,36 @@ class OnServer : public ::testing::TestWithParam<ServerKind> {
   // tests' own user may grant nothing.
   void RootSql(const std::string& statement);
   std::string One(const std::string& query);
-  std::unique_ptr<MysqlSession> Session(const std::string& database = "");
+  std::unique_ptr<mysql::MysqlSession> Session(const std::string& database = "");
   // A server of the other kind, for what lies on two.
-  static upgrade::DbServerAddress AddressOf(ServerKind kind);
-  upgrade::DbServerAddress OtherAddress() const {
+  static ports::DbServerAddress AddressOf(ServerKind kind);
+  ports::DbServerAddress OtherAddress() const {
     return AddressOf(IsOceanBase() ? ServerKind::kMariaDb : ServerKind::kOceanBase);
   }
 
   base::SystemClock clock_;
   base::Context ctx_{clock_, base::Logger()};
-  upgrade::DbServerAddress address_;
-  std::shared_ptr<upgrade::MetaDb> meta_db_;
+  ports::DbServerAddress address_;
+  std::shared_ptr<ports::MetaDb> meta_db_;
 
  private:
-  std::unique_ptr<MysqlSession> session_;
+  std::unique_ptr<mysql::MysqlSession> session_;
   std::vector<std::string> databases_;
 };
 
 // Lets everybody through; remembers.
-class CountingFence : public upgrade::Fence {
+class CountingFence : public ports::Fence {
  public:
-  base::Status Register(const base::Context&, const upgrade::DbConnection& connection) override;
-  void Unregister(const upgrade::DbConnection& connection) override;
-  std::vector<upgrade::DbConnection> Now() const;
+  base::Status Register(const base::Context&, const ports::DbConnection& connection) override;
+  void Unregister(const ports::DbConnection& connection) override;
+  std::vector<ports::DbConnection> Now() const;
   int registered() const;
   bool closed = false;  // Then everybody is kFenced.
 
  private:
   mutable std::mutex mutex_;
   int registered_ = 0;
-  std::vector<upgrade::DbConnection> now_;
+  std::vector<ports::DbConnection> now_;
 };
 
 // The command line client as a process of its own that gets rows and takes less of them than there
@@ -74,7 +74,7 @@ class CountingFence : public upgrade::Fence {
 class UnreadClient {
  public:
   // `way`: the options that lead to the server.
-  UnreadClient(std::vector<std::string> way, const upgrade::DbServerAddress& address,
+  UnreadClient(std::vector<std::string> way, const ports::DbServerAddress& address,
                const std::string& statement);
   ~UnreadClient();
   UnreadClient(const UnreadClient&) = delete;

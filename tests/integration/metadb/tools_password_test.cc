@@ -7,9 +7,9 @@
 #include <string>
 #include <tuple>
 
-#include "reconcilers/drivers/child_process.h"
-#include "reconcilers/drivers/mysql_relay.h"
-#include "reconcilers/drivers/mysql_session.h"
+#include "reconcilers/drivers/mysql/mysql_relay.h"
+#include "reconcilers/drivers/mysql/mysql_session.h"
+#include "reconcilers/drivers/os/child_process.h"
 #include "tests/fakes/fake_mysql.h"
 
 namespace oms::drivers {
@@ -21,17 +21,17 @@ using testing::HasSubstr;
 
 constexpr char kPassword[] = "Pa55-of-config.yaml";
 
-class OpenFence final : public upgrade::Fence {
+class OpenFence final : public ports::Fence {
  public:
-  base::Status Register(const base::Context&, const upgrade::DbConnection&) override {
+  base::Status Register(const base::Context&, const ports::DbConnection&) override {
     return base::Ok();
   }
-  void Unregister(const upgrade::DbConnection&) override {}
+  void Unregister(const ports::DbConnection&) override {}
 };
 
 class ToolsPassword : public testing::TestWithParam<std::tuple<const char*, const char*>> {
  protected:
-  ToolsPassword() { InitMysql(); }
+  ToolsPassword() { mysql::InitMysql(); }
   base::SystemClock clock_;
   base::Context ctx_ = base::Context(clock_, {}).WithTimeout(std::chrono::seconds(60));
 };
@@ -52,15 +52,15 @@ TEST_P(ToolsPassword, GoesToNoServerThatAsksForItWithoutTls) {
     server.plugin = at_once ? plugin : "mysql_native_password";
     server.switch_to = at_once ? "" : plugin;
     OpenFence fence;
-    const upgrade::DbServerAddress address{
-        "127.0.0.1", server.port(), "oms", base::Secret(kPassword), "", true};
-    auto relay = MysqlRelay::Start(ctx_, address, RelayUse::kWrite, fence, nullptr);
+    const ports::DbServerAddress address{"127.0.0.1", server.port(), "oms", base::Secret(kPassword),
+                                         "",          true};
+    auto relay = mysql::MysqlRelay::Start(ctx_, address, mysql::RelayUse::kWrite, fence, nullptr);
     ASSERT_TRUE(relay.ok()) << relay.error().message;
     const std::string options = (*relay)->folder() + "/options";
     std::ofstream(options) << "[client]\nuser=oms\npassword=\"" << kPassword
                            << "\"\nsocket=" << (*relay)->socket_path()
                            << "\n[mydumper]\nuser=oms\npassword=" << kPassword << "\n";
-    ChildCommand command;
+    os::ChildCommand command;
     command.argv = {tool, "--defaults-file=" + options};
     if (std::string(tool) == "mysqldump") command.argv.push_back("rm");
     if (std::string(tool) == "mysql") command.argv.insert(command.argv.end(), {"-e", "SELECT 1"});
@@ -68,7 +68,7 @@ TEST_P(ToolsPassword, GoesToNoServerThatAsksForItWithoutTls) {
       command.argv.insert(command.argv.end(), {"-S", (*relay)->socket_path(), "-B", "rm", "-o",
                                                (*relay)->folder() + "/dump"});
     }
-    const auto child = RunChild(ctx_, command);
+    const auto child = os::RunChild(ctx_, command);
     ASSERT_TRUE(child.ok()) << child.error().message;
     EXPECT_NE(child->exit_code, 0);
     EXPECT_GE(server.connections(), 1) << child->errors;

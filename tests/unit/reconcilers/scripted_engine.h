@@ -8,53 +8,54 @@
 
 #include "reconcilers/ports/container_engine.h"
 
-namespace oms::upgrade {
+namespace oms::fixtures {
 
-class ScriptedEngine : public ContainerEngine {
+class ScriptedEngine : public ports::ContainerEngine {
  public:
   struct Container {
-    ContainerInfo info;
-    std::map<std::string, FileContent> files;
-    std::vector<ProcessInfo> processes;
+    ports::ContainerInfo info;
+    std::map<std::string, ports::FileContent> files;
+    std::vector<ports::ProcessInfo> processes;
     int wait_code = 0;
     std::string log, body;
   };
   std::map<std::string, Container> containers;  // By name, which is the id, too.
   std::vector<std::string> calls;               // "Start helper", ...
   std::map<std::string, base::Error> failures;  // By the verb.
-  std::function<ExecResult(Container&, const std::vector<std::string>&)> on_exec;
+  std::function<ports::ExecResult(Container&, const std::vector<std::string>&)> on_exec;
   std::function<void(const std::string& path)> before_read;
   std::function<void()> before_processes;
-  std::map<std::string, FileContent> image_files;  // What a new container has.
-  std::map<std::string, std::string> links;        // In all of them.
+  std::map<std::string, ports::FileContent> image_files;  // What a new container has.
+  std::map<std::string, std::string> links;               // In all of them.
 
   static base::Error Missing(const std::string& what, const std::string& reason) {
     return base::MakeError(base::Code::kNotFound, reason, what + " is not there");
   }
 
-  base::Result<EngineInfo> Info(const base::Context&) override {
-    return EngineInfo{"id", "1", "1.41"};
+  base::Result<ports::EngineInfo> Info(const base::Context&) override {
+    return ports::EngineInfo{"id", "1", "1.41"};
   }
-  base::Result<ContainerInfo> Inspect(const base::Context&, const std::string& id) override {
+  base::Result<ports::ContainerInfo> Inspect(const base::Context&, const std::string& id) override {
     if (const auto it = failures.find("Inspect"); it != failures.end()) return it->second;
     const auto it = containers.find(id);
     if (it == containers.end()) return Missing(id, "NoSuchContainer");
     return it->second.info;
   }
-  base::Result<std::vector<ContainerInfo>> ListByLabel(const base::Context&, const std::string&,
-                                                       const std::string&) override {
-    return std::vector<ContainerInfo>();
+  base::Result<std::vector<ports::ContainerInfo>> ListByLabel(const base::Context&,
+                                                              const std::string&,
+                                                              const std::string&) override {
+    return std::vector<ports::ContainerInfo>();
   }
-  base::Result<ImageInfo> InspectImage(const base::Context&, const std::string&) override {
-    return ImageInfo{};
+  base::Result<ports::ImageInfo> InspectImage(const base::Context&, const std::string&) override {
+    return ports::ImageInfo{};
   }
   base::Status LoadImage(const base::Context&, const std::filesystem::path&,
-                         ByteProgress&) override {
+                         ports::ByteProgress&) override {
     return base::Ok();
   }
   base::Status PullImage(const base::Context&, const std::string&) override { return base::Ok(); }
   base::Status SaveImage(const base::Context&, const std::string&, const std::filesystem::path&,
-                         ByteProgress&) override {
+                         ports::ByteProgress&) override {
     return base::Ok();
   }
   base::Status RemoveImage(const base::Context&, const std::string&) override { return base::Ok(); }
@@ -91,24 +92,25 @@ class ScriptedEngine : public ContainerEngine {
   base::Result<std::string> Logs(const base::Context&, const std::string& id, int) override {
     return containers[id].log;
   }
-  base::Result<std::vector<ProcessInfo>> Processes(const base::Context&,
-                                                   const std::string& id) override {
+  base::Result<std::vector<ports::ProcessInfo>> Processes(const base::Context&,
+                                                          const std::string& id) override {
     if (before_processes) before_processes();
     if (!containers[id].info.running) return base::MakeError(base::Code::kConflict, "not running");
     return containers[id].processes;
   }
-  base::Result<PathInfo> LookAtPath(const base::Context&, const std::string& id,
-                                    const std::string& path) override {
+  base::Result<ports::PathInfo> LookAtPath(const base::Context&, const std::string& id,
+                                           const std::string& path) override {
     OMS_TRY(Called("LookAtPath", id));
     const Container& container = containers.at(id);
     if (const auto link = links.find(path); link != links.end())
-      return PathInfo{PathInfo::Kind::kLink, link->second};
+      return ports::PathInfo{ports::PathInfo::Kind::kLink, link->second};
     const auto it = container.files.find(path);
     if (it == container.files.end()) return Missing(path, "NotFound");
-    return PathInfo{it->second.regular ? PathInfo::Kind::kFile : PathInfo::Kind::kFolder, {}};
+    return ports::PathInfo{
+        it->second.regular ? ports::PathInfo::Kind::kFile : ports::PathInfo::Kind::kFolder, {}};
   }
-  base::Result<FileContent> ReadFile(const base::Context&, const std::string& id,
-                                     const std::string& path) override {
+  base::Result<ports::FileContent> ReadFile(const base::Context&, const std::string& id,
+                                            const std::string& path) override {
     if (before_read) before_read(path);
     OMS_TRY(Called("ReadFile", id));
     const auto container = containers.find(id);
@@ -118,13 +120,14 @@ class ScriptedEngine : public ContainerEngine {
     return file->second;
   }
   base::Status WriteFile(const base::Context&, const std::string& id, const std::string& path,
-                         const FileContent& file) override {
+                         const ports::FileContent& file) override {
     OMS_TRY(Called("WriteFile", id));
     containers[id].files[path] = file;
     return base::Ok();
   }
-  base::Result<ExecResult> Exec(const base::Context&, const std::string& id,
-                                const std::vector<std::string>& argv, const std::string&) override {
+  base::Result<ports::ExecResult> Exec(const base::Context&, const std::string& id,
+                                       const std::vector<std::string>& argv,
+                                       const std::string&) override {
     OMS_TRY(Called("Exec", id));
     return on_exec(containers[id], argv);
   }
@@ -137,4 +140,4 @@ class ScriptedEngine : public ContainerEngine {
   }
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::fixtures

@@ -6,14 +6,14 @@
 
 #include "controller/base/sha256.h"
 #include "crd/oms_upgrade.h"
-#include "reconcilers/container_clone.h"
-#include "reconcilers/facts.h"
-#include "reconcilers/operation.h"
-#include "reconcilers/planner.h"
-#include "reconcilers/state.h"
-#include "reconcilers/version_path.h"
+#include "reconcilers/decide/planner.h"
+#include "reconcilers/model/facts.h"
+#include "reconcilers/model/operation.h"
+#include "reconcilers/oms/container_clone.h"
+#include "reconcilers/oms/version_path.h"
+#include "reconcilers/steps/state.h"
 
-namespace oms::upgrade {
+namespace oms::fixtures {
 
 inline constexpr char kHaOn[] = R"({"enable":true,"own":7,"perceiveStoreClientCheckpoint":false})";
 inline constexpr char kHaOff[] =
@@ -36,8 +36,8 @@ inline crd::Spec SpecOf(const std::string& version = "4.3.1") {
   return spec;
 }
 
-inline ContainerInfo OldContainer() {
-  ContainerInfo old;
+inline ports::ContainerInfo OldContainer() {
+  ports::ContainerInfo old;
   old.id = "old-id";
   old.name = "oms_430";
   old.image = "oms:4.3.0";
@@ -60,8 +60,8 @@ inline ContainerInfo OldContainer() {
   return old;
 }
 
-inline HealthFacts Well() {
-  HealthFacts health;
+inline model::HealthFacts Well() {
+  model::HealthFacts health;
   health.supervisor_answers = true;
   health.programs = {{"nginx", "RUNNING"}, {"oms_console", "RUNNING"}};
   health.host_online = health.heartbeat_fresh = true;
@@ -71,10 +71,10 @@ inline HealthFacts Well() {
 // One upgrade, carried to a place by the verbs below. Record and facts always belong together.
 struct Upgrade {
   crd::Spec spec = SpecOf();
-  PathSteps path = StepsForTarget(*crd::Version::Parse("4.3.1"));
-  OperationRecord record;
-  Facts facts;
-  Wishes wishes;
+  product::PathSteps path = product::StepsForTarget(*crd::Version::Parse("4.3.1"));
+  model::OperationRecord record;
+  model::Facts facts;
+  decide::Wishes wishes;
 
   Upgrade() {
     record.id = "0123456789abcdef0123456789abcdef";
@@ -87,7 +87,7 @@ struct Upgrade {
     record.to = "4.3.1";
     record.image.reference = "oms:4.3.1";
     record.started = At(0);
-    FrozenNode frozen;
+    model::FrozenNode frozen;
     frozen.name = "oms-1";
     frozen.old_id = "old-id";
     frozen.old_name = "oms_430";
@@ -103,17 +103,17 @@ struct Upgrade {
 
     facts.now = At(100);
     facts.steady_now = base::SteadyTime(std::chrono::seconds(1000));
-    NodeFacts node;
+    model::NodeFacts node;
     node.name = "oms-1";
-    node.engine = EngineInfo{"engine", "20.10", "1.41"};
+    node.engine = ports::EngineInfo{"engine", "20.10", "1.41"};
     node.old_container = OldContainer();
-    node.config = FileContent{"text", 0, 0, 0644, true};
+    node.config = ports::FileContent{"text", 0, 0, 0644, true};
     node.config_sha256 = "config-sum";
     node.rehearsed_config = "new text";
     node.health = Well();
     facts.nodes = {node};
-    facts.volume = VolumeInfo{"volume-1", 1ULL << 40};
-    MetaFacts meta;
+    facts.volume = ports::VolumeInfo{"volume-1", 1ULL << 40};
+    model::MetaFacts meta;
     meta.databases = {{"oms_rm", "utf8mb4", "c", 1000},
                       {"oms_cm", "utf8mb4", "c", 1000},
                       {"oms_cm_hb", "utf8mb4", "c", 1000}};
@@ -125,24 +125,24 @@ struct Upgrade {
     facts.meta = meta;
   }
 
-  NodeFacts& node() { return facts.nodes.front(); }
-  MetaFacts& meta() { return *facts.meta; }
-  void Pass(PointKind kind, const std::string& node = {}, const std::string& step = {},
+  model::NodeFacts& node() { return facts.nodes.front(); }
+  model::MetaFacts& meta() { return *facts.meta; }
+  void Pass(model::PointKind kind, const std::string& node = {}, const std::string& step = {},
             int attempt = 0, base::WallTime at = At(50)) {
     record.points.push_back({kind, node, step, attempt, at});
   }
-  void Seen(Step step) { record.evidence.emplace(NameOf(step), At(60)); }
-  void Task(Step step, TaskView::State state, base::Error error = {}) {
-    TaskView view;
+  void Seen(model::Step step) { record.evidence.emplace(model::NameOf(step), At(60)); }
+  void Task(model::Step step, model::TaskView::State state, base::Error error = {}) {
+    model::TaskView view;
     view.state = state;
     view.error = std::move(error);
     view.ended = facts.steady_now;
-    facts.tasks[TaskName(step, step == Step::kBackUpDatabases ? "" : "oms-1")] = view;
+    facts.tasks[steps::TaskName(step, step == model::Step::kBackUpDatabases ? "" : "oms-1")] = view;
   }
 
   // --- places, each after the one before
   Upgrade& ImageThere() {
-    ImageInfo image;
+    ports::ImageInfo image;
     image.id = "sha256:new";
     image.size = 1000;
     node().target_image = image;
@@ -156,9 +156,9 @@ struct Upgrade {
     record.config_backups["oms-1"] = {"config/oms-1/config.yaml", "config-sum", 0, 0, 0644};
     const std::string sum = base::Sha256Hex(*node().rehearsed_config);
     record.config_rewrites["oms-1"] = {"/data/conf/config-4.3.1.yaml", sum, 0, 0, 0644};
-    ContainerInfo fresh = OldContainer();
+    ports::ContainerInfo fresh = OldContainer();
     for (auto& mount : fresh.mounts) {
-      if (mount.destination == kConfigMount) mount.source = "/data/conf/config-4.3.1.yaml";
+      if (mount.destination == product::kConfigMount) mount.source = "/data/conf/config-4.3.1.yaml";
     }
     fresh.id = "new-id";
     fresh.name = "oms_431";
@@ -174,13 +174,13 @@ struct Upgrade {
   }
   Upgrade& HaOff() {
     Prepared();
-    Pass(PointKind::kHaDisabling, "", "", 1, At(100));
+    Pass(model::PointKind::kHaDisabling, "", "", 1, At(100));
     meta().ha_raw = kHaOff;
     return *this;
   }
   Upgrade& Stopped() {
     HaOff();
-    Pass(PointKind::kStopping);
+    Pass(model::PointKind::kStopping);
     auto& old = *node().old_container;
     old.running = false;
     old.status = "exited";
@@ -198,54 +198,56 @@ struct Upgrade {
   Upgrade& Dumped() {
     Compact();
     record.attempts["BackUpDatabases"] = 1;
-    record.backup = BackupRef{"dump/1", "sum",   10,     "old-id", OldContainer().started_at,
-                              {},       100'000, At(90), {}};
+    record.backup = model::BackupRef{"dump/1", "sum",   10,     "old-id", OldContainer().started_at,
+                                     {},       100'000, At(90), {}};
     return *this;
   }
   Upgrade& Started() {
     Dumped();
-    Pass(PointKind::kNewStarting, "oms-1", "", 1);
+    Pass(model::PointKind::kNewStarting, "oms-1", "", 1);
     node().new_container->running = true;
     node().new_container->status = "running";
-    node().health = HealthFacts{};
+    node().health = model::HealthFacts{};
     meta().sequence = {};
     return *this;
   }
   Upgrade& ScriptBegun() {
     Started();
     node().health->supervisor_answers = true;
-    Pass(PointKind::kScriptStarting, "oms-1", "RunUpgradeScript", 1);
-    node().script = ScriptState{ScriptState::Kind::kRunning, 0, {}};
+    Pass(model::PointKind::kScriptStarting, "oms-1", "RunUpgradeScript", 1);
+    node().script = model::ScriptState{model::ScriptState::Kind::kRunning, 0, {}};
     return *this;
   }
   Upgrade& ScriptEnded() {
     ScriptBegun();
-    node().script = ScriptState{ScriptState::Kind::kEnded, 0, "done\n"};
+    node().script = model::ScriptState{model::ScriptState::Kind::kEnded, 0, "done\n"};
     return *this;
   }
   Upgrade& Healthy() {
     ScriptEnded();
-    Seen(Step::kRunUpgradeScript);
+    Seen(model::Step::kRunUpgradeScript);
     node().script.reset();
     node().health = Well();
     return *this;
   }
   Upgrade& Accepted() {
     Healthy();
-    Seen(Step::kAwaitHealth);
+    Seen(model::Step::kAwaitHealth);
     node().health.reset();
     return *this;
   }
 
-  State state() const { return DetermineState(spec, path, record, facts); }
-  StepState of(Step step) const { return At(state(), step); }
-  Decision Decide(FailureCount failures = {}) const {
-    return upgrade::Decide(spec, record, state(), facts, wishes, failures, 0.5);
+  steps::State state() const { return steps::DetermineState(spec, path, record, facts); }
+  steps::StepState of(model::Step step) const { return At(state(), step); }
+  decide::Decision Decide(decide::FailureCount failures = {}) const {
+    return decide::Decide(spec, record, state(), facts, wishes, failures, 0.5);
   }
 
  private:
-  static const StepState& At(const State& state, Step step) { return upgrade::At(state, step); }
-  static base::WallTime At(int seconds) { return upgrade::At(seconds); }
+  static const steps::StepState& At(const steps::State& state, model::Step step) {
+    return steps::At(state, step);
+  }
+  static base::WallTime At(int seconds) { return fixtures::At(seconds); }
 };
 
-}  // namespace oms::upgrade
+}  // namespace oms::fixtures

@@ -1,0 +1,98 @@
+#include "reconcilers/act/long_tasks.h"
+
+#include <vector>
+
+namespace oms::act {
+
+LongTasks::~LongTasks() { Stop(""); }
+
+void LongTasks::Start(const base::Context& ctx, const std::string& name, base::Duration timeout,
+                      Work work, std::function<void()> on_end) {
+  std::shared_ptr<Task> old;  // Joined after the lock is given back.
+  std::lock_guard lock(mutex_);
+  auto& slot = tasks_[name];
+  if (slot && slot->view.state == model::TaskView::State::kRunning) return;
+  old = std::move(slot);
+  slot = std::make_shared<Task>();
+  slot->view.started = ctx.clock().Now();
+  Task* task = slot.get();
+  const base::Context task_ctx = ctx.WithStop(task->stop.get_token())
+                                     .WithLogger(ctx.log().With("task", name))
+                                     .WithNewDeadline(timeout);
+  task->thread =
+      std::jthread([this, task, task_ctx, work = std::move(work), on_end = std::move(on_end)] {
+        base::Result<std::string> result =
+            base::MakeError(base::Code::kInternal, "the task did not run");
+        try {
+          result = work(task_ctx, task->progress);
+        } catch (const std::exception& problem) {
+          result = base::MakeError(base::Code::kInternal,
+                                   std::string("a defect in a task: ") + problem.what());
+        }
+        {
+          std::lock_guard inner(mutex_);
+          task->view.ended = task_ctx.clock().Now();
+          if (result.ok()) {
+            task->view.state = model::TaskView::State::kSucceeded;
+            task->view.output = *std::move(result);
+          } else {
+            task->view.state = model::TaskView::State::kFailed;
+            task->view.error = result.error();
+          }
+        }
+        if (on_end) on_end();
+      });
+}
+
+model::TaskView LongTasks::ViewOf(const Task& task) {
+  model::TaskView view = task.view;
+  view.done = task.progress.done.load();
+  view.total = task.progress.total.load();
+  return view;
+}
+
+std::optional<model::TaskView> LongTasks::Look(const std::string& name) const {
+  std::lock_guard lock(mutex_);
+  const auto found = tasks_.find(name);
+  if (found == tasks_.end() || !found->second) return std::nullopt;
+  return ViewOf(*found->second);
+}
+
+std::map<std::string, model::TaskView> LongTasks::LookAll(const std::string& prefix) const {
+  std::lock_guard lock(mutex_);
+  std::map<std::string, model::TaskView> views;
+  for (auto at = tasks_.lower_bound(prefix); at != tasks_.end() && at->first.starts_with(prefix);
+       ++at) {
+    views.emplace(at->first.substr(prefix.size()), ViewOf(*at->second));
+  }
+  return views;
+}
+
+void LongTasks::ForgetEnded(const std::string& prefix) {
+  std::vector<std::shared_ptr<Task>> ended;  // Joined after the lock is given back.
+  std::lock_guard lock(mutex_);
+  for (auto at = tasks_.lower_bound(prefix); at != tasks_.end() && at->first.starts_with(prefix);) {
+    if (at->second->view.state == model::TaskView::State::kRunning) {
+      ++at;
+      continue;
+    }
+    ended.push_back(std::move(at->second));
+    at = tasks_.erase(at);
+  }
+}
+
+void LongTasks::Stop(const std::string& prefix) {
+  std::vector<std::shared_ptr<Task>> ending;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto at = tasks_.lower_bound(prefix);
+         at != tasks_.end() && at->first.starts_with(prefix);) {
+      at->second->stop.request_stop();
+      ending.push_back(std::move(at->second));
+      at = tasks_.erase(at);
+    }
+  }
+  for (auto& task : ending) task->thread.join();
+}
+
+}  // namespace oms::act

@@ -1,0 +1,171 @@
+#include "reconcilers/decide/failures.h"
+
+#include <fmt/format.h>
+
+#include "reconcilers/steps/rollback_state.h"
+
+namespace oms::decide {
+namespace {
+
+std::string KeyOf(model::Step step) { return std::string(model::NameOf(step)) + ": "; }
+
+// The first act may have changed what only the engine or the MetaDB shows, so that the second is
+// right to follow; the same words after that one too mean that nothing moves.
+constexpr int kMostIdleActs = 2;
+
+// Acts that leave a trace each may follow each other: one for each node, tries of a dump or a load.
+int MostActs(const model::OperationRecord& record, model::Step step) {
+  switch (step) {
+    case model::Step::kDisableHa:
+    case model::Step::kEnableHa:
+    case model::Step::kSwitchHaOff:
+    case model::Step::kRestoreHa: return 5;
+    default: return 20 + 10 * static_cast<int>(record.nodes.size());
+  }
+}
+
+// Counts from one again where another step is at hand than the one that failed before.
+model::StepFailure Next(model::Step step, const base::SteadyTime now, std::string what,
+                        FailureMemory& memory) {
+  if (!memory.what.starts_with(KeyOf(step))) memory.count = {};
+  memory.what = std::move(what);
+  memory.acts = {};
+  memory.count.last = now;
+  memory.begun.reset();
+  return {step, ++memory.count.failures, {}, {}, false};
+}
+
+// Somebody has started the old container between its stop and the start of the new one. On a
+// person's token it is this run of it that is stopped; a backup of the run before is none any more.
+void TakeNewStart(const model::Facts& facts, model::OperationRecord& record) {
+  for (auto& node : record.nodes) {
+    const model::NodeFacts* seen = facts.Node(node.name);
+    if (seen != nullptr && seen->old_container) {
+      node.old_started_at = seen->old_container->started_at;
+    }
+  }
+}
+
+// What the record counts of the steps of a rollback is counted from zero as well.
+void ForgiveRollback(model::Step step, model::OperationRecord& record) {
+  std::erase_if(record.attempts,
+                [](const auto& entry) { return entry.first.ends_with(steps::kDiffered); });
+  if (step == model::Step::kRestoreDatabases) record.restore_differs.clear();
+  // One that was tried once may still be given up after its second try.
+  const auto saves =
+      record.attempts.find(std::string(model::NameOf(model::Step::kSaveUpgradedState)));
+  if (saves != record.attempts.end() && steps::SavesTried(record) >= steps::kMaxSaves)
+    record.attempts[steps::kSavesForgiven] = saves->second;
+}
+
+}  // namespace
+
+std::optional<model::Step> StepAtHand(const model::OperationRecord& record,
+                                      const steps::State& state) {
+  for (const auto& info : model::StepsOf(record.direction)) {
+    if (!steps::At(state, info.step).complete()) return info.step;
+  }
+  return std::nullopt;
+}
+
+void RecallFailure(const model::OperationRecord& record, base::SteadyTime now,
+                   FailureMemory& memory, steps::State& state) {
+  const auto& failure = record.failure;
+  const auto step = StepAtHand(record, state);
+  if (!failure || !step || failure->step != *step || memory.begun == step) return;
+  steps::StepState& at = steps::At(state, *step);
+  if (at.verdict == steps::Verdict::kPending) {
+    at.verdict = steps::Verdict::kFailed;
+    at.reason = failure->reason;
+    at.message = failure->message;
+    at.retryable = failure->retryable;
+    at.repeatable = true;
+  }
+  // Not of this process: its pause begins now.
+  if (memory.count.failures == 0) {
+    memory.count = {failure->count, now};
+    memory.what = KeyOf(*step) + at.message;
+  }
+}
+
+std::optional<NewFailure> CountFailure(const model::OperationRecord& record,
+                                       const steps::State& state, const model::Facts& facts,
+                                       FailureMemory& memory) {
+  const auto step = StepAtHand(record, state);
+  if (!step || *step == model::Step::kPreflight) return std::nullopt;
+  const steps::StepState& at = steps::At(state, *step);
+  const std::string name(model::NameOf(*step));
+  if (at.verdict != steps::Verdict::kFailed) {
+    if (at.verdict == steps::Verdict::kPending && !memory.what.starts_with(KeyOf(*step)))
+      memory.count = {};
+    return std::nullopt;
+  }
+  std::string what = KeyOf(*step);
+  if (at.repeatable) what += at.message;
+  for (const auto& [task, view] : facts.tasks) {
+    if (task.starts_with(name) && view.state == model::TaskView::State::kFailed) {
+      what += fmt::format("@{}", view.ended.time_since_epoch().count());
+    }
+  }
+  if (what == memory.what) return std::nullopt;
+  NewFailure found{Next(*step, facts.steady_now, std::move(what), memory), at.repeatable};
+  found.failure.reason = at.reason;
+  found.failure.message = at.message;
+  found.failure.retryable = at.retryable;
+  return found;
+}
+
+model::StepFailure FailureOf(model::Step step, const base::Error& error, base::SteadyTime now,
+                             FailureMemory& memory) {
+  model::StepFailure failure = Next(step, now, KeyOf(step) + error.message, memory);
+  failure.reason = error.reason.empty() ? std::string(crd::reason::kFailed) : error.reason;
+  failure.message = error.message;
+  // The world was another one than it had looked a moment before: the next look may settle it.
+  const bool moved =
+      error.code == base::Code::kNotFound || error.code == base::Code::kAlreadyExists;
+  failure.retryable = error.Retryable() || error.code == base::Code::kInternal || moved;
+  return failure;
+}
+
+void NoteAct(model::Step step, const steps::StepState& at, bool trace, FailureMemory& memory) {
+  ActsInARow& row = memory.acts;
+  if (row.step != step) row = {step, at.message, 0, 0};
+  ++row.acts;
+  row.idle = trace ? 0 : (row.message == at.message ? row.idle : 0) + 1;
+  row.message = at.message;
+}
+
+std::optional<base::Error> WithoutEffect(const model::OperationRecord& record, model::Step step,
+                                         const steps::StepState& at, FailureMemory& memory) {
+  ActsInARow& row = memory.acts;
+  const int most = MostActs(record, step);
+  if (row.step != step) return std::nullopt;
+  const bool idle = row.idle >= kMostIdleActs && row.message == at.message;
+  if (!idle && row.acts < most) return std::nullopt;
+  return base::MakeError(
+      base::Code::kTransient, "NoEffect",
+      fmt::format(
+          "{} was done {} times, and the next look did not show it{}{}; see whether somebody "
+          "or something sets it back",
+          model::NameOf(step), row.acts, at.message.empty() ? "" : ": ", at.message));
+}
+
+void Forgive(const steps::State& state, const model::Facts& facts,
+             const model::ResourceMark& resource, bool by_token, base::WallTime now,
+             model::OperationRecord& record) {
+  const auto step = StepAtHand(record, state);
+  const bool failed = step && steps::At(state, *step).verdict == steps::Verdict::kFailed;
+  record.handled = resource;
+  record.failure.reset();
+  if (record.direction == model::Direction::kRollback) {
+    if (failed) ForgiveRollback(*step, record);
+    return;
+  }
+  if (record.Passed(model::PointKind::kStopping)) record.progress_since = now;
+  const bool started_again =
+      failed && steps::At(state, *step).reason == crd::reason::kOldContainerStarted;
+  if (by_token && started_again && !record.Passed(model::PointKind::kNewStarting))
+    TakeNewStart(facts, record);
+}
+
+}  // namespace oms::decide

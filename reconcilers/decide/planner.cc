@@ -1,0 +1,442 @@
+#include "reconcilers/decide/planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace oms::decide {
+namespace {
+
+using Kind = Decision::Kind;
+
+// A hold between HA off and the stop that lasts longer than this puts HA back (design section 4).
+constexpr base::Duration kMaxHoldWithHaOff = std::chrono::minutes(5);
+constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
+constexpr base::Duration kFirstBackoff = std::chrono::seconds(2);
+constexpr base::Duration kMaxBackoff = std::chrono::minutes(2);
+// More operations and turns than this within the hour are two sources that fight.
+constexpr size_t kMaxFlaps = 3;
+constexpr base::Duration kFlapHour = std::chrono::hours(1);
+
+std::string Reason(const steps::StepState& state) {
+  return state.reason.empty() ? crd::reason::kProgressing : state.reason;
+}
+
+bool WantsVersion(const crd::Spec& spec, const std::string& version) {
+  const auto wanted = crd::Version::Parse(spec.version);
+  return wanted.ok() && wanted->ToString() == version;
+}
+
+bool BeforeTheStop(const model::OperationRecord& record) {
+  return !record.Passed(model::PointKind::kStopping);
+}
+
+// ------------------------------------------------------------------------------------ why to turn
+
+// A revert, a deletion, or a third version before the stop: whatever the state of the steps is.
+std::optional<Decision> TurnAsAsked(const crd::Spec& spec, const model::OperationRecord& record,
+                                    const Wishes& wishes) {
+  const auto turn = [&](const char* why, const std::string& because) {
+    return Decision{
+        Kind::kTurn, model::Step::kVerifyBackups, why,
+        fmt::format("{}; the upgrade from {} to {} is turned back{}", because, record.from,
+                    record.to, BeforeTheStop(record) ? ", nothing was stopped yet" : "")};
+  };
+  if (wishes.deleting) return turn(crd::reason::kDeleted, "the resource is being deleted");
+  const auto wanted = crd::Version::Parse(spec.version);
+  if (!wanted.ok() || wanted->ToString() == record.to) return std::nullopt;
+  const std::string asks = "spec.version asks for " + wanted->ToString();
+  if (wanted->ToString() == record.from) {
+    if (spec.strategy.on_version_revert == crd::OnVersionRevert::kIgnore) return std::nullopt;
+    return turn(crd::reason::kVersionReverted, asks);
+  }
+  if (BeforeTheStop(record)) return turn(crd::reason::kSuperseded, asks);
+  return std::nullopt;
+}
+
+// The spec asks for a version that the open operation neither came from nor goes to.
+bool WantsThird(const crd::Spec& spec, const model::OperationRecord& record) {
+  return crd::Version::Parse(spec.version).ok() && !WantsVersion(spec, record.to) &&
+         !WantsVersion(spec, record.from);
+}
+
+// A step has failed for good: does the policy, or a third version that waits, turn it back?
+std::optional<Decision> TurnAfterFailure(const crd::Spec& spec,
+                                         const model::OperationRecord& record, model::Step step,
+                                         const std::string& why, bool by_policy) {
+  const bool third = WantsThird(spec, record);
+  by_policy = by_policy && spec.strategy.on_failure == crd::OnFailure::kRollback;
+  if (step == model::Step::kPreflight || !(third || by_policy)) return std::nullopt;
+  return Decision{Kind::kTurn, step, third ? crd::reason::kSuperseded : crd::reason::kFailurePolicy,
+                  fmt::format("{}, so the upgrade from {} to {} is turned back{}", why, record.from,
+                              record.to, third ? "; then " + spec.version + " is begun" : "")};
+}
+
+// ------------------------------------------------------------------------------------------- gates
+
+// The step before which the window is asked: HA off. Where that is nothing of ours (HA is off
+// already, or a person switches it), the stop itself.
+bool BeginsDowntime(const crd::Spec& spec, const model::OperationRecord& record, model::Step step) {
+  if (step == model::Step::kDisableHa) return true;
+  return step == model::Step::kStopContainers && BeforeTheStop(record) &&
+         (!record.ha_was_on || spec.ha.control == crd::HaControl::kManual);
+}
+
+// What stands before a step, asked in the order of precedence (design section 6). Nullopt: go on.
+std::optional<Decision> Gate(const crd::Spec& spec, const model::OperationRecord& record,
+                             const Wishes& wishes, model::Step step) {
+  const bool back = record.direction == model::Direction::kRollback;
+  // A restore goes to its end; a deletion that rolls back is not held up by anything.
+  if (record.Passed(model::PointKind::kFirstDrop) || wishes.deleting) return std::nullopt;
+  if (!back) {
+    const auto wanted = crd::Version::Parse(spec.version);
+    if (!wanted.ok())
+      return Decision{Kind::kStall, step, wanted.error().reason, wanted.error().message};
+  }
+  // A revert outranks suspend (design section 6): who is held in the middle can always go back.
+  const bool reverted = back && WantsVersion(spec, record.from);
+  if (spec.suspend && !reverted) {
+    return Decision{Kind::kHold, step, crd::reason::kSuspended,
+                    fmt::format("suspended before {}; set spec.suspend to false to go on",
+                                model::NameOf(step))};
+  }
+  if (spec.mode == crd::Mode::kPlan && !reverted) {
+    return Decision{Kind::kHold, step, crd::reason::kPlanned,
+                    fmt::format("held before {}: spec.mode is Plan, so nothing is touched; set it "
+                                "to Apply to go on",
+                                model::NameOf(step))};
+  }
+  if (back || !BeginsDowntime(spec, record, step)) return std::nullopt;
+  if (!wishes.window_open) {
+    return Decision{Kind::kHold, step, crd::reason::kOutsideWindow, wishes.window_message,
+                    std::chrono::minutes(1)};
+  }
+  // What was approved is what was begun; an edit since (of the image, ...) makes another plan of
+  // it.
+  if (spec.approval == crd::Approval::kManual && !wishes.plan_hash.empty() &&
+      wishes.plan_hash != record.plan_hash && wishes.approve != wishes.plan_hash) {
+    return Decision{
+        Kind::kHold, step, crd::reason::kAwaitingApproval,
+        fmt::format("the plan is another one than when it was begun (status.plan); it goes on once "
+                    "the resource is annotated with {}={}",
+                    crd::kApprove, wishes.plan_hash)};
+  }
+  return std::nullopt;
+}
+
+// HA is off, OMS still runs, and nothing goes on.
+bool HeldTooLongWithHaOff(const model::OperationRecord& record, const model::Facts& facts) {
+  if (!record.ha_was_on || !record.Passed(model::PointKind::kHaDisabling) || !BeforeTheStop(record))
+    return false;
+  // A component that is half upgraded is not to be met by HA.
+  if (record.Passed(model::PointKind::kComponentUpgrading)) return false;
+  const auto last = record.PassedAt(model::PointKind::kHaDisabling, "");
+  return last && facts.now - *last > kMaxHoldWithHaOff;
+}
+
+bool HaIsOff(const steps::State& state) {
+  return steps::At(state, model::Step::kDisableHa).verdict == steps::Verdict::kDone;
+}
+
+// --------------------------------------------------------------------------------------- failures
+
+bool MayRetry(const crd::Spec& spec, const model::OperationRecord& record,
+              const steps::StepState& state, const FailureCount& failures) {
+  const bool by_policy = record.direction == model::Direction::kUpgrade &&
+                         spec.strategy.on_failure == crd::OnFailure::kRetry && state.repeatable;
+  const int most = std::max(spec.strategy.max_retries, state.retries_at_least);
+  return (state.retryable || by_policy) && failures.failures <= most;
+}
+
+Decision AfterFailure(const crd::Spec& spec, const model::OperationRecord& record, model::Step step,
+                      const steps::StepState& state, const FailureCount& failures,
+                      const model::Facts& facts, bool now, double random) {
+  if (step == model::Step::kPreflight) {
+    // Looked at again by itself, so that a world that was mended goes on without a touch of the
+    // resource.
+    return {Kind::kStall, step, Reason(state), state.message, kLookAgainAtTrouble};
+  }
+  if (MayRetry(spec, record, state, failures)) {
+    const base::Duration pause =
+        base::Backoff(kFirstBackoff, kMaxBackoff, std::max(0, failures.failures - 1), random);
+    const auto due = failures.last + pause;
+    if (!now && facts.steady_now < due) {
+      return {
+          Kind::kWait, step, crd::reason::kProgressingWithRetry, state.message,
+          std::chrono::duration_cast<base::Duration>(due - facts.steady_now) + base::Duration(1)};
+    }
+    return {Kind::kRun, step, crd::reason::kProgressingWithRetry, state.message};
+  }
+  if (record.direction == model::Direction::kUpgrade) {
+    // The databases of an OMS that somebody runs again are not what the policy may turn back.
+    const bool by_policy = Reason(state) != crd::reason::kOldContainerStarted;
+    const std::string why = fmt::format("{} failed ({})", model::NameOf(step), state.message);
+    if (auto turn = TurnAfterFailure(spec, record, step, why, by_policy)) return *std::move(turn);
+  }
+  // OMS is down, mostly. What a person has mended is seen before that person looks here again.
+  return {Kind::kStall, step, Reason(state), state.message, kLookAgainAtTrouble};
+}
+
+// spec.strategy.progressDeadline: of the downtime, held time not counted (an edit counts anew). It
+// never ends a rollback, past the upgrade script it only pauses, and what is left once OMS is
+// healthy is not late: HA is switched on, or a person is waited for who switches it.
+std::optional<Decision> PastDeadline(const crd::Spec& spec, const model::OperationRecord& record,
+                                     model::Step step, const model::Facts& facts) {
+  const auto stopped = record.PassedAt(model::PointKind::kStopping, "");
+  if (record.direction == model::Direction::kRollback || !stopped ||
+      step == model::Step::kEnableHa || spec.suspend) {
+    return std::nullopt;
+  }
+  const base::WallTime since = std::max(*stopped, record.progress_since.value_or(*stopped));
+  if (facts.now - since <= spec.strategy.progress_deadline) return std::nullopt;
+  const std::string late = fmt::format(
+      "{} has not ended, and the upgrade is {} past its stop of OMS "
+      "(spec.strategy.progressDeadline)",
+      model::NameOf(step), base::FormatDuration(spec.strategy.progress_deadline));
+  const bool past_script = record.Seen(std::string(model::NameOf(model::Step::kRunUpgradeScript)));
+  if (auto turn = TurnAfterFailure(spec, record, step, late, !past_script)) return *std::move(turn);
+  return Decision{Kind::kStall, step, crd::reason::kDeadlineExceeded,
+                  fmt::format("{}; revert spec.version to {} to go back, or annotate {} with a new "
+                              "value to give it as long again",
+                              late, record.from, crd::kResetAt),
+                  kLookAgainAtTrouble};
+}
+
+// ------------------------------------------------------------------------------------ calling off
+
+// An undo that was asked for by mistake, or that cannot be done: until RollbackStopping nothing of
+// OMS is touched but HA. (A rollback of an open upgrade goes to its end: OMS may be down.)
+bool CalledOff(const crd::Spec& spec, const model::OperationRecord& record, const Wishes& wishes) {
+  return record.undoes && !record.Passed(model::PointKind::kRollbackStopping) && !wishes.deleting &&
+         WantsVersion(spec, record.to);
+}
+
+// ---------------------------------------------------------------------------- no operation is open
+
+bool Flaps(const Closed& closed) {
+  return closed.last != nullptr && RecentOnly(closed.last->recent, closed.now).size() > kMaxFlaps;
+}
+
+Decision AwaitApproval(const Closed& closed, const std::string& because) {
+  return {Kind::kHold, model::Step::kPreflight, crd::reason::kAwaitingApproval,
+          fmt::format("{}; it begins once the resource is annotated with {}={}{}{}", because,
+                      crd::kApprove, closed.plan_hash, closed.plan_text.empty() ? "" : ". ",
+                      closed.plan_text)};
+}
+
+// What holds any operation before it is opened. Nullopt: open it.
+std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& closed,
+                                          const Wishes& wishes, bool undo) {
+  const char* what = undo ? "the rollback" : "the upgrade";
+  if (spec.suspend) {
+    return Decision{Kind::kHold, model::Step::kPreflight, crd::reason::kSuspended,
+                    fmt::format("{} is suspended before its start; set spec.suspend to false to go "
+                                "on",
+                                what)};
+  }
+  if (spec.mode == crd::Mode::kPlan) {
+    return Decision{Kind::kHold, model::Step::kPreflight, crd::reason::kPlanned,
+                    fmt::format("{} is planned (status.plan); spec.mode is Plan, so nothing is "
+                                "touched; set it to Apply to go on",
+                                what)};
+  }
+  const bool approved = !closed.plan_hash.empty() && wishes.approve == closed.plan_hash;
+  if (approved) return std::nullopt;
+  if (Flaps(closed)) {
+    return AwaitApproval(closed, fmt::format("{} would be one of more than {} operations within an "
+                                             "hour; do two sources edit spec.version?",
+                                             what, kMaxFlaps));
+  }
+  if (spec.approval == crd::Approval::kManual) {
+    return AwaitApproval(closed, fmt::format("{} waits for approval (status.plan says what it "
+                                             "would do)",
+                                             what));
+  }
+  if (undo && closed.way_back->ended &&
+      closed.now - *closed.way_back->ended > spec.strategy.rollback_window) {
+    return AwaitApproval(
+        closed,
+        fmt::format("the upgrade to {} succeeded more than {} ago, so going back is not "
+                    "done without being asked",
+                    closed.way_back->to, base::FormatDuration(spec.strategy.rollback_window)));
+  }
+  return std::nullopt;
+}
+
+Decision DecideUndo(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
+  if (auto held = HeldBeforeOpening(spec, closed, wishes, true)) return *std::move(held);
+  return {Kind::kOpenUndo, model::Step::kVerifyBackups, crd::reason::kVersionReverted,
+          fmt::format("spec.version asks for {}, from which OMS was upgraded to {}",
+                      closed.way_back->from, closed.way_back->to)};
+}
+
+Decision Refused(const crd::Spec& spec, const Closed& closed, const crd::Version& wanted) {
+  std::string possible = closed.running.ToString() + " or higher";
+  if (closed.way_back != nullptr) {
+    const bool ignored = WantsVersion(spec, closed.way_back->from);
+    possible +=
+        ignored ? std::string(
+                      ", or spec.strategy.onVersionRevert to Rollback: Ignore "
+                      "keeps the last upgrade from being taken back")
+                : fmt::format(", or to {} to take the last upgrade back", closed.way_back->from);
+  }
+  return {Kind::kStall, model::Step::kPreflight, crd::reason::kDowngradeRefused,
+          fmt::format("OMS runs {}, and spec.version asks for the lower {}; OMS cannot be "
+                      "downgraded in place, and only the last upgrade can be taken back. Set "
+                      "spec.version to {}",
+                      closed.running.ToString(), wanted.ToString(), possible)};
+}
+
+}  // namespace
+
+std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
+  if (closed.last == nullptr || closed.last->latched != wishes.resource) return std::nullopt;
+  const model::OperationRecord& last = *closed.last;
+  const std::string how = fmt::format(
+      "edit the resource, or annotate {} with a new value, to begin anew", crd::kResetAt);
+  const auto held = [&](const char* why, const std::string& message) {
+    return Decision{Kind::kStall, model::Step::kPreflight, why,
+                    fmt::format("{}; nothing begins by itself: {}", message, how)};
+  };
+  if (last.outcome == model::OperationOutcome::kAbandoned) {
+    return held(
+        crd::reason::kAbandoned,
+        fmt::format("the operation from {} to {} was given up{}; what it left behind is in "
+                    "status.followUps, its record and its backups are in {}",
+                    last.from, last.to,
+                    last.Passed(model::PointKind::kStopping) ? " after OMS was stopped" : "",
+                    last.folder));
+  }
+  if (!WantsVersion(spec, last.to) || WantsVersion(spec, closed.running.ToString()))
+    return std::nullopt;
+  if (last.outcome == model::OperationOutcome::kRolledBack &&
+      last.outcome_reason == crd::reason::kFailurePolicy) {
+    return held(crd::reason::kRolledBackAfterFailure,
+                fmt::format("the upgrade from {} to {} failed and was rolled back; OMS runs {}",
+                            last.from, last.to, closed.running.ToString()));
+  }
+  if (last.outcome == model::OperationOutcome::kSucceeded) {
+    return held("VersionDiffers",
+                fmt::format("OMS was upgraded to {} by this controller, and runs {} now", last.to,
+                            closed.running.ToString()));
+  }
+  return std::nullopt;
+}
+
+bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running) {
+  const auto wanted = crd::Version::Parse(spec.version);
+  return wanted.ok() && *wanted > running;
+}
+
+bool WantsUndo(const crd::Spec& spec, const Closed& closed) {
+  return closed.way_back != nullptr &&
+         spec.strategy.on_version_revert == crd::OnVersionRevert::kRollback &&
+         WantsVersion(spec, closed.way_back->from) &&
+         !WantsVersion(spec, closed.running.ToString());
+}
+
+std::vector<base::WallTime> RecentOnly(std::vector<base::WallTime> times, base::WallTime now) {
+  std::erase_if(times, [&](base::WallTime time) { return now - time > kFlapHour; });
+  return times;
+}
+
+Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
+  const auto wanted = crd::Version::Parse(spec.version);
+  if (!wanted.ok())
+    return {Kind::kStall, model::Step::kPreflight, wanted.error().reason, wanted.error().message};
+  if (auto latched = Latched(spec, closed, wishes)) return *std::move(latched);
+  if (*wanted == closed.running)
+    return {Kind::kIdle, model::Step::kPreflight, crd::reason::kUpToDate,
+            "OMS runs version " + closed.running.ToString()};
+  if (WantsUndo(spec, closed)) return DecideUndo(spec, closed, wishes);
+  if (*wanted < closed.running) return Refused(spec, closed, *wanted);
+  if (closed.preflight == nullptr)
+    return {Kind::kWait, model::Step::kPreflight, crd::reason::kProgressing, "looking",
+            base::Duration(0)};
+  switch (closed.preflight->verdict) {
+    case steps::Verdict::kFailed:
+      return {Kind::kStall, model::Step::kPreflight, Reason(*closed.preflight),
+              closed.preflight->message, kLookAgainAtTrouble};
+    case steps::Verdict::kRunning:
+    case steps::Verdict::kPending:
+      return {Kind::kWait, model::Step::kPreflight, crd::reason::kProgressing,
+              closed.preflight->message, closed.preflight->look_again};
+    case steps::Verdict::kDone:
+    case steps::Verdict::kSkipped: break;
+  }
+  if (auto held = HeldBeforeOpening(spec, closed, wishes, false)) return *std::move(held);
+  return {Kind::kOpen, model::Step::kPreflight, crd::reason::kProgressing, "preflight passed"};
+}
+
+std::optional<Decision> TurnOnToken(const model::OperationRecord& record,
+                                    const steps::State& state) {
+  if (record.direction == model::Direction::kRollback) return std::nullopt;
+  for (const model::StepInfo& info : model::StepsOf(record.direction)) {
+    const steps::StepState& at = steps::At(state, info.step);
+    if (at.complete()) continue;
+    const std::string& why = at.reason;
+    if (at.verdict != steps::Verdict::kFailed ||
+        (why != crd::reason::kScriptFailed && why != crd::reason::kScriptOutcomeUnknown &&
+         why != crd::reason::kNewContainerDied)) {
+      return std::nullopt;
+    }
+    return Decision{Kind::kTurn, info.step, crd::reason::kRetryRequested,
+                    fmt::format("asked by {} to try again after {}: what ran once is not run "
+                                "again, so the upgrade from {} to {} is turned back, and begun "
+                                "anew then",
+                                crd::kResetAt, why, record.from, record.to)};
+  }
+  return std::nullopt;
+}
+
+Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
+                const steps::State& state, const model::Facts& facts, const Wishes& wishes,
+                const FailureCount& failures, double random) {
+  const bool back = record.direction == model::Direction::kRollback;
+  if (!back) {
+    if (auto turn = TurnAsAsked(spec, record, wishes)) return *std::move(turn);
+  }
+  if (CalledOff(spec, record, wishes)) {
+    return {Kind::kCallOff, model::Step::kRestoreHa, crd::reason::kSuperseded,
+            fmt::format("spec.version asks for {} again before OMS was stopped: going back to {} "
+                        "is called off",
+                        record.to, record.from)};
+  }
+  const auto steps = model::StepsOf(record.direction);
+  for (const model::StepInfo& info : steps) {
+    const steps::StepState& at = steps::At(state, info.step);
+    if (at.complete()) continue;
+    Decision decision;
+    if (const auto gate = Gate(spec, record, wishes, info.step);
+        gate && at.verdict != steps::Verdict::kRunning) {
+      decision = *gate;
+    } else if (auto late = PastDeadline(spec, record, info.step, facts)) {
+      decision = *std::move(late);
+    } else if (at.reason == crd::reason::kAwaitingHaSwitch) {
+      // Nothing is under way: a person is waited for, and told so once.
+      decision = {Kind::kHold, info.step, at.reason, at.message, at.look_again};
+    } else if (at.verdict == steps::Verdict::kRunning) {
+      decision = {Kind::kWait, info.step, crd::reason::kProgressing, at.message, at.look_again};
+    } else if (at.verdict == steps::Verdict::kFailed) {
+      decision =
+          AfterFailure(spec, record, info.step, at, failures, facts, wishes.look_now, random);
+    } else {
+      return {Kind::kRun, info.step, crd::reason::kProgressing, at.message};
+    }
+    if (decision.kind == Kind::kWait && WantsThird(spec, record)) {
+      decision.message += fmt::format("{}then {} is begun, for which spec.version asks now",
+                                      decision.message.empty() ? "" : "; ", spec.version);
+    }
+    if (!back && spec.ha.control == crd::HaControl::kAuto && HeldTooLongWithHaOff(record, facts) &&
+        HaIsOff(state) && decision.kind != Kind::kRun && decision.kind != Kind::kTurn) {
+      return {Kind::kRestoreHa, info.step, decision.reason, decision.message};
+    }
+    return decision;
+  }
+  return {Kind::kClose, steps.back().step,
+          back ? crd::reason::kRolledBackByRequest : crd::reason::kSucceeded,
+          back ? fmt::format("went back from {} to {}", record.to, record.from)
+               : fmt::format("upgraded from {} to {}", record.from, record.to)};
+}
+
+}  // namespace oms::decide

@@ -1,0 +1,27 @@
+// One question by HTTP, over a connection of its own, with TLS where that is asked for. HTTP/1.0,
+// so that the answer is never chunked and ends with the connection.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "controller/base/context.h"
+#include "reconcilers/ports/http_probe.h"
+
+namespace oms::drivers::http {
+
+struct HttpQuestion {
+  std::string method = "GET";
+  std::string host;
+  int port = 0;
+  std::string path;
+  std::string headers;  // More of them, each with its line's end.
+  std::string body;
+  std::optional<ports::HttpsTrust> https;
+  size_t most_bytes = 64UL * 1024;  // Of the answer; about, it is cut there.
+};
+
+// Errors as ports::HttpProbe::Get.
+base::Result<ports::HttpAnswer> HttpExchange(const base::Context& ctx, const HttpQuestion& ask);
+
+}  // namespace oms::drivers::http

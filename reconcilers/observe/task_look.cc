@@ -1,0 +1,96 @@
+#include "reconcilers/observe/task_look.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <string_view>
+
+#include "reconcilers/observe/secret_data.h"
+
+namespace oms::observe {
+namespace {
+
+base::Error BadEndpoint(const std::string& endpoint) {
+  return base::MakeError(base::Code::kInvalid, "InvalidSpec",
+                         fmt::format("spec.taskAPI.endpoint '{}' is not of the form "
+                                     "http://host:8089 or https://host:8089",
+                                     endpoint));
+}
+
+base::Error NoKey(const std::string& ns, const std::string& secret, const char* key) {
+  return base::MakeError(base::Code::kInvalid, "SecretUnreadable",
+                         fmt::format("Secret {}/{} has no key '{}'", ns, secret, key));
+}
+
+std::string_view WhatToDo(const base::Error& error) {
+  if (error.reason == "TaskAPINotOffered") return "correct spec.taskAPI.endpoint";
+  if (error.reason == "TaskAPIUnreachable" || error.reason == "TaskAPITimeout")
+    return "see that OMS answers there (spec.taskAPI.endpoint)";
+  if (error.reason == "TaskAPIRefused" || error.reason == "TaskAPIAnswerInvalid")
+    return "look at ghana/Ghana/oms-api.log in OMS's logs";
+  return "correct it";
+}
+
+}  // namespace
+
+base::Result<OmsDoor> DoorOf(const std::string& endpoint, const OmsDoor& door) {
+  if (endpoint.empty()) return door;
+  std::string_view rest = endpoint;
+  const bool https = rest.starts_with("https://");
+  if (!https && !rest.starts_with("http://")) return BadEndpoint(endpoint);
+  rest.remove_prefix(https ? 8 : 7);
+  // An IPv6 address stands in brackets, so the last ':' behind them is the port's.
+  const size_t bracket = rest.starts_with("[") ? rest.find(']') : 0;
+  if (bracket == std::string_view::npos) return BadEndpoint(endpoint);
+  const size_t colon = rest.find(':', bracket);
+  OmsDoor named = door;
+  named.host = rest.substr(0, colon);
+  if (bracket > 0) named.host = named.host.substr(1, bracket - 1);
+  if (colon != std::string_view::npos) {
+    const std::string_view port = rest.substr(colon + 1);
+    const auto [end, problem] = std::from_chars(port.data(), port.data() + port.size(), named.port);
+    if (problem != std::errc() || end != port.data() + port.size() || named.port < 1 ||
+        named.port > 65535) {
+      return BadEndpoint(endpoint);
+    }
+  }
+  if (named.host.empty() || named.host.find_first_of("/@ \r\n") != std::string::npos)
+    return BadEndpoint(endpoint);
+  if (!https) named.https.reset();
+  if (https && !named.https) named.https.emplace();
+  return named;
+}
+
+base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, const Ports& ports,
+                                                      const std::string& ns,
+                                                      const crd::TaskApi& spec,
+                                                      const OmsDoor& door) {
+  OMS_ASSIGN(auto data, ReadSecretData(ctx, *ports.api, ns, spec.secret_ref.name));
+  for (const char* key : {"username", "password"}) {
+    if (data[key].empty()) return NoKey(ns, spec.secret_ref.name, key);
+  }
+  OMS_ASSIGN(OmsDoor answers, DoorOf(spec.endpoint, door));
+  if (answers.https && !data["ca.crt"].empty())
+    answers.https = ports::HttpsTrust{data["ca.crt"].Reveal(), answers.host};
+  // What the node's own certificate is trusted by was not found out: there is none.
+  if (answers.https && answers.https->certificates.empty())
+    return NoKey(ns, spec.secret_ref.name, "ca.crt");
+  return ports.task_api->Tasks(ctx, {answers.host, answers.port, answers.https,
+                                     data["username"].Reveal(), data["password"]});
+}
+
+model::Trouble TroubleOfTasks(const base::Error& error, const std::string& ns,
+                              const crd::TaskApi& spec) {
+  const bool denied = error.reason == "TaskAPIDenied";
+  const std::string to_do =
+      denied ? fmt::format("correct the Secret {}/{} (keys username and password)", ns,
+                           spec.secret_ref.name)
+             : std::string(WhatToDo(error));
+  return {error.reason.empty() ? "TaskAPIUnreachable" : error.reason,
+          fmt::format("spec.taskAPI: {}; {}, or leave spec.taskAPI out and confirm by "
+                      "spec.acknowledge what is asked for then",
+                      error.message, to_do),
+          true};
+}
+
+}  // namespace oms::observe

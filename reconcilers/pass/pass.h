@@ -1,0 +1,203 @@
+// One pass for one OmsUpgrade: reach the site -> { observe -> state -> decide -> act } until
+// nothing is to be done now -> write status. Made by UpgradeReconciler for each call; not for
+// others.
+//
+// pass.cc           the loop, the owner's row, what is shown
+// pass_closed.cc    no operation is open: open one, or say why not
+// pass_open.cc      an operation is open: the next step, evidence, failures, its ends
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "reconcilers/decide/failures.h"
+#include "reconcilers/decide/idle_health.h"
+#include "reconcilers/pass/upgrade_reconciler.h"
+#include "reconcilers/show/plan.h"
+#include "reconcilers/show/status_view.h"
+#include "reconcilers/steps/operation_session.h"
+#include "reconcilers/steps/trials.h"
+
+namespace oms::pass {
+
+// What a process knows of one resource between two passes. Losing it loses time, nothing else.
+struct UpgradeReconciler::KeyMemory {
+  std::optional<uint64_t> epoch;  // Of the row, as we claimed it.
+  observe::Memo memo;
+  steps::TrialMemory trials;
+  std::optional<show::StatusWriter::Known> known;
+  decide::FailureMemory failures;
+  bool measured = false;  // Its metrics are shown.
+  std::string told;       // The last reason that became an event.
+  bool told_not_running = false;
+  decide::IdleMemory idle;
+  bool told_unwell = false;
+  show::DowntimeLevel told_downtime = show::DowntimeLevel::kWell;  // Of the open operation.
+  bool told_ha_off = false;
+  std::optional<crd::Status> crd_dropped;  // The API server has dropped fields of this one.
+  std::vector<std::string> held;           // Secrets.
+  std::string let_go_of;                   // The closed operation whose Secrets were let go.
+  std::string dropping;                    // The operation that was seen to drop databases.
+  std::string gone_owner;                  // Had this OMS, with nothing open, and is deleted.
+  // How the row is given free when the resource is deleted with nothing open.
+  struct IdleRow {
+    std::shared_ptr<ports::Ownership> ownership;
+    std::string oms;
+    uint64_t epoch = 0;
+  };
+  std::optional<IdleRow> idle_row;
+  show::UndoNumbers numbers;
+  std::string numbers_of;  // The operation whose undo they are for.
+  // What old backups were last looked through for, and when it is worth another look.
+  std::string pruned_for;
+  std::optional<base::WallTime> prune_again;
+};
+
+class UpgradeReconciler::Pass {
+ public:
+  Pass(UpgradeReconciler& owner, KeyMemory& memory,
+       std::shared_ptr<const crd::OmsUpgrade> resource);
+
+  base::Result<runtime::Outcome> Run(const base::Context& ctx);
+
+ private:
+  enum class Next { kAgain, kRest };
+  static constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
+  // The deadline of a pass is for reaching the site. What follows has limits of its own, so that a
+  // pass on a slow site comes to an act all the same, and what was done is written down.
+  static constexpr base::Duration kRoundFor = std::chrono::minutes(5);
+  static constexpr base::Duration kActFor =
+      std::chrono::minutes(10);  // Without a limit of its own.
+  static constexpr base::Duration kWriteFor = std::chrono::minutes(1);
+
+  // One round of reach, observe, decide, act. Sets what the status is made of.
+  base::Result<Next> Round(const base::Context& ctx);
+  std::optional<base::Result<Next>> CheckAllowed(const base::Context& ctx);
+  Next InTrouble();
+  base::Result<runtime::Outcome> Failed(const base::Context& ctx, const base::Error& error);
+  base::Result<Next> TryTheCrdAgain(const base::Context& ctx);
+
+  // --- no operation is open
+  base::Result<Next> WithoutOperation(const base::Context& ctx);
+  // The upgrade that led to what runs, by its new container's label; null: none of ours did.
+  const model::OperationRecord* RunsNewOf() const;
+  // The upgrade that led to what the databases are, where its new container is gone on some node
+  // and the old one has not run there since; null: none.
+  const model::OperationRecord* NewContainerGoneOf() const;
+  Next NewContainerGone(const model::OperationRecord& upgraded);
+  void LookBeforeUpgrade(const base::Context& ctx, const crd::Version& running);
+  void DescribeIdle(const crd::Version& running);
+  void PruneBackups(const base::Context& ctx);
+  show::UndoNumbers NumbersNow(const base::Context& ctx);
+  void LetGo(const base::Context& ctx);
+  base::Result<Next> Open(const base::Context& ctx, bool undo);
+  base::Result<Next> Deleted(const base::Context& ctx);
+  // Without a look at anything: the finalizer goes, and what it leaves behind is told.
+  base::Result<Next> LeaveAsItIs(const base::Context& ctx, bool open);
+  // What a person can do whose resource cannot go: Orphan, or to give the operation up.
+  std::string WayOut() const;
+
+  // --- an operation is open
+  base::Result<Next> WithOperation(const base::Context& ctx);
+  std::optional<Next> CheckSamePlace();
+  base::Status HoldWhatIsNamed(const base::Context& ctx);
+  base::Result<Next> Act(const base::Context& ctx);
+  base::Result<Next> StepFailed(const base::Context& act, steps::OperationSession& op,
+                                model::Step step, const base::Error& error);
+  base::Result<Next> End(const base::Context& ctx, steps::OperationSession& op);
+  void RemoveLeftConfig(const base::Context& ctx, steps::OperationSession& op);
+  base::Result<Next> Turn(const base::Context& ctx, steps::OperationSession& op);
+  base::Result<Next> CallOff(const base::Context& ctx, steps::OperationSession& op);
+  std::string PlanAnew(const crd::Version& from, const crd::Version& to);
+  bool WantsAbandon() const;
+  base::Result<Next> Abandon(const base::Context& ctx);
+  // What is within is why the record is not this resource's to close.
+  base::Result<base::Status> AbandonUnreached(const base::Context& ctx);
+  void TellAbandoned(const model::OperationRecord& record);
+  base::Status CountFailures(const base::Context& ctx);
+  // An edit of the spec, or a new reset token, that was not acted on yet: what failed is tried
+  // anew, and time is counted anew.
+  bool Edited() const;
+  base::Result<Next> TakeEdit(const base::Context& ctx);
+  base::Result<bool> TakeImage(const base::Context& ctx);  // True: another one than before.
+  base::Status RecordEvidence(const base::Context& ctx, steps::OperationSession& op);
+  steps::OperationSession Session();
+
+  // --- the row
+  std::optional<Next> CheckOwner(const base::Context& ctx);
+  bool IsLeftBehind(const base::Context& ctx);
+  bool IsGone(const base::Context& ctx, const ports::Owner& owner) const;
+  // By whom the records are believed that row and status name.
+  observe::RecordTrust Trust() const;
+  // Of an OMS that was another's: a person's word is acted on once, and row and records say from
+  // then on whose they are. True if something was written, and must be looked at anew.
+  base::Result<bool> TakeRecordsOver(const base::Context& ctx);
+  // Makes sure that the row is ours; true if it had to be claimed, and everything must be looked at
+  // anew.
+  base::Result<bool> Claim(const base::Context& ctx);
+
+  // --- what is shown
+  crd::Status ShownStatus(const base::Context& ctx) const;
+  base::Status WriteStatus(const base::Context& ctx);
+  base::Status ShowCrdTooOld(const base::Context& ctx, const base::Error& error);
+  void Tell();
+  void TellWhetherItRuns();
+  base::Result<bool> TakeWholeness(const base::Context& ctx);
+  void TellWhetherItIsWell(const base::Context& ctx);
+  void TellHa(const base::Context& ctx);
+  // The level that is reached; an event when it is a new one.
+  show::DowntimeLevel TellDowntime(base::WallTime now);
+  void Event(bool warning, const std::string& reason, const std::string& message) const;
+
+  Next Rest(decide::Decision decision) {
+    decision_ = std::move(decision);
+    return Next::kRest;
+  }
+  Next Stall(std::string reason, std::string message,
+             std::optional<base::Duration> wait = kLookAgainAtTrouble) {
+    return Rest({decide::Decision::Kind::kStall, model::Step::kPreflight, std::move(reason),
+                 std::move(message), wait});
+  }
+  // Nothing is decided yet, so nothing is shown: a decision that was never made looks like Idle.
+  Next LookAnew() {
+    decided_ = false;
+    return Next::kAgain;
+  }
+  bool deleting() const { return resource_->meta.deletion_timestamp.has_value(); }
+  bool orphans() const { return spec_.deletion_policy == crd::DeletionPolicy::kOrphan; }
+  bool operation_open() const { return site_.record && site_.record->open(); }
+  // What cannot be looked at is not closed: the status tells what was seen last.
+  bool unseen_open() const { return !site_.record && ShownOpen(); }
+  bool ShownOpen() const;
+  // Databases are being dropped and loaded, or may be, as far as can be seen. That goes to its end.
+  bool MayRestore() const;
+  bool others_row() const { return site_.row && !site_.row->Free() && site_.row->owner != me_; }
+  model::ResourceMark Mark() const;
+  model::ResourceMark MarkAfter(const model::OperationRecord* last) const;  // Null: none is known.
+  std::string Annotation(const char* name) const;
+  decide::Wishes WishesNow(const base::Context& ctx) const;
+
+  UpgradeReconciler& owner_;
+  KeyMemory& memory_;
+  const std::shared_ptr<const crd::OmsUpgrade> resource_;
+  crd::Spec spec_;  // With an operation open: with the image that it carries.
+  const kube::ObjectKey key_;
+  const ports::Owner me_;
+
+  show::StatusWriter::Known known_;
+  observe::Site site_;
+  product::PathSteps path_;
+  std::optional<model::Facts> facts_;
+  std::optional<steps::State> state_;
+  std::optional<steps::StepState> preflight_;
+  std::vector<std::string> pruned_;  // Folders of operations that hold no backup any more.
+  std::optional<show::Plan> plan_;   // Of what is wanted and not opened yet.
+  decide::Decision decision_;
+  bool decided_ = false;  // In this round: decision_ may be shown.
+  bool deferred_ = false;
+  bool acted_ = false;  // In this pass: a request to look now has had its look.
+};
+
+}  // namespace oms::pass

@@ -1,0 +1,536 @@
+// No operation is open: what is wanted, whether it may begin, and the first record of it.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "controller/base/human.h"
+#include "reconcilers/act/secret_hold.h"
+#include "reconcilers/decide/retention.h"
+#include "reconcilers/model/labels.h"
+#include "reconcilers/oms/ha_config.h"
+#include "reconcilers/pass/pass.h"
+#include "reconcilers/record/open_operation.h"
+#include "reconcilers/steps/rollback_state.h"
+#include "reconcilers/steps/trials.h"
+
+namespace oms::pass {
+
+using Kind = decide::Decision::Kind;
+
+namespace {
+
+constexpr base::Duration kPruneAgainAfterTrouble = std::chrono::hours(1);
+constexpr size_t kMaxNamedFolders = 5;  // An event's message is short.
+
+// What cannot be read is listed without a record.
+base::Result<std::vector<decide::OperationFolder>> OperationFolders(const base::Context& ctx,
+                                                                    ports::RecordStore& store,
+                                                                    const std::string& directory) {
+  OMS_ASSIGN(const auto paths, store.List(directory));
+  std::vector<decide::OperationFolder> folders;
+  for (const auto& path : paths) {
+    OMS_TRY(ctx.Check());
+    decide::OperationFolder folder{path.string(), std::nullopt};
+    std::vector<std::string> texts;
+    if (auto entries = store.Read(path); entries.ok()) {
+      for (auto& entry : *entries) texts.push_back(std::move(entry.text));
+    }
+    if (auto record = model::FoldRecords(texts); record.ok()) folder.record = *std::move(record);
+    folders.push_back(std::move(folder));
+  }
+  return folders;
+}
+
+// What was done before it failed is told as well.
+struct Pruned {
+  std::vector<std::string> paths;  // That hold no payload any more.
+  std::vector<std::string>
+      folders;  // Of which some was removed now; with the reason, for a person.
+  uint64_t bytes = 0;
+  base::Status status;
+};
+
+Pruned Prune(const base::Context& ctx, ports::RecordStore& store,
+             const std::vector<decide::PrunableFolder>& prunable) {
+  Pruned pruned;
+  for (const auto& folder : prunable) {
+    if (pruned.status = ctx.Check(); !pruned.status.ok()) break;
+    const auto removed = store.RemovePayload(folder.path);
+    if (!removed.ok()) {
+      pruned.status = removed.error();
+      break;
+    }
+    pruned.paths.push_back(folder.path);
+    if (removed->files == 0) continue;
+    pruned.bytes += removed->bytes;
+    pruned.folders.push_back(fmt::format("{} ({})", folder.path, folder.why));
+  }
+  return pruned;
+}
+
+std::string TextOf(const Pruned& pruned) {
+  const size_t named = std::min(pruned.folders.size(), kMaxNamedFolders);
+  const std::vector<std::string> first(pruned.folders.begin(), pruned.folders.begin() + named);
+  return fmt::format("removed {} of old backups, and kept their records: {}{}",
+                     base::Human(pruned.bytes), fmt::join(first, "; "),
+                     named < pruned.folders.size()
+                         ? fmt::format("; and {} more", pruned.folders.size() - named)
+                         : "");
+}
+
+}  // namespace
+
+// Once for each closed operation and each edit of the spec, and when a kept one falls due: all
+// other idle passes write nothing. A trouble is told and holds nothing up.
+void UpgradeReconciler::Pass::PruneBackups(const base::Context& ctx) {
+  if (!site_.record || site_.record->open() || !site_.volume || deleting() || spec_.suspend ||
+      spec_.mode == crd::Mode::kPlan) {
+    return;
+  }
+  const base::WallTime now = ctx.clock().Wall();
+  const std::string mark = fmt::format("{} {}", site_.record->id, resource_->meta.generation);
+  if (memory_.pruned_for == mark && (!memory_.prune_again || now <= *memory_.prune_again)) return;
+  memory_.pruned_for = mark;
+  memory_.prune_again = now + kPruneAgainAfterTrouble;
+  Pruned pruned;
+  if (auto folders = OperationFolders(ctx, *owner_.ports_.store, spec_.backup.directory);
+      folders.ok()) {
+    const decide::RetentionRule rule{me_, spec_.backup.retain, spec_.strategy.rollback_window};
+    const decide::Retention retention = decide::PrunableFolders(*folders, *site_.record, rule, now);
+    pruned = Prune(ctx, *owner_.ports_.store, retention.remove);
+    if (pruned.status.ok()) memory_.prune_again = retention.next_due;
+  } else {
+    pruned.status = folders.error();
+  }
+  pruned_ = pruned.paths;
+  if (!pruned.folders.empty()) Event(false, "BackupsPruned", TextOf(pruned));
+  if (pruned.status.ok() || pruned.status.Is(base::Code::kCancelled)) return;
+  ctx.log().Warn("old backups are not removed: {}", pruned.status.error().message);
+  Event(true, "BackupsNotPruned", "old backups are not removed: " + pruned.status.error().message);
+}
+
+const model::OperationRecord* UpgradeReconciler::Pass::RunsNewOf() const {
+  if (!site_.way_back) return nullptr;
+  const auto& frozen = site_.way_back->nodes;
+  if (frozen.size() != site_.nodes.size()) return nullptr;
+  // On every node, and by the container, not merely by its version.
+  const bool its =
+      std::all_of(site_.nodes.begin(), site_.nodes.end(), [&](const observe::SiteNode& node) {
+        const ports::ContainerInfo* current = node.Current();
+        const model::FrozenNode* was = site_.way_back->Node(node.name);
+        if (current == nullptr || was == nullptr) return false;
+        if (was->kept) return current->id == was->old_id;
+        const auto label = current->labels.find(model::labels::kOperation);
+        return label != current->labels.end() && label->second == site_.way_back->id;
+      });
+  return its ? &*site_.way_back : nullptr;
+}
+
+namespace {
+
+// What a succeeded upgrade has left of one node.
+enum class LeftOn { kNew, kOldThatStands, kSomethingElse };
+
+LeftOn LookAtWhatIsLeft(const model::OperationRecord& upgrade, const model::FrozenNode& was,
+                        const observe::SiteNode& node) {
+  const ports::ContainerInfo* old =
+      node.named && node.named->id == was.old_id ? &*node.named : nullptr;
+  for (const auto& container : node.labelled) {
+    const auto label = container.labels.find(model::labels::kOperation);
+    if (label != container.labels.end() && label->second == upgrade.id) return LeftOn::kNew;
+    if (container.id == was.old_id) old = &container;
+  }
+  const bool stands = old != nullptr && !old->running && old->started_at == was.old_started_at;
+  return stands ? LeftOn::kOldThatStands : LeftOn::kSomethingElse;
+}
+
+}  // namespace
+
+const model::OperationRecord* UpgradeReconciler::Pass::NewContainerGoneOf() const {
+  if (!site_.way_back || site_.way_back->nodes.size() != site_.nodes.size()) return nullptr;
+  bool gone = false;
+  for (const auto& node : site_.nodes) {
+    const model::FrozenNode* was = site_.way_back->Node(node.name);
+    if (was == nullptr) return nullptr;
+    if (was->kept) continue;
+    const LeftOn left = LookAtWhatIsLeft(*site_.way_back, *was, node);
+    if (left == LeftOn::kSomethingElse) return nullptr;
+    gone = gone || left == LeftOn::kOldThatStands;
+  }
+  return gone ? &*site_.way_back : nullptr;
+}
+
+// To start the old one would put the old version on databases of the new.
+UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::NewContainerGone(
+    const model::OperationRecord& upgraded) {
+  std::string gone, old;
+  for (const auto& node : site_.nodes) {
+    const model::FrozenNode& was = *upgraded.Node(node.name);
+    if (was.kept || LookAtWhatIsLeft(upgraded, was, node) != LeftOn::kOldThatStands) continue;
+    gone += fmt::format("{}'{}' of node {}", gone.empty() ? "" : ", ", was.new_name, node.name);
+    old += fmt::format("{}'{}'", old.empty() ? "" : ", ", was.old_name);
+  }
+  return Stall(
+      "NewContainerGone",
+      fmt::format(
+          "the container {} is gone, in which OMS {} ran, and the databases are those of {}: "
+          "{} must not be started on them. Set spec.version to {} to go back, with the data "
+          "of before the upgrade; or run {} again from its image as it was, and write its "
+          "name in spec.nodes[].container.name",
+          gone, upgraded.to, upgraded.to, old, upgraded.from, upgraded.to));
+}
+
+void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
+                                                const crd::Version& running) {
+  const auto to = crd::Version::Parse(spec_.version);
+  auto path = product::CheckPath(running, *to, steps::PathOptionsOf(spec_));
+  if (!path.ok()) {
+    preflight_ =
+        steps::StepState{steps::Verdict::kFailed, path.error().reason, path.error().message};
+    return;
+  }
+  path_ = *std::move(path);
+  record::ApplyOverrides(spec_, path_);
+  const base::Context look_ctx = ctx.WithNewDeadline(spec_.strategy.timeouts.preflight);
+  const observe::Look look{spec_, site_, path_, running, *to};
+  facts_ = observe::Observe(look_ctx, owner_.ports_, look, {}, memory_.memo);
+  steps::TryOut(look_ctx, look, memory_.trials, *facts_);
+  preflight_ = steps::PreflightState(spec_, running, *to, *facts_);
+  show::UpgradePlanInput input{spec_, running, *to, path_, *facts_};
+  if (site_.record) {
+    input.follows = site_.record->id;
+    input.components = site_.record->components;
+    input.rates = show::RatesFrom(*site_.record);
+  }
+  auto plan = show::PlanUpgrade(input);
+  if (!plan.ok()) return;
+  plan_ = *std::move(plan);
+  // Not of the hash: they change nothing of what is done.
+  for (auto& told : steps::ToldBefore(spec_, running, *to, *facts_))
+    plan_->steps.push_back("Before: " + told);
+}
+
+void UpgradeReconciler::Pass::DescribeIdle(const crd::Version& running) {
+  if (!site_.record) return;
+  const model::OperationRecord& last = *site_.record;
+  if (last.outcome == model::OperationOutcome::kSucceeded && last.to == running.ToString()) {
+    decision_.reason = crd::reason::kSucceeded;
+    decision_.message = fmt::format("upgraded from {} to {}", last.from, last.to);
+  }
+  if (last.outcome == model::OperationOutcome::kRolledBack && last.from == running.ToString()) {
+    decision_.reason = crd::reason::kRolledBackByRequest;
+    decision_.message =
+        !last.undoes ? fmt::format("the upgrade from {} to {} was turned back; OMS runs {}",
+                                   last.from, last.to, last.from)
+                     : fmt::format("went back from {} to {}, with the data of before the upgrade",
+                                   last.to, last.from);
+  }
+}
+
+namespace {
+
+// In the record's evidence, of one that was given up: a person has said that OMS is whole.
+constexpr char kSaidWhole[] = "SaidWhole";
+
+// Given up in the middle of what changes databases: nobody has seen them whole since.
+bool LeftDataUnknown(const model::OperationRecord& record) {
+  if (record.outcome != model::OperationOutcome::kAbandoned || record.Seen(kSaidWhole))
+    return false;
+  const bool back = record.direction == model::Direction::kRollback;
+  const bool touched = record.Passed(record.undoes ? model::PointKind::kRollbackStopping
+                                                   : model::PointKind::kNewStarting);
+  return touched && !record.Seen(std::string(model::NameOf(back ? model::Step::kAwaitOldHealth
+                                                                : model::Step::kAwaitHealth)));
+}
+
+}  // namespace
+
+// A person's word is taken once, and written down. True: everything must be looked at anew.
+base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& ctx) {
+  if (!site_.record || !LeftDataUnknown(*site_.record)) return false;
+  const model::OperationRecord& last = *site_.record;
+  const std::string token = steps::AcceptToken(last, crd::reason::kAbandoned);
+  if (Annotation(crd::kAccept) != token) {
+    decision_.kind = Kind::kHold;
+    decision_.reason = crd::reason::kAbandoned;
+    decision_.message += fmt::format(
+        "; but the operation from {} to {} was given up in its middle, and whether the databases "
+        "are whole is not known here. See RESTORE.md in {}; once you have seen that OMS is whole, "
+        "annotate {}={}",
+        last.from, last.to, last.folder, crd::kAccept, token);
+    return false;
+  }
+  OMS_ASSIGN(const bool claimed, Claim(ctx));
+  if (claimed) return true;
+  facts_.emplace();  // Nothing was looked at yet, and nothing has to be.
+  steps::OperationSession op = Session();
+  const base::WallTime now = ctx.clock().Wall();
+  OMS_TRY(op.Save(
+      ctx, [&](model::OperationRecord& record) { record.evidence.emplace(kSaidWhole, now); }));
+  facts_.reset();
+  Event(false, "SaidWhole",
+        fmt::format("OMS is taken to be whole after the operation from {} to {} that was given up, "
+                    "as {} says so",
+                    last.from, last.to, crd::kAccept));
+  return true;
+}
+
+// Ready is for what was seen to be well, and not for a label.
+void UpgradeReconciler::Pass::TellWhetherItIsWell(const base::Context& ctx) {
+  const observe::Look look{spec_, site_, path_, *site_.running, *site_.running};
+  const std::string unwell = decide::JudgeIdle(
+      observe::ObserveIdle(ctx.WithTimeout(spec_.strategy.timeouts.preflight), owner_.ports_, look),
+      memory_.idle);
+  if (memory_.idle.unwell_since) decision_.wait = kLookAgainAtTrouble;
+  const bool told = std::exchange(memory_.told_unwell, !unwell.empty());
+  if (unwell.empty()) return;
+  // Not repaired, and not called ready.
+  decision_.kind = Kind::kHold;
+  decision_.reason = "OMSUnhealthy";
+  decision_.message +=
+      fmt::format("; but OMS is not well: {}; it is left as it is: mend that", unwell);
+  if (!told) Event(true, decision_.reason, decision_.message);
+  memory_.told = decision_.reason;
+}
+
+// Once for each closed operation, and once more for each process; tried again until it was done.
+void UpgradeReconciler::Pass::LetGo(const base::Context& ctx) {
+  if (!site_.record || site_.record->open() || site_.record->secrets.empty() ||
+      memory_.let_go_of == site_.record->id) {
+    return;
+  }
+  const auto gone = act::LetSecretsGo(ctx, *owner_.ports_.api, key_.ns, site_.record->secrets,
+                                      resource_->meta.uid);
+  memory_.held.clear();
+  if (gone.ok() || gone.Is(base::Code::kDenied)) {
+    memory_.let_go_of = site_.record->id;
+  } else {
+    ctx.log().Warn("Secrets are not let go yet: {}", gone.error().message);
+  }
+}
+
+// For the texts of an undo's plan. Looked at once for each: it counts rows.
+show::UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) {
+  const model::OperationRecord& undone = *site_.way_back;
+  if (memory_.numbers_of != undone.id) {
+    memory_.numbers = {};
+    memory_.numbers.rates = show::RatesFrom(undone);
+    uint64_t bytes = 0;
+    bool all = true;
+    for (const auto& frozen : undone.databases) {
+      const auto database =
+          site_.meta.For(frozen.role)
+              ->Database(ctx.WithNewDeadline(spec_.strategy.timeouts.preflight), frozen.name);
+      all = all && database.ok();
+      if (!database.ok()) continue;
+      bytes += database->bytes;
+      for (const auto& event : database->events)
+        memory_.numbers.events.push_back(frozen.name + "." + event);
+    }
+    if (all) memory_.numbers.database_bytes = bytes;
+    memory_.numbers_of = undone.id;
+  }
+  return memory_.numbers;
+}
+
+// Nothing is open: HA is a person's. That it is off, where the upgrade had left it on, is told
+// once.
+void UpgradeReconciler::Pass::TellHa(const base::Context& ctx) {
+  const bool left_on = site_.record && !site_.record->open() && site_.record->ha_was_on &&
+                       site_.record->outcome != model::OperationOutcome::kAbandoned;
+  if (!left_on || !site_.meta.known()) return;
+  const auto raw = site_.meta.rm().ReadHaConfig(ctx, site_.record->Database("rm"));
+  const auto ha = raw.ok() && *raw
+                      ? product::ReadHa(**raw)
+                      : base::Result<product::HaState>(base::MakeError(base::Code::kNotFound, ""));
+  if (!ha.ok() || ha->enabled) {
+    memory_.told_ha_off = memory_.told_ha_off && !ha.ok();
+    return;
+  }
+  decision_.message += "; HA is off now: what stops will not start by itself";
+  if (!memory_.told_ha_off) {
+    Event(true, "HASwitchedOff",
+          "somebody has switched HA off (ha.config, enable=false) since the last operation; it is "
+          "left as it is, and what stops will not start by itself");
+  }
+  memory_.told_ha_off = true;
+}
+
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOperation(
+    const base::Context& ctx) {
+  if (site_.row && site_.record && site_.row->operation_id == site_.record->id) {
+    // A process died after it had closed the record, and before it said so in the row.
+    OMS_ASSIGN(const bool claimed, Claim(ctx));
+    if (claimed) return LookAnew();
+    OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
+                                          site_.record->volume));
+    return LookAnew();
+  }
+  if (!deleting() && !spec_.suspend && spec_.mode != crd::Mode::kPlan) {
+    OMS_ASSIGN(const bool taken, TakeRecordsOver(ctx));
+    if (taken) return LookAnew();
+  }
+  LetGo(ctx);
+  if (site_.row && site_.row->owner == me_)
+    memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};
+  if (!site_.running) {
+    return Stall("ContainerNotFound",
+                 "there is no OMS container any more, and no operation is open");
+  }
+  const model::OperationRecord* gone = NewContainerGoneOf();
+  // What counts is what the databases are.
+  if (gone != nullptr) {
+    if (const auto to = crd::Version::Parse(gone->to); to.ok()) site_.running = *to;
+  }
+  const crd::Version& running = *site_.running;
+  decide::Closed closed{running};
+  closed.now = ctx.clock().Wall();
+  if (site_.record) closed.last = &*site_.record;
+  closed.way_back = gone != nullptr ? gone : RunsNewOf();
+  const decide::Wishes wishes = WishesNow(ctx);
+  if (gone != nullptr && !decide::WantsUndo(spec_, closed)) return NewContainerGone(*gone);
+  if (const auto latched = decide::Latched(spec_, closed, wishes)) {
+    // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
+    OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
+    return Rest(*latched);
+  }
+  if (decide::WantsUndo(spec_, closed)) {
+    if (auto plan =
+            show::PlanRollback(spec_, *closed.way_back, closed.now,
+                               {resource_->meta.generation, site_.record->id}, NumbersNow(ctx));
+        plan.ok()) {
+      plan_ = *std::move(plan);
+    } else {
+      return Stall(plan.error().reason, plan.error().message);
+    }
+  } else if (decide::WantsUpgrade(spec_, running)) {
+    LookBeforeUpgrade(ctx, running);
+  }
+  if (plan_) {
+    closed.plan_hash = plan_->hash;
+    closed.plan_text = plan_->lost;
+  }
+  closed.preflight = preflight_ ? &*preflight_ : nullptr;
+  decision_ = decide::DecideWithoutOperation(spec_, closed, wishes);
+  const bool begins = decision_.kind == Kind::kOpen || decision_.kind == Kind::kOpenUndo;
+  // It is for an open operation alone; an uninstall would hang on it.
+  if (!begins) OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
+  switch (decision_.kind) {
+    case Kind::kIdle:
+      DescribeIdle(running);
+      TellHa(ctx);
+      TellWhetherItRuns();
+      if (decision_.kind == Kind::kIdle) {
+        OMS_ASSIGN(const bool taken, TakeWholeness(ctx));
+        if (taken) return LookAnew();
+      }
+      if (decision_.kind == Kind::kIdle) TellWhetherItIsWell(ctx);
+      PruneBackups(ctx);
+      return Next::kRest;
+    case Kind::kOpen: return Open(ctx.WithNewDeadline(kActFor), false);
+    case Kind::kOpenUndo: return Open(ctx.WithNewDeadline(kActFor), true);
+    default: return Next::kRest;
+  }
+}
+
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const base::Context& ctx,
+                                                                          bool undo) {
+  OMS_ASSIGN(const bool claimed, Claim(ctx));
+  if (claimed) return LookAnew();
+  OMS_TRY(owner_.status_.AddFinalizer(ctx, key_, known_));
+  record::NewOperation operation;
+  operation.id = base::RandomId();
+  operation.now = ctx.clock().Wall();
+  operation.key = key_;
+  operation.owner = me_;
+  operation.epoch = *memory_.epoch;
+  operation.resource = Mark();
+  operation.plan_hash = plan_ ? plan_->hash : std::string();
+  if (site_.record) {
+    operation.follows = site_.record->id;
+    operation.recent = decide::RecentOnly(site_.record->recent, operation.now);
+  }
+  model::OperationRecord record;
+  if (undo) {
+    record = record::UndoRecord(*site_.way_back, operation);
+    if (site_.record) record.components = site_.record->components;
+  } else {
+    // The folder and its identity are made now, and not while it was only looked at.
+    OMS_TRY(ctx.Check());
+    OMS_ASSIGN(facts_->volume, owner_.ports_.store->Identify(spec_.backup.directory));
+    operation.from = site_.running->ToString();
+    operation.to = crd::Version::Parse(spec_.version)->ToString();
+    OMS_ASSIGN(record, record::FirstRecord(spec_, site_, *facts_, operation));
+  }
+  OMS_TRY(ctx.Check());
+  // Record first, row second: a folder that no row names is an operation that never began.
+  OMS_TRY(owner_.ports_.store->Append(record.folder, 1, record.ToJson()));
+  OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, record.id, record.folder,
+                                        record.volume));
+  memory_.failures = {};
+  Event(false, undo ? "RollbackStarted" : "UpgradeStarted",
+        undo ? fmt::format("going back from {} to {} begins; everything about it is in {}",
+                           record.to, record.from, record.folder)
+             : fmt::format("upgrade from {} to {} begins; everything about it is in {}",
+                           record.from, record.to, record.folder));
+  if (undo) return Next::kAgain;
+  // No warnings: nobody has seen anything amiss.
+  for (const auto& told :
+       steps::ToldBefore(spec_, *site_.running, *crd::Version::Parse(record.to), *facts_))
+    Event(false, "SeeToItFirst", told);
+  return Next::kAgain;
+}
+
+std::string UpgradeReconciler::Pass::WayOut() const {
+  std::string way = "set spec.deletionPolicy to Orphan to leave everything as it is";
+  const std::string id = site_.record              ? site_.record->id
+                         : known_.status.operation ? known_.status.operation->id
+                                                   : std::string();
+  if (!id.empty()) way += fmt::format(", or give the operation up by {}={}", crd::kAbandon, id);
+  return way;
+}
+
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs(
+    const base::Context& ctx, bool open) {
+  const auto& operation = known_.status.operation;
+  if (operation) owner_.tasks_.Stop(operation->id + "/");
+  if (site_.record) owner_.tasks_.Stop(site_.record->id + "/");
+  if (open) {
+    Event(true, "Orphaned",
+          fmt::format("the resource is deleted and leaves an open operation behind; everything "
+                      "about it is in {}",
+                      site_.record ? site_.record->folder
+                      : operation  ? operation->folder
+                                   : ""));
+  }
+  auto secrets = act::SecretsOf(resource_->spec);
+  if (site_.record)
+    secrets.insert(secrets.end(), site_.record->secrets.begin(), site_.record->secrets.end());
+  const auto gone =
+      act::LetSecretsGo(ctx, *owner_.ports_.api, key_.ns, secrets, resource_->meta.uid);
+  if (!gone.ok() && !gone.Is(base::Code::kDenied)) return gone.error();
+  OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
+  return Rest({Kind::kIdle, model::Step::kPreflight, crd::reason::kUpToDate, "deleted"});
+}
+
+// Nothing is open, or it is to be left as it is, or nothing can be seen.
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
+    const base::Context& ctx) {
+  // What another owner has taken over is none of this resource's business any more.
+  const bool others = others_row();
+  const bool open = !others && (operation_open() || unseen_open());
+  if (site_.trouble && !orphans() && !others) {
+    return Stall(site_.trouble->reason,
+                 fmt::format("the resource is being deleted, but whether an operation is open "
+                             "cannot be seen: {}; mend that, or {}",
+                             site_.trouble->message, WayOut()));
+  }
+  if (!open && !others && site_.row && !site_.row->Free() && !site_.trouble) {
+    OMS_TRY(ctx.Check());
+    OMS_TRY(site_.ownership->Release(ctx, site_.oms, site_.row->epoch));
+    memory_.epoch.reset();
+  }
+  return LeaveAsItIs(ctx, open);
+}
+
+}  // namespace oms::pass

@@ -1,0 +1,351 @@
+#include "reconcilers/show/status_steps.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "controller/base/human.h"
+#include "reconcilers/model/scripts.h"
+#include "reconcilers/steps/component_state.h"
+
+namespace oms::show {
+namespace {
+
+using Kind = decide::Decision::Kind;
+using crd::StepCondition;
+
+std::vector<const model::StepInfo*> StepsBehind(StepCondition condition,
+                                                model::Direction direction) {
+  std::vector<const model::StepInfo*> steps;
+  for (const auto& info : model::StepsOf(direction)) {
+    if (info.condition == condition) steps.push_back(&info);
+  }
+  return steps;
+}
+
+// How one condition's steps stand together.
+struct Joined {
+  steps::Verdict verdict = steps::Verdict::kDone;
+  std::string reason = crd::reason::kDone;
+  std::string message;
+  bool begun = false;
+  uint64_t done = 0, total = 0;
+};
+
+Joined Join(const std::vector<const model::StepInfo*>& steps, const steps::State& state,
+            model::Step current) {
+  Joined joined;
+  bool all_skipped = !steps.empty();
+  for (const auto* info : steps) {
+    const steps::StepState& at = steps::At(state, info->step);
+    all_skipped = all_skipped && at.verdict == steps::Verdict::kSkipped;
+    if (info->step == current || at.complete()) joined.begun = true;
+    if (at.complete()) {
+      if (joined.message.empty()) joined.message = at.message;
+      continue;
+    }
+    if (joined.verdict == steps::Verdict::kDone) {
+      joined = {at.verdict, at.reason, at.message, joined.begun || info->step == current,
+                at.done,    at.total};
+    }
+  }
+  if (joined.verdict == steps::Verdict::kDone && all_skipped) {
+    joined.verdict = steps::Verdict::kSkipped;
+    joined.reason = crd::reason::kSkipped;
+  }
+  return joined;
+}
+
+// Why this operation does not take the step: only a start below 4.0.1 does, or a component that
+// keeps running. Nullptr: it does.
+const char* NotOfThisWay(StepCondition condition, const model::OperationRecord& record) {
+  if (condition == crd::kComponentUpgraded) return record.KeepsTasks() ? nullptr : steps::kNoneKept;
+  if (condition != crd::kSchemaCorrected && condition != crd::kMetadataInitialized) return nullptr;
+  const auto from = crd::Version::Parse(record.from), to = crd::Version::Parse(record.to);
+  return !from.ok() || !to.ok() || !product::NeedsLegacySteps(*from, *to) ? product::kLegacyOnly
+                                                                          : nullptr;
+}
+
+std::string PathOf(const model::OperationRecord& record,
+                   const std::map<std::string, model::FileRef>& files) {
+  if (files.empty()) return {};
+  const std::string& path = files.begin()->second.path;
+  return path.starts_with('/') ? path : record.folder + "/" + path;
+}
+
+// "oms_431"; of several nodes "oms_431 on a, oms_431 on b". Of the containers that are replaced, or
+// of the components that go on.
+std::string Names(const model::OperationRecord& record, std::string model::FrozenNode::*name,
+                  bool kept = false) {
+  std::string text;
+  for (const auto& node : record.nodes) {
+    if (node.kept != kept) continue;
+    text += (text.empty() ? "" : ", ") + node.*name;
+    if (record.nodes.size() > 1) text += " on " + node.name;
+  }
+  return text;
+}
+
+// What a reader wants to know of a step that is done, in a few words; empty: nothing beyond that.
+std::string DoneMessage(StepCondition condition, const model::OperationRecord& record) {
+  if (condition == crd::kImageLoaded) return record.image.reference;
+  if (condition == crd::kHaDisabled) return "ha.config as it was is in the operation's record";
+  if (condition == crd::kComponentUpgraded)
+    return Names(record, &model::FrozenNode::old_name, true) +
+           ", while it ran; there is no way back for it";
+  if (condition == crd::kContainersStopped && record.t1) {
+    if (record.KeepsTasks()) {
+      return fmt::format("the console is down since {}; {} goes on", base::FormatTime(*record.t1),
+                         Names(record, &model::FrozenNode::old_name, true));
+    }
+    return "OMS is down since " + base::FormatTime(*record.t1);
+  }
+  if (condition == crd::kDatabasesBackedUp && record.backup) {
+    return fmt::format("{} databases, {}, verified, in {}/{}", record.backup->databases.size(),
+                       base::Human(record.backup->bytes), record.folder, record.backup->folder);
+  }
+  if (condition == crd::kConfigBackedUp) return PathOf(record, record.config_backups);
+  if (condition == crd::kConfigRewritten) return PathOf(record, record.config_rewrites);
+  if (condition == crd::kContainersStarted) return Names(record, &model::FrozenNode::new_name);
+  for (const model::ContainerScript& script : model::kContainerScripts) {
+    if (model::InfoOf(script.step).condition != condition || record.nodes.empty()) continue;
+    const model::FrozenNode& node = record.ScriptNode();
+    return fmt::format("exit code 0, attempt {}{}",
+                       record.LastAttempt(model::PointKind::kScriptStarting, node.name,
+                                          std::string(model::NameOf(script.step))),
+                       record.nodes.size() > 1 ? ", on node " + node.name : "");
+  }
+  if (condition == crd::kBackupsVerified && record.backup) {
+    return fmt::format("{} databases, {}, as they were written, in {}",
+                       record.backup->databases.size(), base::Human(record.backup->bytes),
+                       record.backup->folder);
+  }
+  if (condition == crd::kNewContainersStopped && !record.nodes.empty() && record.t3) {
+    return fmt::format("{} {} removed; {} and settings are in {}/rollback",
+                       Names(record, &model::FrozenNode::new_name),
+                       record.nodes.size() > 1 ? "are" : "is",
+                       record.nodes.size() > 1 ? "their logs" : "its log", record.folder);
+  }
+  if (condition == crd::kUpgradedStateSaved && record.upgraded_state) {
+    return record.folder + "/" + record.upgraded_state->folder;
+  }
+  if (condition == crd::kDatabasesRestored && !record.restored.empty()) {
+    std::vector<std::string> equal;
+    std::string accepted;
+    for (const auto& [name, time] : record.restored) {
+      const auto differs = record.restore_differs.find(name);
+      if (differs == record.restore_differs.end()) {
+        equal.push_back(name);
+      } else {
+        accepted += fmt::format("; {} was accepted as it is: {}", name, differs->second);
+      }
+    }
+    return fmt::format("{} equal{} {}{}", fmt::join(equal, ", "), equal.size() == 1 ? "s" : "",
+                       equal.size() == 1 ? "its backup" : "their backups", accepted);
+  }
+  if (condition == crd::kOldContainersRestarted) return Names(record, &model::FrozenNode::old_name);
+  if (condition == crd::kHaEnabled && record.t1 && record.t2) {
+    return fmt::format(
+        "OMS is back since {}, after {}", base::FormatTime(*record.t2),
+        base::FormatDuration(std::chrono::duration_cast<base::Duration>(*record.t2 - *record.t1)));
+  }
+  return {};
+}
+
+class StepsView {
+ public:
+  StepsView(crd::Status& status, const ViewInput& in, const crd::Stamp& stamp)
+      : in_(in), status_(status), stamp_(stamp) {}
+
+  void Show();
+
+ private:
+  model::Direction direction() const { return in_.record->direction; }
+  bool GoneBack() const { return in_.record->outcome == model::OperationOutcome::kRolledBack; }
+  void StepOfOpenOperation(StepCondition condition, crd::PhaseStatus& phase);
+  void StepOfClosedOperation(StepCondition condition, crd::PhaseStatus& phase);
+  void RollbackAsAWhole(StepCondition condition, crd::PhaseStatus& phase);
+  void WhatWasReverted();
+  void PreflightOnly();
+  void Times(StepCondition condition, crd::PhaseStatus& phase) const;
+
+  const ViewInput& in_;
+  crd::Status& status_;
+  const crd::Stamp& stamp_;
+};
+
+// A step begins when the one before it in the order of work has ended.
+void StepsView::Times(StepCondition condition, crd::PhaseStatus& phase) const {
+  const model::OperationRecord& record = *in_.record;
+  std::optional<base::WallTime> before = record.started;
+  bool first = true;
+  for (const auto& info : model::StepsOf(direction())) {
+    const auto seen = record.evidence.find(std::string(info.name));
+    if (info.condition == condition) {
+      if (first) phase.started_at = before;
+      first = false;
+      phase.finished_at =
+          seen == record.evidence.end() ? std::nullopt : std::optional(seen->second);
+    }
+    before = seen == record.evidence.end() ? std::nullopt : std::optional(seen->second);
+  }
+  const auto attempts =
+      record.attempts.find(std::string(StepsBehind(condition, direction()).front()->name));
+  if (attempts != record.attempts.end()) phase.attempts = attempts->second;
+}
+
+void StepsView::StepOfOpenOperation(StepCondition condition, crd::PhaseStatus& phase) {
+  const Joined joined = Join(StepsBehind(condition, direction()), *in_.state, in_.decision.step);
+  Times(condition, phase);
+  phase.message = joined.message;
+  phase.bytes_done = static_cast<int64_t>(joined.done);
+  phase.bytes_total = static_cast<int64_t>(joined.total);
+  switch (joined.verdict) {
+    case steps::Verdict::kDone:
+    case steps::Verdict::kSkipped:
+      phase.state = joined.verdict == steps::Verdict::kDone ? crd::PhaseState::kDone
+                                                            : crd::PhaseState::kSkipped;
+      if (joined.message.empty()) phase.message = DoneMessage(condition, *in_.record);
+      crd::MarkTrue(status_.conditions, condition, joined.reason, phase.message, stamp_);
+      return;
+    case steps::Verdict::kFailed:
+      phase.state = crd::PhaseState::kFailed;
+      crd::MarkFalse(status_.conditions, condition,
+                     joined.reason.empty() ? crd::reason::kFailed : joined.reason, joined.message,
+                     stamp_);
+      return;
+    case steps::Verdict::kRunning:
+    case steps::Verdict::kPending: break;
+  }
+  phase.finished_at.reset();
+  if (condition == model::InfoOf(in_.decision.step).condition) {
+    phase.state = crd::PhaseState::kRunning;
+    const std::string& why = in_.decision.kind == Kind::kRun || in_.decision.kind == Kind::kWait
+                                 ? crd::reason::kInProgress
+                                 : in_.decision.reason;
+    crd::MarkFalse(status_.conditions, condition, why, joined.message, stamp_);
+  } else {
+    phase.state = crd::PhaseState::kPending;
+    phase.started_at.reset();
+    crd::MarkUnknown(status_.conditions, condition, crd::reason::kNotStarted, "", stamp_);
+  }
+}
+
+void StepsView::RollbackAsAWhole(StepCondition condition, crd::PhaseStatus& phase) {
+  const model::OperationRecord& record = *in_.record;
+  const std::string why = record.turns.empty() ? "" : record.turns.back().why;
+  if (condition == crd::kRollbackNeeded) {
+    phase.state = crd::PhaseState::kDone;
+    if (!record.turns.empty()) phase.started_at = phase.finished_at = record.turns.back().at;
+    phase.message = why;
+    crd::MarkTrue(status_.conditions, condition,
+                  why.empty() ? std::string(crd::reason::kDone) : why,
+                  fmt::format("from {} back to {}", record.to, record.from), stamp_);
+    return;
+  }
+  phase.finished_at = record.ended;
+  if (!GoneBack()) {
+    crd::MarkUnknown(status_.conditions, condition, crd::reason::kNotStarted, "", stamp_);
+    return;
+  }
+  phase.state = crd::PhaseState::kDone;
+  crd::MarkTrue(status_.conditions, condition, crd::reason::kDone,
+                fmt::format("OMS runs {} again", record.from), stamp_);
+}
+
+// Of the upgrade's own conditions; those that serve both ways tell of the way back.
+void StepsView::WhatWasReverted() {
+  const auto& back = crd::RollbackSteps();
+  for (const auto condition : crd::UpgradeSteps()) {
+    if (std::find(back.begin(), back.end(), condition) != back.end()) continue;
+    if (condition == crd::kComponentUpgraded) continue;  // Nothing takes it back.
+    if (crd::IsTrue(status_.conditions, condition)) {
+      crd::MarkFalse(status_.conditions, condition, crd::reason::kReverted, "taken back", stamp_);
+    }
+  }
+}
+
+void StepsView::StepOfClosedOperation(StepCondition condition, crd::PhaseStatus& phase) {
+  Times(condition, phase);
+  const bool done = phase.finished_at.has_value();
+  // It was not seen to its end, so nothing is claimed that was not seen.
+  const bool whole = in_.record->outcome == model::OperationOutcome::kSucceeded || GoneBack();
+  if (!whole && !done) {
+    phase.state = crd::PhaseState::kPending;
+    phase.started_at.reset();
+    crd::MarkUnknown(
+        status_.conditions, condition, crd::reason::kNotStarted,
+        in_.record->outcome == model::OperationOutcome::kAbandoned ? "given up" : "called off",
+        stamp_);
+    return;
+  }
+  phase.state = done ? crd::PhaseState::kDone : crd::PhaseState::kSkipped;
+  // A step that was skipped keeps the words that said why.
+  const kube::Condition* known = crd::FindCondition(status_.conditions, condition.type);
+  if (known != nullptr && known->reason == crd::reason::kSkipped) {
+    phase.state = crd::PhaseState::kSkipped;
+    phase.message = known->message;
+    return;
+  }
+  phase.message = DoneMessage(condition, *in_.record);
+  crd::MarkTrue(status_.conditions, condition, done ? crd::reason::kDone : crd::reason::kSkipped,
+                phase.message, stamp_);
+}
+
+void StepsView::PreflightOnly() {
+  const steps::StepState& preflight = *in_.preflight;
+  if (preflight.verdict == steps::Verdict::kFailed) {
+    crd::MarkFalse(status_.conditions, crd::kPreflightPassed, preflight.reason, preflight.message,
+                   stamp_);
+  } else if (preflight.complete()) {
+    crd::MarkTrue(status_.conditions, crd::kPreflightPassed, crd::reason::kDone, "", stamp_);
+  } else {
+    crd::MarkFalse(status_.conditions, crd::kPreflightPassed, crd::reason::kInProgress,
+                   preflight.message, stamp_);
+  }
+}
+
+void StepsView::Show() {
+  crd::InitConditions(status_.conditions, stamp_);
+  if (in_.record == nullptr || (!in_.record->open() && in_.preflight != nullptr)) {
+    if (in_.preflight != nullptr) {
+      // A new operation is about to begin: the conditions of the one before are history.
+      if (in_.record != nullptr && (crd::IsTrue(status_.conditions, crd::kContainersStopped) ||
+                                    crd::IsTrue(status_.conditions, crd::kRollbackNeeded))) {
+        crd::ResetSteps(status_.conditions, stamp_);
+        status_.phases.clear();
+      }
+      PreflightOnly();
+    }
+    return;
+  }
+  if (in_.record->open() && in_.state == nullptr) return;  // Nothing new was seen.
+  status_.phases.clear();
+  const bool back = direction() == model::Direction::kRollback;
+  for (const auto condition : back ? crd::RollbackSteps() : crd::UpgradeSteps()) {
+    crd::PhaseStatus phase;
+    phase.name = std::string(condition.type);
+    if (condition == crd::kRollbackNeeded || condition == crd::kRollbackCompleted) {
+      RollbackAsAWhole(condition, phase);
+    } else if (const char* why = NotOfThisWay(condition, *in_.record)) {
+      phase.state = crd::PhaseState::kSkipped;
+      crd::MarkTrue(status_.conditions, condition, crd::reason::kSkipped, why, stamp_);
+    } else if (in_.record->open()) {
+      StepOfOpenOperation(condition, phase);
+    } else {
+      StepOfClosedOperation(condition, phase);
+    }
+    status_.phases.push_back(std::move(phase));
+  }
+  if (GoneBack()) WhatWasReverted();
+}
+
+}  // namespace
+
+void ShowSteps(crd::Status& status, const ViewInput& in, const crd::Stamp& stamp) {
+  StepsView(status, in, stamp).Show();
+}
+
+}  // namespace oms::show

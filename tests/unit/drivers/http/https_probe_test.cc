@@ -1,0 +1,260 @@
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <memory>
+#include <thread>
+
+#include "controller/base/log.h"
+#include "reconcilers/drivers/http/tcp_http_probe.h"
+
+namespace oms::drivers::http {
+namespace {
+
+using base::Code;
+using base::Secret;
+using ports::HttpsTrust;
+using testing::HasSubstr;
+using testing::Not;
+
+template <typename Write>
+std::string Pem(Write write) {
+  BIO* bio = BIO_new(BIO_s_mem());
+  write(bio);
+  char* data = nullptr;
+  const auto size = static_cast<size_t>(BIO_get_mem_data(bio, &data));
+  const std::string text(data, size);
+  BIO_free(bio);
+  return text;
+}
+
+// A key and a certificate for 127.0.0.1 and oms.example.com, self-signed or by another.
+struct Identity {
+  explicit Identity(const Identity* issuer = nullptr, const char* name = "a server") {
+    key.reset(EVP_EC_gen("P-256"), &EVP_PKEY_free);
+    certificate.reset(X509_new(), &X509_free);
+    X509* x = certificate.get();
+    static int serial = 1;
+    X509_set_version(x, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
+    X509_gmtime_adj(X509_getm_notBefore(x), -60);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, key.get());
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
+    const Identity& by = issuer == nullptr ? *this : *issuer;
+    X509_set_issuer_name(x, X509_get_subject_name(by.certificate.get()));
+    Extend(NID_basic_constraints, issuer == nullptr ? "critical,CA:TRUE" : "CA:FALSE");
+    Extend(NID_subject_alt_name, "IP:127.0.0.1,DNS:oms.example.com");
+    X509_sign(x, by.key.get(), EVP_sha256());
+  }
+  void Extend(int nid, const char* value) {
+    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value);
+    X509_add_ext(certificate.get(), extension, -1);
+    X509_EXTENSION_free(extension);
+  }
+  std::string CertificatePem() const {
+    return Pem([&](BIO* bio) { PEM_write_bio_X509(bio, certificate.get()); });
+  }
+  Secret KeyPem(const char* password = nullptr) const {
+    return Secret(Pem([&](BIO* bio) {
+      PEM_write_bio_PrivateKey(bio, key.get(), password == nullptr ? nullptr : EVP_aes_128_cbc(),
+                               nullptr, 0, nullptr, const_cast<char*>(password));
+    }));
+  }
+
+  std::shared_ptr<EVP_PKEY> key;
+  std::shared_ptr<X509> certificate;
+};
+
+// Answers one connection; `speak` gets its socket.
+class Server {
+ public:
+  template <typename F>
+  explicit Server(F speak) : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(listener_, 4), 0);
+    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port = ntohs(address.sin_port);
+    thread_ = std::thread([this, speak] {
+      const int connection = accept(listener_, nullptr, nullptr);
+      if (connection < 0) return;
+      speak(connection);
+      close(connection);
+    });
+  }
+  ~Server() {
+    shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    close(listener_);
+  }
+  int port = 0;
+
+ private:
+  int listener_;
+  std::thread thread_;
+};
+
+struct Heard {
+  std::string question;
+};
+
+// `ends`: by TLS's own word; else the connection is just closed, as many a server does.
+auto Https(const Identity& identity, Heard* heard, bool ends = true) {
+  signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to connections that the client has closed.
+  return [identity, heard, ends](int connection) {
+    SSL_CTX* context = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_use_certificate(context, identity.certificate.get());
+    SSL_CTX_use_PrivateKey(context, identity.key.get());
+    SSL* ssl = SSL_new(context);
+    SSL_set_fd(ssl, connection);
+    char buffer[1024];
+    if (SSL_accept(ssl) == 1) {
+      if (const int got = SSL_read(ssl, buffer, sizeof buffer); got > 0) {
+        heard->question.assign(buffer, static_cast<size_t>(got));
+        const std::string answer = "HTTP/1.0 200 OK\r\n\r\n{\"data\":{\"healthy\":true}}";
+        SSL_write(ssl, answer.data(), static_cast<int>(answer.size()));
+      }
+      if (ends) SSL_shutdown(ssl);
+    }
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+  };
+}
+
+base::Context Ctx(base::Duration limit) {
+  static const base::SystemClock clock;
+  return base::Context(clock, {}).WithTimeout(limit);
+}
+
+base::Result<ports::HttpAnswer> Ask(const Server& server, const HttpsTrust& trust,
+                                    base::Duration limit = std::chrono::seconds(10)) {
+  TcpHttpProbe probe;
+  return probe.Get(Ctx(limit), "127.0.0.1", server.port, "/oms/health", trust);
+}
+
+TEST(HttpsProbe, BelievesTheVeryCertificateThatItWasGiven) {
+  const Identity oms;
+  Heard heard;
+  const Server server(Https(oms, &heard));
+  const auto answer = Ask(server, {oms.CertificatePem(), ""});
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->body, "{\"data\":{\"healthy\":true}}");
+  EXPECT_THAT(heard.question, testing::StartsWith("GET /oms/health HTTP/1.0\r\n"));
+}
+
+TEST(HttpsProbe, TakesTheAnswerOfAServerThatJustClosesTheConnection) {
+  const Identity oms;
+  Heard heard;
+  const Server server(Https(oms, &heard, false));
+  const auto answer = Ask(server, {oms.CertificatePem(), ""});
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->body, "{\"data\":{\"healthy\":true}}");
+}
+
+TEST(HttpsProbe, DoesNotBelieveAnotherCertificateAndSendsNothing) {
+  const Identity oms, another;
+  Heard heard;
+  {
+    const Server server(Https(another, &heard));
+    const auto answer = Ask(server, {oms.CertificatePem(), ""});
+    ASSERT_FALSE(answer.ok());
+    EXPECT_EQ(answer.error().reason, "CertificateUntrusted");
+    EXPECT_THAT(answer.error().message, HasSubstr("not the one that is mounted"));
+  }
+  EXPECT_EQ(heard.question, "");
+}
+
+TEST(HttpsProbe, BelievesACaForTheNameOrTheAddress) {
+  const Identity ca(nullptr, "a ca");
+  const Identity oms(&ca);
+  for (const char* name : {"127.0.0.1", "oms.example.com"}) {
+    Heard heard;
+    const Server server(Https(oms, &heard));
+    const auto answer = Ask(server, {Identity().CertificatePem() + ca.CertificatePem(), name});
+    ASSERT_TRUE(answer.ok()) << name << ": " << answer.error().message;
+    EXPECT_EQ(answer->status, 200);
+  }
+}
+
+TEST(HttpsProbe, DoesNotBelieveAnotherCaOrAnotherName) {
+  const Identity ca(nullptr, "a ca"), stranger(nullptr, "another ca");
+  const Identity oms(&ca);
+  const std::pair<HttpsTrust, const char*> rows[] = {
+      {{stranger.CertificatePem(), "127.0.0.1"}, "local issuer"},
+      {{ca.CertificatePem(), "10.9.8.7"}, "IP address mismatch"},
+      {{ca.CertificatePem(), "else.example.com"}, "ostname mismatch"},
+      {{"", "127.0.0.1"}, "no certificate to compare"},
+  };
+  for (const auto& [trust, why] : rows) {
+    Heard heard;
+    const Server server(Https(oms, &heard));
+    const auto answer = Ask(server, trust);
+    ASSERT_FALSE(answer.ok()) << why;
+    EXPECT_EQ(answer.error().reason, "CertificateUntrusted");
+    EXPECT_THAT(answer.error().message, HasSubstr(why));
+  }
+}
+
+TEST(HttpsProbe, TellsAServerThatSpeaksNoHttps) {
+  const Server server([](int connection) {
+    char buffer[1024];
+    (void)!read(connection, buffer, sizeof buffer);
+    const std::string_view answer = "HTTP/1.0 400 Bad Request\r\n\r\n";
+    (void)!write(connection, answer.data(), answer.size());
+  });
+  const auto answer = Ask(server, {Identity().CertificatePem(), ""});
+  ASSERT_FALSE(answer.ok());
+  EXPECT_THAT(answer.error().message, HasSubstr("no HTTPS is spoken"));
+}
+
+TEST(HttpsProbe, WaitsForASilentServerNoLongerThanItsContext) {
+  const Server server([](int connection) {
+    char buffer[4096];
+    while (read(connection, buffer, sizeof buffer) > 0) {
+    }
+  });
+  const auto answer =
+      Ask(server, {Identity().CertificatePem(), ""}, std::chrono::milliseconds(150));
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().code, Code::kTimeout);
+}
+
+TEST(ReadKeyPair, OfAKeyAndItsCertificateTellsItsDates) {
+  const Identity oms;
+  const auto pair = TcpHttpProbe().ReadKeyPair(oms.CertificatePem(), oms.KeyPem());
+  ASSERT_TRUE(pair.ok()) << pair.error().message;
+  EXPECT_EQ(pair->not_after - pair->not_before, std::chrono::seconds(3660));
+}
+
+TEST(ReadKeyPair, RefusesWhatDoesNotBelongTogetherAndTellsNoKey) {
+  const Identity oms, another;
+  const std::string certificate = oms.CertificatePem();
+  const auto refused = [&](const std::string& text, const Secret& key, const char* reason) {
+    const auto pair = TcpHttpProbe().ReadKeyPair(text, key);
+    ASSERT_FALSE(pair.ok()) << reason;
+    EXPECT_EQ(pair.error().code, Code::kInvalid);
+    EXPECT_EQ(pair.error().reason, reason);
+    EXPECT_THAT(pair.error().message, Not(HasSubstr("BEGIN")));
+  };
+  refused(certificate, another.KeyPem(), "KeyOfAnotherCertificate");
+  refused(certificate, oms.KeyPem("a password"), "KeyUnreadable");
+  refused(certificate, Secret(""), "KeyUnreadable");
+  refused(certificate, Secret(certificate), "KeyUnreadable");
+  refused("", oms.KeyPem(), "CertificateUnreadable");
+  refused(oms.KeyPem().Reveal(), oms.KeyPem(), "CertificateUnreadable");
+}
+
+}  // namespace
+}  // namespace oms::drivers::http
