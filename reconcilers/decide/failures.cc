@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "reconcilers/steps/rollback_state.h"
+#include "reconcilers/steps/table.h"
 
 namespace oms::decide {
 namespace {
@@ -15,13 +15,8 @@ constexpr int kMostIdleActs = 2;
 
 // Acts that leave a trace each may follow each other: one for each node, tries of a dump or a load.
 int MostActs(const model::OperationRecord& record, model::Step step) {
-  switch (step) {
-    case model::Step::kDisableHa:
-    case model::Step::kEnableHa:
-    case model::Step::kSwitchHaOff:
-    case model::Step::kRestoreHa: return 5;
-    default: return 20 + 10 * static_cast<int>(record.nodes.size());
-  }
+  const int most = steps::SpecOf(step).most_acts;
+  return most > 0 ? most : 20 + 10 * static_cast<int>(record.nodes.size());
 }
 
 // Counts from one again where another step is at hand than the one that failed before.
@@ -44,18 +39,6 @@ void TakeNewStart(const model::Facts& facts, model::OperationRecord& record) {
       node.old_started_at = seen->old_container->started_at;
     }
   }
-}
-
-// What the record counts of the steps of a rollback is counted from zero as well.
-void ForgiveRollback(model::Step step, model::OperationRecord& record) {
-  std::erase_if(record.attempts,
-                [](const auto& entry) { return entry.first.ends_with(steps::kDiffered); });
-  if (step == model::Step::kRestoreDatabases) record.restore_differs.clear();
-  // One that was tried once may still be given up after its second try.
-  const auto saves =
-      record.attempts.find(std::string(model::NameOf(model::Step::kSaveUpgradedState)));
-  if (saves != record.attempts.end() && steps::SavesTried(record) >= steps::kMaxSaves)
-    record.attempts[steps::kSavesForgiven] = saves->second;
 }
 
 }  // namespace
@@ -158,7 +141,9 @@ void Forgive(const steps::State& state, const model::Facts& facts,
   record.handled = resource;
   record.failure.reset();
   if (record.direction == model::Direction::kRollback) {
-    if (failed) ForgiveRollback(*step, record);
+    for (const auto& spec : steps::SpecsOf(record.direction)) {
+      if (failed && spec.forgive != nullptr) spec.forgive(record, spec.step == *step);
+    }
     return;
   }
   if (record.Passed(model::PointKind::kStopping)) record.progress_since = now;

@@ -8,6 +8,7 @@
 
 #include "crd/oms_upgrade.h"
 #include "crd/version.h"
+#include "reconcilers/model/facts.h"
 #include "reconcilers/model/operation.h"
 #include "reconcilers/steps/state.h"
 

@@ -10,7 +10,7 @@
 #include "reconcilers/oms/ha_config.h"
 #include "reconcilers/pass/pass.h"
 #include "reconcilers/record/open_operation.h"
-#include "reconcilers/steps/rollback_state.h"
+#include "reconcilers/steps/accept.h"
 #include "reconcilers/steps/trials.h"
 
 namespace oms::pass {

@@ -7,7 +7,10 @@
 #include "reconcilers/decide/failures.h"
 #include "reconcilers/pass/pass.h"
 #include "reconcilers/record/open_operation.h"
-#include "reconcilers/steps/phases.h"
+#include "reconcilers/steps/config.h"
+#include "reconcilers/steps/ends.h"
+#include "reconcilers/steps/ha.h"
+#include "reconcilers/steps/table.h"
 #include "reconcilers/steps/trials.h"
 
 namespace oms::pass {
@@ -94,7 +97,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   steps::TryOut(look_ctx, look, memory_.trials, *facts_);
   facts_->accept = Annotation(crd::kAccept);
   OMS_TRY(ctx.Check());
-  state_ = steps::DetermineState(spec_, path_, *site_.record, *facts_);
+  state_ = steps::JudgeSteps({spec_, path_, *site_.record, *facts_});
   if (Edited()) return TakeEdit(ctx);
   OMS_TRY(CountFailures(ctx));
   decide::Wishes wishes = WishesNow(ctx);
@@ -186,10 +189,13 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
   act.log().Info("acting");
   acted_ = true;
   memory_.failures.begun = step;
-  const auto limit = steps::LimitOf(spec_.strategy.timeouts, step);
+  const steps::StepSpec& spec = steps::SpecOf(step);
+  const base::Duration limit =
+      spec.limit ? spec_.strategy.timeouts.*spec.limit->limit : base::Duration(0);
   const int n = site_.last_n;
-  const base::Status done =
-      steps::RunStep(limit ? act.WithNewDeadline(limit->limit) : act, step, op);
+  const base::Status done = spec.act == nullptr
+                                ? base::Ok()
+                                : spec.act(spec.limit ? act.WithNewDeadline(limit) : act, op);
   if (done.ok()) {
     decide::NoteAct(step, at, site_.last_n != n || op.started() > 0, memory_.failures);
     return Next::kAgain;
@@ -201,10 +207,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
   const bool taken = done.Is(base::Code::kConflict) && done.error().reason == ports::kRecordTaken;
   if (done.Is(base::Code::kFenced) || done.Is(base::Code::kCancelled) || taken) return done.error();
   base::Error error = done.error();
-  if (limit && done.Is(base::Code::kTimeout)) {
+  if (spec.limit && done.Is(base::Code::kTimeout)) {
     error = error.Wrap(fmt::format("{} took longer than {} (spec.strategy.timeouts.{})",
-                                   model::NameOf(step), base::FormatDuration(limit->limit),
-                                   limit->field));
+                                   model::NameOf(step), base::FormatDuration(limit),
+                                   spec.limit->field));
   }
   return StepFailed(after, op, step, error);
 }

@@ -1,14 +1,11 @@
 #include "reconcilers/show/status_steps.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <vector>
 
-#include "controller/base/human.h"
-#include "reconcilers/model/scripts.h"
-#include "reconcilers/steps/component_state.h"
+#include "reconcilers/steps/table.h"
 
 namespace oms::show {
 namespace {
@@ -56,102 +53,6 @@ Joined Join(const std::vector<const model::StepInfo*>& steps, const steps::State
     joined.reason = crd::reason::kSkipped;
   }
   return joined;
-}
-
-// Why this operation does not take the step: only a start below 4.0.1 does, or a component that
-// keeps running. Nullptr: it does.
-const char* NotOfThisWay(StepCondition condition, const model::OperationRecord& record) {
-  if (condition == crd::kComponentUpgraded) return record.KeepsTasks() ? nullptr : steps::kNoneKept;
-  if (condition != crd::kSchemaCorrected && condition != crd::kMetadataInitialized) return nullptr;
-  const auto from = crd::Version::Parse(record.from), to = crd::Version::Parse(record.to);
-  return !from.ok() || !to.ok() || !product::NeedsLegacySteps(*from, *to) ? product::kLegacyOnly
-                                                                          : nullptr;
-}
-
-std::string PathOf(const model::OperationRecord& record,
-                   const std::map<std::string, model::FileRef>& files) {
-  if (files.empty()) return {};
-  const std::string& path = files.begin()->second.path;
-  return path.starts_with('/') ? path : record.folder + "/" + path;
-}
-
-// "oms_431"; of several nodes "oms_431 on a, oms_431 on b". Of the containers that are replaced, or
-// of the components that go on.
-std::string Names(const model::OperationRecord& record, std::string model::FrozenNode::*name,
-                  bool kept = false) {
-  std::string text;
-  for (const auto& node : record.nodes) {
-    if (node.kept != kept) continue;
-    text += (text.empty() ? "" : ", ") + node.*name;
-    if (record.nodes.size() > 1) text += " on " + node.name;
-  }
-  return text;
-}
-
-// What a reader wants to know of a step that is done, in a few words; empty: nothing beyond that.
-std::string DoneMessage(StepCondition condition, const model::OperationRecord& record) {
-  if (condition == crd::kImageLoaded) return record.image.reference;
-  if (condition == crd::kHaDisabled) return "ha.config as it was is in the operation's record";
-  if (condition == crd::kComponentUpgraded)
-    return Names(record, &model::FrozenNode::old_name, true) +
-           ", while it ran; there is no way back for it";
-  if (condition == crd::kContainersStopped && record.t1) {
-    if (record.KeepsTasks()) {
-      return fmt::format("the console is down since {}; {} goes on", base::FormatTime(*record.t1),
-                         Names(record, &model::FrozenNode::old_name, true));
-    }
-    return "OMS is down since " + base::FormatTime(*record.t1);
-  }
-  if (condition == crd::kDatabasesBackedUp && record.backup) {
-    return fmt::format("{} databases, {}, verified, in {}/{}", record.backup->databases.size(),
-                       base::Human(record.backup->bytes), record.folder, record.backup->folder);
-  }
-  if (condition == crd::kConfigBackedUp) return PathOf(record, record.config_backups);
-  if (condition == crd::kConfigRewritten) return PathOf(record, record.config_rewrites);
-  if (condition == crd::kContainersStarted) return Names(record, &model::FrozenNode::new_name);
-  for (const model::ContainerScript& script : model::kContainerScripts) {
-    if (model::InfoOf(script.step).condition != condition || record.nodes.empty()) continue;
-    const model::FrozenNode& node = record.ScriptNode();
-    return fmt::format("exit code 0, attempt {}{}",
-                       record.LastAttempt(model::PointKind::kScriptStarting, node.name,
-                                          std::string(model::NameOf(script.step))),
-                       record.nodes.size() > 1 ? ", on node " + node.name : "");
-  }
-  if (condition == crd::kBackupsVerified && record.backup) {
-    return fmt::format("{} databases, {}, as they were written, in {}",
-                       record.backup->databases.size(), base::Human(record.backup->bytes),
-                       record.backup->folder);
-  }
-  if (condition == crd::kNewContainersStopped && !record.nodes.empty() && record.t3) {
-    return fmt::format("{} {} removed; {} and settings are in {}/rollback",
-                       Names(record, &model::FrozenNode::new_name),
-                       record.nodes.size() > 1 ? "are" : "is",
-                       record.nodes.size() > 1 ? "their logs" : "its log", record.folder);
-  }
-  if (condition == crd::kUpgradedStateSaved && record.upgraded_state) {
-    return record.folder + "/" + record.upgraded_state->folder;
-  }
-  if (condition == crd::kDatabasesRestored && !record.restored.empty()) {
-    std::vector<std::string> equal;
-    std::string accepted;
-    for (const auto& [name, time] : record.restored) {
-      const auto differs = record.restore_differs.find(name);
-      if (differs == record.restore_differs.end()) {
-        equal.push_back(name);
-      } else {
-        accepted += fmt::format("; {} was accepted as it is: {}", name, differs->second);
-      }
-    }
-    return fmt::format("{} equal{} {}{}", fmt::join(equal, ", "), equal.size() == 1 ? "s" : "",
-                       equal.size() == 1 ? "its backup" : "their backups", accepted);
-  }
-  if (condition == crd::kOldContainersRestarted) return Names(record, &model::FrozenNode::old_name);
-  if (condition == crd::kHaEnabled && record.t1 && record.t2) {
-    return fmt::format(
-        "OMS is back since {}, after {}", base::FormatTime(*record.t2),
-        base::FormatDuration(std::chrono::duration_cast<base::Duration>(*record.t2 - *record.t1)));
-  }
-  return {};
 }
 
 class StepsView {
@@ -207,7 +108,7 @@ void StepsView::StepOfOpenOperation(StepCondition condition, crd::PhaseStatus& p
     case steps::Verdict::kSkipped:
       phase.state = joined.verdict == steps::Verdict::kDone ? crd::PhaseState::kDone
                                                             : crd::PhaseState::kSkipped;
-      if (joined.message.empty()) phase.message = DoneMessage(condition, *in_.record);
+      if (joined.message.empty()) phase.message = steps::SummaryOf(*in_.record, condition);
       crd::MarkTrue(status_.conditions, condition, joined.reason, phase.message, stamp_);
       return;
     case steps::Verdict::kFailed:
@@ -289,7 +190,7 @@ void StepsView::StepOfClosedOperation(StepCondition condition, crd::PhaseStatus&
     phase.message = known->message;
     return;
   }
-  phase.message = DoneMessage(condition, *in_.record);
+  phase.message = steps::SummaryOf(*in_.record, condition);
   crd::MarkTrue(status_.conditions, condition, done ? crd::reason::kDone : crd::reason::kSkipped,
                 phase.message, stamp_);
 }
@@ -329,7 +230,7 @@ void StepsView::Show() {
     phase.name = std::string(condition.type);
     if (condition == crd::kRollbackNeeded || condition == crd::kRollbackCompleted) {
       RollbackAsAWhole(condition, phase);
-    } else if (const char* why = NotOfThisWay(condition, *in_.record)) {
+    } else if (const char* why = steps::LeftOut(*in_.record, condition)) {
       phase.state = crd::PhaseState::kSkipped;
       crd::MarkTrue(status_.conditions, condition, crd::reason::kSkipped, why, stamp_);
     } else if (in_.record->open()) {

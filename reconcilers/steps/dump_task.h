@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "reconcilers/act/backup_job.h"
-#include "reconcilers/steps/phases.h"
+#include "reconcilers/steps/operation_session.h"
 
 namespace oms::steps {
 

@@ -10,13 +10,13 @@
 #include "controller/base/human.h"
 #include "reconcilers/model/dump_choice.h"
 #include "reconcilers/model/maintenance_window.h"
+#include "reconcilers/model/scripts.h"
 #include "reconcilers/model/target_image.h"
 #include "reconcilers/oms/container_clone.h"
 #include "reconcilers/oms/ha_config.h"
 #include "reconcilers/oms/overview_limits.h"
 #include "reconcilers/oms/task_limits.h"
 #include "reconcilers/oms/version_path.h"
-#include "reconcilers/steps/component_state.h"
 
 namespace oms::steps {
 namespace {
@@ -571,6 +571,45 @@ std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& f
 
 bool PreflightStillLooking(const model::Facts& facts) {
   return !facts.meta || !facts.meta->heartbeat_moves.has_value();
+}
+
+StepState PreflightState(const crd::Spec& spec, const crd::Version& from, const crd::Version& to,
+                         const model::Facts& facts) {
+  const auto troubles = CheckPreflight(spec, from, to, facts);
+  if (!troubles.empty()) {
+    const model::Trouble& first = troubles.front();
+    std::string message = first.message;
+    if (troubles.size() > 1) {
+      message += fmt::format(" ({} more: ", troubles.size() - 1);
+      for (size_t i = 1; i < troubles.size(); ++i)
+        message += (i > 1 ? ", " : "") + troubles[i].reason;
+      message += ")";
+    }
+    StepState state = Failed(first.reason, std::move(message));
+    state.retryable = first.passing;
+    return state;
+  }
+  if (PreflightStillLooking(facts)) {
+    StepState looking = Running("watching whether the heartbeat of this OMS moves");
+    looking.look_again = std::chrono::milliseconds(500);
+    return looking;
+  }
+  return Done();
+}
+
+StepState Preflight::Judge(const StepInput& in) {
+  if (in.Passed(model::PointKind::kStopping)) return Done("passed before OMS was stopped");
+  const auto from = crd::Version::Parse(in.record.from);
+  const auto to = crd::Version::Parse(in.record.to);
+  if (!from.ok()) return Failed(from.error().reason, from.error().message);
+  if (!to.ok()) return Failed(to.error().reason, to.error().message);
+  return PreflightState(in.spec, *from, *to, in.facts);
+}
+
+std::string Preflight::Plan(const UpgradeSubject& plan) {
+  return fmt::format(
+      "look at the engines, {}, the MetaDB and the backup folder; nothing is touched",
+      plan.Kept() ? plan.OldOnes() + ", " + plan.Components() : plan.OldOnes());
 }
 
 }  // namespace oms::steps

@@ -12,8 +12,19 @@
 #include "crd/version.h"
 #include "reconcilers/model/facts.h"
 #include "reconcilers/oms/version_path.h"
+#include "reconcilers/steps/step.h"
 
 namespace oms::steps {
+
+struct Preflight {
+  static constexpr model::Step kStep = model::Step::kPreflight;
+  static StepState Judge(const StepInput& in);
+  static std::string Plan(const UpgradeSubject& plan);
+};
+
+// The same when no operation is open yet.
+StepState PreflightState(const crd::Spec& spec, const crd::Version& from, const crd::Version& to,
+                         const model::Facts& facts);
 
 // What the spec says of the path beside its two versions.
 product::PathOptions PathOptionsOf(const crd::Spec& spec);

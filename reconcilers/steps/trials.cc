@@ -10,8 +10,8 @@
 #include "reconcilers/model/databases.h"
 #include "reconcilers/model/dump_choice.h"
 #include "reconcilers/model/scripts.h"
+#include "reconcilers/steps/config.h"
 #include "reconcilers/steps/preflight.h"
-#include "reconcilers/steps/state.h"
 
 namespace oms::steps {
 namespace {

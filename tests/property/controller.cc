@@ -10,7 +10,10 @@
 #include "reconcilers/oms/heartbeat.h"
 #include "reconcilers/oms/version_path.h"
 #include "reconcilers/record/open_operation.h"
-#include "reconcilers/steps/rollback_state.h"
+#include "reconcilers/steps/accept.h"
+#include "reconcilers/steps/preflight.h"
+#include "reconcilers/steps/restore.h"
+#include "reconcilers/steps/table.h"
 
 namespace oms::property {
 
@@ -48,7 +51,7 @@ const product::PathSteps& PathTo(int version) {
   return kPaths.at(version);
 }
 
-// The record's and the row's words for the look of DetermineState at one node.
+// The record's and the row's words for the look of JudgeSteps at one node.
 ports::ContainerInfo AsTheGuideAsks() {
   ports::ContainerInfo info;
   info.privileged = true;
@@ -452,7 +455,7 @@ Decision Controller::Open() {
   // It is never corrected in this world, so that of the record is the one that counts.
   crd::Spec spec = world_.resource.spec;
   spec.image = record_->image;
-  state_ = steps::DetermineState(spec, PathTo(VersionNumber(record_->to)), *record_, facts_);
+  state_ = steps::JudgeSteps({spec, PathTo(VersionNumber(record_->to)), *record_, facts_});
   if (record_->handled != Mark()) return TakeEdit();
   CountFailures();
   Decision decision = decide::Decide(world_.resource.spec, *record_, state_, facts_, WishesNow(),

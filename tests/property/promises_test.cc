@@ -4,8 +4,8 @@
 //
 // Fixed seeds, no clock, no I/O. OMS_PROPERTY_SEED=n plays one sequence, with all that happened.
 //
-// That it can fail was tried by a bug put into rollback_state.cc: StopNewContainers no longer asked
-// that the old container stands. Found at seed 80, shortened to four events: 17 rounds;
+// That it can fail was tried by a bug put into steps/new_containers.cc: StopNewContainers no longer
+// asked that the old container stands. Found at seed 80, shortened to four events: 17 rounds;
 // spec.version 4.3.0; 4 rounds; a person starts the old container. What it writes is in the
 // databases that were loaded, so they differ from their backup for ever: there is no end.
 #include <gtest/gtest.h>

@@ -4,7 +4,7 @@
 #include <optional>
 #include <random>
 
-#include "reconcilers/steps/rollback_state.h"
+#include "reconcilers/steps/accept.h"
 #include "tests/property/controller.h"
 
 namespace oms::property {

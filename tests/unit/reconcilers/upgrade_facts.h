@@ -11,7 +11,8 @@
 #include "reconcilers/model/operation.h"
 #include "reconcilers/oms/container_clone.h"
 #include "reconcilers/oms/version_path.h"
-#include "reconcilers/steps/state.h"
+#include "reconcilers/steps/old_containers.h"
+#include "reconcilers/steps/table.h"
 
 namespace oms::fixtures {
 
@@ -237,7 +238,7 @@ struct Upgrade {
     return *this;
   }
 
-  steps::State state() const { return steps::DetermineState(spec, path, record, facts); }
+  steps::State state() const { return steps::JudgeSteps({spec, path, record, facts}); }
   steps::StepState of(model::Step step) const { return At(state(), step); }
   decide::Decision Decide(decide::FailureCount failures = {}) const {
     return decide::Decide(spec, record, state(), facts, wishes, failures, 0.5);
@@ -249,5 +250,27 @@ struct Upgrade {
   }
   static base::WallTime At(int seconds) { return fixtures::At(seconds); }
 };
+
+// The second node is where the first one is.
+inline Upgrade WithSecond(Upgrade upgrade) {
+  model::FrozenNode frozen = upgrade.record.nodes.front();
+  frozen.name = "oms-2";
+  frozen.engine_id = "engine-2";
+  model::NodeFacts second = upgrade.node();
+  second.name = "oms-2";
+  if (second.old_container) second.old_container->id = frozen.old_id = "old-id-2";
+  if (second.new_container) second.new_container->id = "new-id-2";
+  upgrade.record.nodes.push_back(frozen);
+  for (auto* files : {&upgrade.record.image_backups, &upgrade.record.config_backups,
+                      &upgrade.record.config_rewrites}) {
+    if (files->contains("oms-1")) (*files)["oms-2"] = (*files)["oms-1"];
+  }
+  if (upgrade.record.backup) upgrade.record.backup->other_runs["oms-2"] = steps::RunOf(second);
+  if (upgrade.record.Passed(model::PointKind::kNewStarting))
+    upgrade.Pass(model::PointKind::kNewStarting, "oms-2", "", 1);
+  upgrade.facts.nodes.push_back(second);
+  return upgrade;
+}
+inline model::NodeFacts& Second(Upgrade& upgrade) { return upgrade.facts.nodes.at(1); }
 
 }  // namespace oms::fixtures

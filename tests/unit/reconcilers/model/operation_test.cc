@@ -223,5 +223,14 @@ TEST(FoldRecords, OneBrokenTextRefusesTheWholeFolder) {
   EXPECT_TRUE(FoldRecords({}).Is(base::Code::kNotFound));
 }
 
+TEST(OperationRecord, KeepsRolesAndTheRunsOfAllNodes) {
+  fixtures::Upgrade upgrade = fixtures::WithSecond(fixtures::Upgrade().Dumped());
+  upgrade.record.nodes[0].role = crd::NodeRole::kManagement;
+  const auto read = OperationRecord::FromJson(upgrade.record.ToJson());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->nodes[0].role, crd::NodeRole::kManagement);
+  EXPECT_EQ(read->backup->other_runs, upgrade.record.backup->other_runs);
+}
+
 }  // namespace
 }  // namespace oms::model

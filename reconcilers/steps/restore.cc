@@ -1,0 +1,352 @@
+#include "reconcilers/steps/restore.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "controller/base/human.h"
+#include "reconcilers/act/restore_job.h"
+#include "reconcilers/steps/accept.h"
+#include "reconcilers/steps/compaction.h"
+#include "reconcilers/steps/dump_task.h"
+
+namespace oms::steps {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// "A moment before" the first drop; a hold in between may have been long.
+constexpr base::Duration kVerifiedForMost = std::chrono::minutes(5);
+
+int Attempts(const OperationSession& op, const std::string& what) {
+  const auto found = op.record().attempts.find(what);
+  return found == op.record().attempts.end() ? 0 : found->second;
+}
+
+int Attempts(const StepInput& in, const std::string& what) {
+  const auto found = in.record.attempts.find(what);
+  return found == in.record.attempts.end() ? 0 : found->second;
+}
+
+bool Succeeded(const model::TaskView* view) {
+  return view != nullptr && view->state == model::TaskView::State::kSucceeded;
+}
+
+// The last attempt whose end is in the record, so that one end is counted once.
+std::string Concluded(const std::string& database) { return RestoreTask(database) + "/concluded"; }
+
+base::Status VerifyOnceMore(const base::Context& ctx, OperationSession& op) {
+  op.Start(ctx, RestoreTask(""), op.spec().strategy.timeouts.restore,
+           [world = op.world(), folder = fs::path(op.record().folder) / op.record().backup->folder,
+            sha256 = op.record().backup->manifest_sha256](
+               const base::Context&, ports::ByteProgress&) -> base::Result<std::string> {
+             OMS_TRY(act::VerifyForRestore(*world->store, folder, sha256, ""));
+             return std::string();
+           });
+  return base::Ok();
+}
+
+// What a finished load of this database has come to.
+base::Status Conclude(const base::Context& ctx, OperationSession& op, const std::string& database,
+                      const std::string& difference) {
+  const base::WallTime now = ctx.clock().Wall();
+  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
+    if (difference.empty()) {
+      record.restored[database] = now;
+      record.restore_differs.erase(database);
+    } else {
+      record.restore_differs[database] = difference;
+      ++record.attempts[DifferingLoads(database)];
+    }
+    record.attempts[Concluded(database)] = Attempts(op, RestoreTask(database));
+  }));
+  if (difference.empty()) {
+    op.Event("DatabaseRestored", fmt::format("database {} equals its backup again", database));
+  } else {
+    op.Warn(crd::reason::kRestoreDiffers,
+            fmt::format("database {} was loaded and differs from its backup: {}", database,
+                        difference));
+  }
+  return base::Ok();
+}
+
+// A person takes it as it is; in what it differs stays written down.
+base::Status Accept(const base::Context& ctx, OperationSession& op, const std::string& database) {
+  const base::WallTime now = ctx.clock().Wall();
+  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.restored[database] = now; }));
+  op.Warn("DifferenceAccepted",
+          fmt::format("database {} differs from its backup, and is taken as it is: {}", database,
+                      op.record().restore_differs.at(database)));
+  return base::Ok();
+}
+
+base::Status BeginRestore(const base::Context& ctx, OperationSession& op,
+                          const std::string& database) {
+  const std::string task = RestoreTask(database);
+  const int attempt = Attempts(op, task) + 1;
+  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.attempts[task] = attempt; }));
+  op.Start(ctx, task, op.spec().strategy.timeouts.restore,
+           [world = op.world(),
+            request = act::RestoreRequest{fs::path(op.record().folder) / op.record().backup->folder,
+                                          database, op.record().backup->manifest_sha256}](
+               const base::Context& task_ctx, ports::ByteProgress& progress) {
+             return act::RestoreDatabase(task_ctx, request, world->meta, *world->backup_tool,
+                                         *world->fence, *world->store, progress);
+           });
+  return base::Ok();
+}
+
+// The scheduled events of what is about to be dropped, for who has to create them again. Best
+// effort: the way back does not hang on it.
+std::vector<std::string> EventsIn(const base::Context& ctx, const OperationSession& op,
+                                  const std::vector<std::string>& databases) {
+  std::vector<std::string> names;
+  for (const auto& database : op.record().databases) {
+    if (std::find(databases.begin(), databases.end(), database.name) == databases.end()) continue;
+    const auto events = op.world()->meta.For(database.role)->Events(ctx, database.name);
+    if (!events.ok()) {
+      ctx.log().Warn("the events of {} are not known: {}", database.name, events.error().message);
+      continue;
+    }
+    for (const auto& event : *events) names.push_back(database.name + "." + event);
+  }
+  return names;
+}
+
+base::Status Unsaved(const base::Context& ctx, OperationSession& op, const std::string& why) {
+  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
+    record.upgraded_state = model::SavedState{
+        UpgradedFolder(Attempts(op, std::string(model::NameOf(model::Step::kSaveUpgradedState)))),
+        false, why};
+  }));
+  op.Warn("UpgradedStateUnsaved",
+          "the upgraded databases could not be dumped whole before they are dropped: " + why);
+  return base::Ok();
+}
+
+}  // namespace
+
+StepState SaveUpgradedState::Judge(const StepInput& in) {
+  if (!in.record.differing) {
+    return in.Passed(model::PointKind::kNewStarting)
+               ? Pending()
+               : Skipped("the new container was never started");
+  }
+  if (in.record.differing->empty()) return Skipped("every database still equals its backup");
+  if (in.record.upgraded_state) {
+    return in.record.upgraded_state->complete
+               ? Done()
+               : Done("incomplete: " + in.record.upgraded_state->why);
+  }
+  if (in.Passed(model::PointKind::kFirstDrop)) return Done();
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  const model::TaskView* task = in.facts.Task(TaskName(model::Step::kSaveUpgradedState, ""));
+  if (task == nullptr || task->state == model::TaskView::State::kSucceeded) return Pending();
+  StepState state = FromTask(*task, "dumping the upgraded databases before they are dropped");
+  if (state.verdict != Verdict::kFailed || SavesTried(in.record) < kMaxSaves) {
+    state.retryable = true;  // Any failure: a half-migrated schema is just where dumps fail.
+    state.retries_at_least = kMaxSaves;
+    return state;
+  }
+  // Nobody has used that state: the rollback goes on without it. The phase writes that down.
+  if (!in.Seen(model::Step::kAwaitHealth))
+    return Pending("giving the dump of the upgraded state up");
+  const std::string token = AcceptToken(in.record, "UpgradedStateUnsaved");
+  if (in.facts.accept == token) return Pending("a person goes on without it");
+  return Failed(
+      "UpgradedStateUnsaved",
+      fmt::format("the upgraded databases, which were in use, cannot be dumped before they are "
+                  "dropped: {}; mend that and annotate {}, or go on without it by {}={}",
+                  state.message, crd::kResetAt, crd::kAccept, token));
+}
+
+base::Status SaveUpgradedState::Act(const base::Context& ctx, OperationSession& op) {
+  if (!op.record().differing) return base::Ok();
+  const std::string key(model::NameOf(model::Step::kSaveUpgradedState));
+  const int last = Attempts(op, key);
+  const model::TaskView* view = op.facts().Task(TaskName(model::Step::kSaveUpgradedState, ""));
+  if (Succeeded(view) && last > 0) {
+    OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
+      record.upgraded_state = model::SavedState{UpgradedFolder(last), true, {}};
+    }));
+    op.Event("UpgradedStateSaved", fmt::format("the upgraded databases are kept in {}/{}",
+                                               op.record().folder, UpgradedFolder(last)));
+    return base::Ok();
+  }
+  if (SavesTried(op.record()) >= kMaxSaves &&
+      (view == nullptr || view->state == model::TaskView::State::kFailed)) {
+    const bool used = op.record().Seen(std::string(model::NameOf(model::Step::kAwaitHealth)));
+    const bool accepted = op.facts().accept == AcceptToken(op.record(), "UpgradedStateUnsaved");
+    if (!used || accepted) {
+      return Unsaved(ctx, op, view == nullptr ? "its dump was cut off" : view->error.message);
+    }
+  }
+  OMS_TRY(EndForeignConnections(ctx, op));
+  act::BackupPlan plan = DumpPlan(op, UpgradedFolder(last + 1), *op.record().differing);
+  plan.from = op.record().to;
+  plan.container_name = op.record().ScriptNode().new_name;
+  return StartDump(ctx, op, model::Step::kSaveUpgradedState, last + 1, std::move(plan));
+}
+
+std::string SaveUpgradedState::Plan(const RollbackSubject& plan) {
+  return fmt::format(
+      "dump what they hold now{} into {} with {}, before anything is dropped",
+      plan.database_bytes ? fmt::format(" ({})", base::Human(*plan.database_bytes)) : "",
+      plan.spec.backup.directory, NameOfTool(plan.spec, nullptr));
+}
+
+std::string SaveUpgradedState::Summary(const model::OperationRecord& record) {
+  return record.upgraded_state ? record.folder + "/" + record.upgraded_state->folder
+                               : std::string();
+}
+
+// One that was tried once may still be given up after its second try.
+void SaveUpgradedState::Forgive(model::OperationRecord& record, bool) {
+  const auto saves = record.attempts.find(std::string(model::NameOf(kStep)));
+  if (saves != record.attempts.end() && SavesTried(record) >= kMaxSaves)
+    record.attempts[kSavesForgiven] = saves->second;
+}
+
+StepState RestoreDatabases::Judge(const StepInput& in) {
+  if (!in.record.differing) {
+    return in.Passed(model::PointKind::kNewStarting)
+               ? Pending()
+               : Skipped("the new container was never started");
+  }
+  if (in.record.differing->empty()) return Skipped("every database still equals its backup");
+  if (!in.facts.meta) return Running("waiting for the MetaDB");
+  StepState loading = Done();
+  for (const auto& database : *in.record.differing) {
+    if (in.record.restored.contains(database)) continue;
+    const model::TaskView* task = in.facts.Task(RestoreTask(database));
+    const auto differs = in.record.restore_differs.find(database);
+    if (differs != in.record.restore_differs.end() &&
+        Attempts(in, DifferingLoads(database)) >= kMaxLoads &&
+        (task == nullptr || task->state != model::TaskView::State::kRunning)) {
+      const std::string token = AcceptDifference(in.record, database);
+      if (in.facts.accept == token) return Pending("a person accepts the difference");
+      return Failed(crd::reason::kRestoreDiffers,
+                    fmt::format("database {} was loaded twice and still differs from its backup: "
+                                "{}; look at RESTORE.md in {}, then annotate {} to load it again, "
+                                "or accept the difference by {}={}",
+                                database, differs->second, in.record.folder, crd::kResetAt,
+                                crd::kAccept, token));
+    }
+    if (task == nullptr || task->state == model::TaskView::State::kSucceeded) {
+      if (loading.complete()) loading = Pending();
+      continue;
+    }
+    StepState state = FromTask(*task, fmt::format("restoring {}", database));
+    if (state.verdict == Verdict::kFailed) return state;
+    state.done += loading.done;
+    state.total += loading.total;
+    // One that is still to be begun goes before the wait for another.
+    if (loading.verdict == Verdict::kPending) {
+      loading.done = state.done;
+      loading.total = state.total;
+    } else {
+      loading = std::move(state);
+    }
+  }
+  if (!loading.complete() && loading.verdict == Verdict::kPending) {
+    const model::TaskView* verify = in.facts.Task(RestoreTask(""));
+    if (verify != nullptr && !in.Passed(model::PointKind::kFirstDrop) &&
+        verify->state != model::TaskView::State::kSucceeded) {
+      return FromTask(*verify, "comparing the backup's files with their checksums once more");
+    }
+  }
+  return loading;
+}
+
+base::Status RestoreDatabases::Act(const base::Context& ctx, OperationSession& op) {
+  if (!op.record().differing || !op.record().backup) return base::Ok();
+  if (!op.record().Passed(model::PointKind::kFirstDrop)) {
+    const model::TaskView* verified = op.facts().Task(RestoreTask(""));
+    if (!Succeeded(verified) || op.facts().steady_now - verified->ended > kVerifiedForMost) {
+      return VerifyOnceMore(ctx, op);
+    }
+    const auto events = EventsIn(ctx, op, *op.record().differing);
+    if (events != op.record().dropped_events) {
+      OMS_TRY(
+          op.Save(ctx, [&](model::OperationRecord& record) { record.dropped_events = events; }));
+    }
+    OMS_TRY(op.Pass(ctx, model::PointKind::kFirstDrop));
+  }
+  OMS_TRY(EndForeignConnections(ctx, op));
+  const std::vector<std::string> differing = *op.record().differing;
+  for (const auto& database : differing) {
+    if (op.record().restored.contains(database)) continue;
+    const std::string task = RestoreTask(database);
+    const model::TaskView* view = op.facts().Task(task);
+    if (view != nullptr && view->state == model::TaskView::State::kRunning) continue;
+    if (Succeeded(view) && Attempts(op, Concluded(database)) < Attempts(op, task)) {
+      OMS_TRY(Conclude(ctx, op, database, view->output));
+      if (view->output.empty()) continue;
+    }
+    if (Attempts(op, DifferingLoads(database)) >= kMaxLoads) {
+      const bool accepted = op.facts().accept == AcceptDifference(op.record(), database);
+      if (accepted) OMS_TRY(Accept(ctx, op, database));
+      continue;
+    }
+    OMS_TRY(BeginRestore(ctx, op, database));
+  }
+  return base::Ok();
+}
+
+std::string RestoreDatabases::Plan(const RollbackSubject& plan) {
+  std::vector<std::string> sizes;
+  for (const auto& name : plan.databases) {
+    const auto& parts = plan.undone.backup->databases;
+    const auto part = std::find_if(parts.begin(), parts.end(),
+                                   [&](const model::BackupPart& p) { return p.name == name; });
+    sizes.push_back(part == parts.end() ? name
+                                        : fmt::format("{} ({})", name, base::Human(part->bytes)));
+  }
+  return fmt::format("drop {}, create them again and load {}; then compare again", List(sizes),
+                     plan.folder);
+}
+
+std::string RestoreDatabases::Summary(const model::OperationRecord& record) {
+  if (record.restored.empty()) return {};
+  std::vector<std::string> equal;
+  std::string accepted;
+  for (const auto& [name, time] : record.restored) {
+    const auto differs = record.restore_differs.find(name);
+    if (differs == record.restore_differs.end()) {
+      equal.push_back(name);
+    } else {
+      accepted += fmt::format("; {} was accepted as it is: {}", name, differs->second);
+    }
+  }
+  return fmt::format("{} equal{} {}{}", fmt::join(equal, ", "), equal.size() == 1 ? "s" : "",
+                     equal.size() == 1 ? "its backup" : "their backups", accepted);
+}
+
+void RestoreDatabases::Forgive(model::OperationRecord& record, bool at_hand) {
+  std::erase_if(record.attempts,
+                [](const auto& entry) { return entry.first.ends_with(kDiffered); });
+  if (at_hand) record.restore_differs.clear();
+}
+
+int SavesTried(const model::OperationRecord& record) {
+  const auto begun =
+      record.attempts.find(std::string(model::NameOf(model::Step::kSaveUpgradedState)));
+  const auto forgiven = record.attempts.find(kSavesForgiven);
+  return (begun == record.attempts.end() ? 0 : begun->second) -
+         (forgiven == record.attempts.end() ? 0 : forgiven->second);
+}
+
+std::string UpgradedFolder(int attempt) { return fmt::format("upgraded/{}", attempt); }
+
+std::string RestoreTask(const std::string& database) {
+  return TaskName(model::Step::kRestoreDatabases, database.empty() ? "verify" : "db:" + database);
+}
+
+std::string DifferingLoads(const std::string& database) {
+  return RestoreTask(database) + std::string(kDiffered);
+}
+
+}  // namespace oms::steps
