@@ -7,8 +7,6 @@
 namespace oms::decide {
 namespace {
 
-std::string KeyOf(model::Step step) { return std::string(model::NameOf(step)) + ": "; }
-
 // The first act may have changed what only the engine or the MetaDB shows, so that the second is
 // right to follow; the same words after that one too mean that nothing moves.
 constexpr int kMostIdleActs = 2;
@@ -19,11 +17,16 @@ int MostActs(const model::OperationRecord& record, model::Step step) {
   return most > 0 ? most : 20 + 10 * static_cast<int>(record.nodes.size());
 }
 
+bool CountsOf(const FailureMemory& memory, model::Step step) {
+  return memory.counted && memory.counted->step == step;
+}
+
+// A try that is in the record: by how many have failed before it.
+std::string RecordedAttempt(int count) { return fmt::format("try {} of the record", count); }
+
 // Counts from one again where another step is at hand than the one that failed before.
-model::StepFailure Next(model::Step step, const base::SteadyTime now, std::string what,
-                        FailureMemory& memory) {
-  if (!memory.what.starts_with(KeyOf(step))) memory.count = {};
-  memory.what = std::move(what);
+model::StepFailure Next(model::Step step, const base::SteadyTime now, FailureMemory& memory) {
+  if (!CountsOf(memory, step)) memory.count = {};
   memory.acts = {};
   memory.count.last = now;
   memory.begun.reset();
@@ -62,12 +65,13 @@ void RecallFailure(const model::OperationRecord& record, base::SteadyTime now,
     at.reason = failure->reason;
     at.message = failure->message;
     at.retryable = failure->retryable;
-    at.repeatable = true;
+    at.attempt = RecordedAttempt(failure->count);
+    memory.counted = {*step, at.attempt};
   }
   // Not of this process: its pause begins now.
   if (memory.count.failures == 0) {
     memory.count = {failure->count, now};
-    memory.what = KeyOf(*step) + at.message;
+    memory.counted = {*step, RecordedAttempt(failure->count)};
   }
 }
 
@@ -77,21 +81,14 @@ std::optional<NewFailure> CountFailure(const model::OperationRecord& record,
   const auto step = StepAtHand(record, state);
   if (!step || *step == model::Step::kPreflight) return std::nullopt;
   const steps::StepState& at = steps::At(state, *step);
-  const std::string name(model::NameOf(*step));
   if (at.verdict != steps::Verdict::kFailed) {
-    if (at.verdict == steps::Verdict::kPending && !memory.what.starts_with(KeyOf(*step)))
-      memory.count = {};
+    if (at.verdict == steps::Verdict::kPending && !CountsOf(memory, *step)) memory.count = {};
     return std::nullopt;
   }
-  std::string what = KeyOf(*step);
-  if (at.repeatable) what += at.message;
-  for (const auto& [task, view] : facts.tasks) {
-    if (task.starts_with(name) && view.state == model::TaskView::State::kFailed) {
-      what += fmt::format("@{}", view.ended.time_since_epoch().count());
-    }
-  }
-  if (what == memory.what) return std::nullopt;
-  NewFailure found{Next(*step, facts.steady_now, std::move(what), memory), at.repeatable};
+  const FailureId id{*step, at.attempt};
+  if (memory.counted == id) return std::nullopt;
+  NewFailure found{Next(*step, facts.steady_now, memory), !at.attempt.empty()};
+  memory.counted = id;
   found.failure.reason = at.reason;
   found.failure.message = at.message;
   found.failure.retryable = at.retryable;
@@ -100,7 +97,8 @@ std::optional<NewFailure> CountFailure(const model::OperationRecord& record,
 
 model::StepFailure FailureOf(model::Step step, const base::Error& error, base::SteadyTime now,
                              FailureMemory& memory) {
-  model::StepFailure failure = Next(step, now, KeyOf(step) + error.message, memory);
+  model::StepFailure failure = Next(step, now, memory);
+  memory.counted = {step, RecordedAttempt(failure.count)};
   failure.reason = error.reason.empty() ? std::string(crd::reason::kFailed) : error.reason;
   failure.message = error.message;
   // The world was another one than it had looked a moment before: the next look may settle it.

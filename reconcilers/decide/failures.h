@@ -24,10 +24,18 @@ struct ActsInARow {
   int idle = 0;  // Of these, the last ones, that left no trace: no record, no task.
 };
 
+// Which failure it is: of a step, the try that failed. Its text is for a reader, and may be another
+// one at each try, or the same.
+struct FailureId {
+  model::Step step = model::Step::kPreflight;
+  std::string attempt;  // As StepState has it.
+  bool operator==(const FailureId&) const = default;
+};
+
 // Of the step at hand; lost with the process.
 struct FailureMemory {
   FailureCount count;
-  std::string what;                  // Which end of which try was counted last.
+  std::optional<FailureId> counted;  // The last one.
   std::optional<model::Step> begun;  // Begun (again) by this process since a try of it failed.
   ActsInARow acts;
 };

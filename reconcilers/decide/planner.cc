@@ -143,7 +143,8 @@ bool HaIsOff(const steps::State& state) {
 bool MayRetry(const crd::Spec& spec, const model::OperationRecord& record,
               const steps::StepState& state, const FailureCount& failures) {
   const bool by_policy = record.direction == model::Direction::kUpgrade &&
-                         spec.strategy.on_failure == crd::OnFailure::kRetry && state.repeatable;
+                         spec.strategy.on_failure == crd::OnFailure::kRetry &&
+                         !state.attempt.empty();
   const int most = std::max(spec.strategy.max_retries, state.retries_at_least);
   return (state.retryable || by_policy) && failures.failures <= most;
 }

@@ -4,8 +4,7 @@
 // each call has a connection of its own. "Already so" is success everywhere (starting what runs,
 // stopping what stands). Errors: kNotFound (no such container or image), kAlreadyExists (name
 // taken), kTransient with reason "EngineUnreachable" (no answer), kDenied, kInvalid (the engine
-// refused the request), kTimeout, kCancelled. A text names a container by its name, as an id is
-// another one at each try.
+// refused the request), kTimeout, kCancelled.
 #pragma once
 
 #include <atomic>

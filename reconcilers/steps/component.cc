@@ -148,7 +148,6 @@ Arrival ArrivalOf(const crd::Spec& spec, const model::OperationRecord& record,
   const ports::ContainerInfo& assistant = *node.component->assistant;
   const std::string script =
       fmt::format("{}/{}", model::kComponentScriptFolder, model::kComponentScriptFile);
-  // With its time, so that each run that fails is counted as another one (failures.h).
   if (!assistant.running) {
     if (assistant.exit_code != 0) {
       return {
@@ -199,8 +198,9 @@ StepState UpgradeComponents::Judge(const StepInput& in) {
         }
         StepState failed =
             Failed("AssistantFailed", fmt::format("node {}: {}", frozen.name, arrival.why));
-        failed.retryable = failed.repeatable =
-            true;  // It copies files: to do that again is the same.
+        // It copies files: to do that again is the same.
+        failed.retryable = true;
+        failed.attempt = "assistant " + node.component->assistant->id;
         return failed;
       });
 }

@@ -192,7 +192,8 @@ StepState StartOldContainers::Judge(const StepInput& in) {
                   "see `docker logs {}`",
                   frozen.name, frozen.old_name, node.old_container->started_at,
                   node.old_container->exit_code, frozen.old_name));
-          died.retryable = died.repeatable = true;
+          died.retryable = true;
+          died.attempt = fmt::format("run {} of {}", node.old_container->started_at, frozen.name);
           return died;
         }
         if (!node.old_container && node.old_name_taken) {

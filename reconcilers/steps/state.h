@@ -24,8 +24,9 @@ struct StepState {
   std::string message;
   bool retryable =
       false;  // Of a failed one: may be tried again within the limits of spec.strategy.
-  // Of a failed one: a whole try came to its end (a task, an act), so that another may be begun.
-  bool repeatable = false;
+  // Of a failed one: which try (a task, an act) came to its end, so that another may be begun; told
+  // from the one before it and the next. Empty: no try, but the world is not as it should be.
+  std::string attempt;
   int retries_at_least = 0;  // Of a retryable one: whatever spec.strategy.maxRetries says.
   uint64_t done = 0, total = 0;
   base::Duration look_again =

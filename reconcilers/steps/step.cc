@@ -1,5 +1,7 @@
 #include "reconcilers/steps/step.h"
 
+#include <fmt/format.h>
+
 namespace oms::steps {
 
 StepState SoonReady(std::string message) {
@@ -15,7 +17,7 @@ StepState FromTask(const model::TaskView& task, std::string doing) {
     // A task that was fenced, while the pass that looks at it holds the row: the row was lost or
     // taken meanwhile, and is ours again. Its attempt is over; a new one may begin.
     state.retryable = task.error.Retryable() || task.error.code == base::Code::kFenced;
-    state.repeatable = true;
+    state.attempt = fmt::format("task that ended at {}", task.ended.time_since_epoch().count());
     return state;
   }
   StepState state = Running(std::move(doing));

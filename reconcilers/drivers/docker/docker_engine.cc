@@ -241,7 +241,6 @@ class DockerEngine final : public ports::ContainerEngine {
     const bool meant = info.name == name_or_id || info.id == name_or_id ||
                        (name_or_id.size() >= 12 && info.id.starts_with(name_or_id));
     if (!meant) return NoContainer(name_or_id);
-    Remember(info.id, info.name);
     return info;
   }
 
@@ -397,7 +396,6 @@ class DockerEngine final : public ports::ContainerEngine {
     if (!response.ok()) return response.error();
     std::string id = Text(At(Parse(response->body), "Id"));
     if (id.empty()) return Strange("the answer to a create has no Id");
-    Remember(id, name);
     return id;
   }
 
@@ -453,9 +451,8 @@ class DockerEngine final : public ports::ContainerEngine {
     const Json doc = Parse(response.body);
     if (!At(doc, "StatusCode").is_number_integer()) return Strange("the end of a wait has no code");
     if (const std::string error = Text(At(At(doc, "Error"), "Message")); !error.empty()) {
-      return MakeError(
-          Code::kTransient, "EngineError",
-          Stable(fmt::format("waiting for the container {} failed: {}", id, ToUtf8(error))));
+      return MakeError(Code::kTransient, "EngineError",
+                       fmt::format("waiting for the container {} failed: {}", id, ToUtf8(error)));
     }
     return ExitCode(At(doc, "StatusCode"));
   }
@@ -509,9 +506,8 @@ class DockerEngine final : public ports::ContainerEngine {
       if (next.empty()) return file;
       target = std::move(next);
     }
-    return MakeError(
-        Code::kInvalid, "NotAFile",
-        Stable(fmt::format("{} in the container {} is a circle of symbolic links", path, id)));
+    return MakeError(Code::kInvalid, "NotAFile",
+                     fmt::format("{} in the container {} is a circle of symbolic links", path, id));
   }
 
   Result<PathInfo> LookAtPath(const Context& ctx, const std::string& id,
@@ -602,32 +598,6 @@ class DockerEngine final : public ports::ContainerEngine {
  private:
   // ---- Errors ----
 
-  void Remember(const std::string& id, const std::string& name) {
-    const std::lock_guard lock(mutex_);
-    names_[id] = name;
-  }
-  // The text with a container's name in place of its id, and "..." for the id of anything else (an
-  // exec): a helper has another one at each try, and an error is to be the same at each.
-  std::string Stable(const std::string& text) {
-    constexpr size_t kId = 64;
-    constexpr std::string_view kHex = "0123456789abcdef", kDigest = "sha256:";
-    std::string out;
-    const std::lock_guard lock(mutex_);
-    for (size_t at = 0; at < text.size();) {
-      size_t end = std::min(text.find_first_not_of(kHex, at), text.size());
-      const bool digest = std::string_view(out).ends_with(kDigest);
-      if (end - at == kId && !digest) {
-        const auto known = names_.find(text.substr(at, kId));
-        out += known != names_.end() ? known->second : "...";
-      } else {
-        end = std::min(std::max(end, at + 1), text.size());
-        out += text.substr(at, end - at);
-      }
-      at = end;
-    }
-    return out;
-  }
-
   base::Error Strange(std::string_view what) const {
     return MakeError(Code::kTransient, "EngineError",
                      fmt::format("the Docker Engine at {} gave an answer that cannot be understood "
@@ -651,17 +621,15 @@ class DockerEngine final : public ports::ContainerEngine {
     if (error.code != Code::kTimeout) return error;
     return MakeError(
         Code::kTimeout, error.reason,
-        Stable(fmt::format("the command in the container {} has not ended in time; it goes on "
-                           "there",
-                           id)));
+        fmt::format("the command in the container {} has not ended in time; it goes on there", id));
   }
 
   // What a status that is no success means; design of the port's header.
   base::Error Refused(const std::string& what, const HttpResponse& response) {
     std::string said = ToUtf8(Text(At(Parse(response.body), "message")));
     if (said.empty()) said = fmt::format("HTTP {}", response.status);
-    const std::string text = Stable(
-        fmt::format("the Docker Engine at {} refused to {}: {}", endpoint_.text, what, said));
+    const std::string text =
+        fmt::format("the Docker Engine at {} refused to {}: {}", endpoint_.text, what, said);
     switch (response.status) {
       case 401:
       case 403: return MakeError(Code::kDenied, "EngineDenied", text);
@@ -818,7 +786,7 @@ class DockerEngine final : public ports::ContainerEngine {
   }
   base::Error TooLarge(const std::string& id, const std::string& path) {
     return MakeError(Code::kInvalid, "FileTooLarge",
-                     Stable(fmt::format("{} in the container {} is larger than 64 MiB", path, id)));
+                     fmt::format("{} in the container {} is larger than 64 MiB", path, id));
   }
 
   // Temporary files of attempts that died. One that another process still writes to loses its name,
@@ -839,8 +807,7 @@ class DockerEngine final : public ports::ContainerEngine {
 
   const http::EngineEndpoint endpoint_;
   std::mutex mutex_;
-  std::string api_version_;                   // Guarded by mutex_; empty: not negotiated.
-  std::map<std::string, std::string> names_;  // Of containers by id; guarded by mutex_.
+  std::string api_version_;  // Guarded by mutex_; empty: not negotiated.
 };
 
 class DockerEngineProvider final : public ports::EngineProvider {

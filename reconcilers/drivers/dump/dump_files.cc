@@ -55,19 +55,9 @@ Status NewFile::Close() {
 
 Result<std::string> WriteOptionFile(const std::string& folder, std::string_view text) {
   const fs::path path = fs::path(folder) / "client.cnf";
-  const auto write = [&]() -> Status {
-    OMS_ASSIGN(auto file, NewFile::Create(path));
-    OMS_TRY(file->Write(text));
-    return file->Close();
-  };
-  if (const auto written = write(); !written.ok()) {
-    auto error = written.error();
-    if (const size_t at = error.message.find(path.string()); at != std::string::npos) {
-      error.message.replace(at, path.string().size(),
-                            "an option file below " + fs::path(folder).parent_path().string());
-    }
-    return error;
-  }
+  OMS_ASSIGN(auto file, NewFile::Create(path));
+  OMS_TRY(file->Write(text));
+  OMS_TRY(file->Close());
   return path.string();
 }
 
@@ -91,8 +81,8 @@ Status ReadAll(const Context& ctx, const fs::path& path,
 
 namespace {
 
-// GLib's head of a message, "** (mydumper:4711): CRITICAL **: 12:34:56.789: ". Process and time are
-// others at each try.
+// GLib's head of a message, "** (mydumper:4711): CRITICAL **: 12:34:56.789: ", which tells a reader
+// nothing.
 void CutGlibHeads(std::string& text) {
   constexpr std::string_view kHead = "** (", kMiddle = " **: ";
   for (size_t at = text.find(kHead); at != std::string::npos; at = text.find(kHead, at)) {

@@ -32,16 +32,15 @@ class NewFile {
   std::filesystem::path path_;
 };
 
-// Writes client.cnf, which holds a password, into a folder of this process alone; its path. The
-// error does not name the folder, which is another one at each try.
+// Writes client.cnf, which holds a password, into a folder of this process alone; its path.
 base::Result<std::string> WriteOptionFile(const std::string& folder, std::string_view text);
 
 // Gives the file's bytes to `sink`, a megabyte at a time.
 base::Status ReadAll(const base::Context& ctx, const std::filesystem::path& path,
                      const std::function<base::Status(std::string_view)>& sink);
 
-// The last words of a tool on one line, without the secret, and without what a second try would say
-// otherwise (process id and time before a message of mydumper's).
+// The last words of a tool on one line, without the secret, and without process id and time before
+// a message of mydumper's.
 std::string ToolWords(std::string text, const std::string& secret);
 
 }  // namespace oms::drivers::dump

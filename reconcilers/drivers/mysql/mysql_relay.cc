@@ -336,7 +336,6 @@ class Relay final : public MysqlRelay {
     return !stop;
   }
 
-  // The id of the connection is another one at each try, so it goes into the log alone.
   void Fail(base::Error error, uint64_t id) {
     const std::lock_guard lock(mutex_);
     ctx_.log().Warn("the relay to MetaDB {} closed connection {}: {}", ServerName(address_), id,

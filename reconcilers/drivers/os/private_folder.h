@@ -17,7 +17,7 @@ namespace oms::drivers::os {
 class PrivateFolder {
  public:
   PrivateFolder() = default;  // None.
-  // <temporary files>/<prefix>XXXXXX. Error kTransient, the same text at each try.
+  // <temporary files>/<prefix>XXXXXX. Error kTransient.
   static base::Result<PrivateFolder> Make(std::string_view prefix);
   PrivateFolder(PrivateFolder&& other) noexcept;
   PrivateFolder& operator=(PrivateFolder&& other) noexcept;

@@ -278,26 +278,6 @@ TEST_F(DockerEngineTest, APullThatBreaksInTheMiddleIsTriedAgain) {
   EXPECT_THAT(pulled.error().message, HasSubstr("unexpected EOF"));
 }
 
-TEST_F(DockerEngineTest, AnErrorOfAHelperIsTheSameAtEachTry) {
-  const std::string image = "sha256:" + std::string(64, 'e');
-  std::vector<std::string> said;
-  for (const char digit : {'a', 'b'}) {
-    const std::string id(64, digit);
-    docker_.OnJson("POST", "/containers/create", 201, R"({"Id":")" + id + R"("})");
-    docker_.OnJson("POST", "/containers/" + id + "/start", 500,
-                   R"({"message":"container )" + id + " of " + image + " and exec " +
-                       std::string(64, static_cast<char>(digit + 2)) + R"( is broken"})");
-    const auto created = engine_->Create(ctx_, "oms-upgrade-helper", "{}");
-    ASSERT_TRUE(created.ok());
-    said.push_back(engine_->Start(ctx_, *created).error().message);
-  }
-  EXPECT_EQ(said[0], said[1]);
-  EXPECT_THAT(said[0], AllOf(HasSubstr("start the container oms-upgrade-helper: container "
-                                       "oms-upgrade-helper of " +
-                                       image),
-                             HasSubstr("exec ... is broken")));
-}
-
 TEST_F(DockerEngineTest, AnEngineThatRefusesBeforeItHasReadTheArchiveIsHeard) {
   const auto archive = MakeFile("oms.tar", std::string(8u << 20, 'x'));
   docker_.On(

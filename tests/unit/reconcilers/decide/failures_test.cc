@@ -69,5 +69,80 @@ TEST(WithoutEffect, IsForgottenByAnotherStepAndByAFailure) {
       << "the next try may act";
 }
 
+// Stands at the dump of the databases, which has ended so.
+struct Dump {
+  fixtures::Upgrade upgrade = fixtures::Upgrade().Compact();
+  FailureMemory memory;
+
+  void Fails(const char* message, int64_t ended) {
+    upgrade.Task(model::Step::kBackUpDatabases, model::TaskView::State::kFailed,
+                 base::MakeError(base::Code::kTransient, "DumpFailed", message));
+    upgrade.facts.tasks.at("BackUpDatabases").ended = base::SteadyTime(std::chrono::seconds(ended));
+  }
+  std::optional<NewFailure> Count() {
+    return CountFailure(upgrade.record, upgrade.state(), upgrade.facts, memory);
+  }
+};
+
+TEST(CountFailure, CountsEachTryOnceWhateverItsWords) {
+  Dump dump;
+  dump.Fails("lost connection 17", 10);
+  auto found = dump.Count();
+  ASSERT_TRUE(found);
+  EXPECT_TRUE(found->kept);
+  EXPECT_EQ(found->failure.count, 1);
+  EXPECT_FALSE(dump.Count()) << "it is the same try";
+
+  dump.Fails("lost connection 18", 20);
+  ASSERT_TRUE(found = dump.Count());
+  EXPECT_EQ(found->failure.count, 2);
+  dump.Fails("lost connection 18", 30);
+  ASSERT_TRUE(found = dump.Count()) << "another try that says the same";
+  EXPECT_EQ(found->failure.count, 3);
+  EXPECT_FALSE(dump.Count());
+}
+
+TEST(CountFailure, ThatIsNoTryIsCountedOnceForAsLongAsItLasts) {
+  Dump dump;
+  dump.upgrade = fixtures::Upgrade().Stopped();
+  dump.upgrade.node().old_container->started_at = "2026-01-02T00:00:00.000000Z";
+  const auto found = dump.Count();
+  ASSERT_TRUE(found);
+  EXPECT_FALSE(found->kept) << "the world may become as it should be";
+  dump.upgrade.node().old_container->started_at = "2026-01-03T00:00:00.000000Z";
+  EXPECT_FALSE(dump.Count()) << "in other words the same";
+}
+
+TEST(RecallFailure, ATryThatIsInTheRecordIsNotCountedAgain) {
+  Dump dump;
+  dump.upgrade.record.failure =
+      model::StepFailure{model::Step::kBackUpDatabases, 2, "DumpFailed", "as it was", true};
+  steps::State state = dump.upgrade.state();
+  RecallFailure(dump.upgrade.record, dump.upgrade.facts.steady_now, dump.memory, state);
+  EXPECT_EQ(steps::At(state, model::Step::kBackUpDatabases).message, "as it was");
+  EXPECT_EQ(dump.memory.count.failures, 2);
+  EXPECT_FALSE(CountFailure(dump.upgrade.record, state, dump.upgrade.facts, dump.memory));
+
+  dump.memory.begun = model::Step::kBackUpDatabases;
+  dump.Fails("as it was", 10);
+  const auto found = dump.Count();
+  ASSERT_TRUE(found) << "the next try has failed, in the same words";
+  EXPECT_EQ(found->failure.count, 3);
+}
+
+TEST(FailureOf, AnActThatFailsAgainIsAnotherTryInTheSameWords) {
+  Dump dump;
+  const base::Error error = base::MakeError(base::Code::kTransient, "EngineUnreachable", "words");
+  for (int n = 1; n <= 3; ++n) {
+    const auto failure =
+        FailureOf(model::Step::kBackUpDatabases, error, base::SteadyTime(), dump.memory);
+    EXPECT_EQ(failure.count, n);
+    dump.upgrade.record.failure = failure;
+    steps::State state = dump.upgrade.state();
+    RecallFailure(dump.upgrade.record, dump.upgrade.facts.steady_now, dump.memory, state);
+    EXPECT_FALSE(CountFailure(dump.upgrade.record, state, dump.upgrade.facts, dump.memory));
+  }
+}
+
 }  // namespace
 }  // namespace oms::decide
