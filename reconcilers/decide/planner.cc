@@ -432,6 +432,12 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
         HaIsOff(state) && decision.kind != Kind::kRun && decision.kind != Kind::kTurn) {
       return {Kind::kRestoreHa, info.step, decision.reason, decision.message};
     }
+    // What could not be looked at past preflight: say so, and look again.
+    if (decision.kind == Kind::kWait && !facts.troubles.empty() &&
+        info.step != model::Step::kPreflight) {
+      decision.reason = facts.troubles.front().reason;
+      decision.message = facts.troubles.front().message;
+    }
     return decision;
   }
   return {Kind::kClose, steps.back().step,

@@ -34,6 +34,7 @@ struct Decision {
   std::string reason;
   std::string message;
   std::optional<base::Duration> wait = {};
+  bool warning = false;  // Of a Hold: told as one. (A Stall always is.)
 };
 
 // How often and since when the step at hand has failed; counted by the reconciler.

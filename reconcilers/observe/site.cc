@@ -589,4 +589,29 @@ Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgra
   return site;
 }
 
+std::optional<model::Trouble> WhatDoesNotRun(const crd::Spec& spec, const Site& site) {
+  constexpr std::string_view kLeft = "{}; it is left as it is: start {}, or edit spec.version";
+  for (const auto& node : site.nodes) {
+    const ports::ContainerInfo* current = node.Current();
+    if (current == nullptr || !current->running) {
+      const std::string where = site.nodes.size() > 1 ? " on node " + node.name : "";
+      const std::string how =
+          current == nullptr ? "there is no container"
+                             : fmt::format("container '{}' is {}", current->name, current->status);
+      return model::Trouble{
+          "OMSNotRunning",
+          fmt::format(kLeft, fmt::format("OMS does not run{}: {}", where, how), "it")};
+    }
+    if (UpgradedInPlace(site, node) != nullptr) continue;
+    const auto version = RunningVersion(spec, *current);
+    if (!version.ok() || !site.running || *version == *site.running) continue;
+    return model::Trouble{"NodeVersionsDiffer",
+                          fmt::format(kLeft,
+                                      fmt::format("node {} runs {} (container '{}')", node.name,
+                                                  version->ToString(), current->name),
+                                      "the container of this version there")};
+  }
+  return std::nullopt;
+}
+
 }  // namespace oms::observe

@@ -99,6 +99,10 @@ base::Result<crd::Version> RunningVersion(const crd::Spec& spec,
 // nor its label tells what it runs; null: it is not.
 const model::UpgradedComponent* UpgradedInPlace(const Site& site, const SiteNode& node);
 
+// The first container of an OMS with nothing open that does not run ("OMSNotRunning"), or runs
+// another version than the others ("NodeVersionsDiffer"). Nullopt: all are as they should be.
+std::optional<model::Trouble> WhatDoesNotRun(const crd::Spec& spec, const Site& site);
+
 inline constexpr char kConfigPath[] = "/home/admin/conf/config.yaml";
 
 }  // namespace oms::observe

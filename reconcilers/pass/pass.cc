@@ -344,43 +344,7 @@ void UpgradeReconciler::Pass::Tell() {
   }
   if (memory_.told == decision_.reason) return;
   memory_.told = decision_.reason;
-  Event(decision_.kind == Kind::kStall, decision_.reason, decision_.message);
-}
-
-// Nothing is open: a person may stop OMS as they like. It is seen and told, and not repaired.
-void UpgradeReconciler::Pass::TellWhetherItRuns() {
-  std::string reason, how;
-  for (const auto& node : site_.nodes) {
-    const ports::ContainerInfo* current = node.Current();
-    const std::string where = site_.nodes.size() > 1 ? " on node " + node.name : "";
-    if (current == nullptr || !current->running) {
-      reason = "OMSNotRunning";
-      how = current == nullptr ? fmt::format("OMS does not run{}: there is no container", where)
-                               : fmt::format("OMS does not run{}: container '{}' is {}", where,
-                                             current->name, current->status);
-      break;
-    }
-    if (observe::UpgradedInPlace(site_, node) != nullptr) continue;
-    const auto version = observe::RunningVersion(spec_, *current);
-    if (!version.ok() || !site_.running || *version == *site_.running) continue;
-    reason = "NodeVersionsDiffer";
-    how = fmt::format("node {} runs {} (container '{}')", node.name, version->ToString(),
-                      current->name);
-    break;
-  }
-  if (reason.empty()) {
-    memory_.told_not_running = false;
-    return;
-  }
-  // Not repaired, and not called ready.
-  decision_.kind = Kind::kHold;
-  decision_.reason = reason;
-  decision_.message +=
-      fmt::format("; but {}; it is left as it is: start {}, or edit spec.version", how,
-                  reason == "OMSNotRunning" ? "it" : "the container of this version there");
-  if (!memory_.told_not_running) Event(true, decision_.reason, decision_.message);
-  memory_.told_not_running = true;
-  memory_.told = decision_.reason;
+  Event(decision_.kind == Kind::kStall || decision_.warning, decision_.reason, decision_.message);
 }
 
 show::DowntimeLevel UpgradeReconciler::Pass::TellDowntime(base::WallTime now) {

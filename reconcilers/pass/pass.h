@@ -14,6 +14,7 @@
 
 #include "reconcilers/decide/failures.h"
 #include "reconcilers/decide/idle_health.h"
+#include "reconcilers/pass/backup_pruning.h"
 #include "reconcilers/pass/upgrade_reconciler.h"
 #include "reconcilers/show/plan.h"
 #include "reconcilers/show/status_view.h"
@@ -31,9 +32,7 @@ struct UpgradeReconciler::KeyMemory {
   decide::FailureMemory failures;
   bool measured = false;  // Its metrics are shown.
   std::string told;       // The last reason that became an event.
-  bool told_not_running = false;
   decide::IdleMemory idle;
-  bool told_unwell = false;
   show::DowntimeLevel told_downtime = show::DowntimeLevel::kWell;  // Of the open operation.
   bool told_ha_off = false;
   std::optional<crd::Status> crd_dropped;  // The API server has dropped fields of this one.
@@ -50,9 +49,7 @@ struct UpgradeReconciler::KeyMemory {
   std::optional<IdleRow> idle_row;
   show::UndoNumbers numbers;
   std::string numbers_of;  // The operation whose undo they are for.
-  // What old backups were last looked through for, and when it is worth another look.
-  std::string pruned_for;
-  std::optional<base::WallTime> prune_again;
+  BackupPruning pruning;
 };
 
 class UpgradeReconciler::Pass {
@@ -88,7 +85,9 @@ class UpgradeReconciler::Pass {
   const model::OperationRecord* NewContainerGoneOf() const;
   Next NewContainerGone(const model::OperationRecord& upgraded);
   void LookBeforeUpgrade(const base::Context& ctx, const crd::Version& running);
-  void DescribeIdle(const crd::Version& running);
+  bool LookAtHa(const base::Context& ctx);  // True: somebody has switched it off since.
+  base::Result<Next> Stand(const base::Context& ctx);
+  base::Result<bool> TakeWholeness(const base::Context& ctx);
   void PruneBackups(const base::Context& ctx);
   show::UndoNumbers NumbersNow(const base::Context& ctx);
   void LetGo(const base::Context& ctx);
@@ -143,10 +142,6 @@ class UpgradeReconciler::Pass {
   base::Status WriteStatus(const base::Context& ctx);
   base::Status ShowCrdTooOld(const base::Context& ctx, const base::Error& error);
   void Tell();
-  void TellWhetherItRuns();
-  base::Result<bool> TakeWholeness(const base::Context& ctx);
-  void TellWhetherItIsWell(const base::Context& ctx);
-  void TellHa(const base::Context& ctx);
   // The level that is reached; an event when it is a new one.
   show::DowntimeLevel TellDowntime(base::WallTime now);
   void Event(bool warning, const std::string& reason, const std::string& message) const;

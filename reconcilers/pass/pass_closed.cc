@@ -3,9 +3,8 @@
 
 #include <algorithm>
 
-#include "controller/base/human.h"
 #include "reconcilers/act/secret_hold.h"
-#include "reconcilers/decide/retention.h"
+#include "reconcilers/decide/standing.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/oms/ha_config.h"
 #include "reconcilers/pass/pass.h"
@@ -17,96 +16,21 @@ namespace oms::pass {
 
 using Kind = decide::Decision::Kind;
 
-namespace {
-
-constexpr base::Duration kPruneAgainAfterTrouble = std::chrono::hours(1);
-constexpr size_t kMaxNamedFolders = 5;  // An event's message is short.
-
-// What cannot be read is listed without a record.
-base::Result<std::vector<decide::OperationFolder>> OperationFolders(const base::Context& ctx,
-                                                                    ports::RecordStore& store,
-                                                                    const std::string& directory) {
-  OMS_ASSIGN(const auto paths, store.List(directory));
-  std::vector<decide::OperationFolder> folders;
-  for (const auto& path : paths) {
-    OMS_TRY(ctx.Check());
-    decide::OperationFolder folder{path.string(), std::nullopt};
-    std::vector<std::string> texts;
-    if (auto entries = store.Read(path); entries.ok()) {
-      for (auto& entry : *entries) texts.push_back(std::move(entry.text));
-    }
-    if (auto record = model::FoldRecords(texts); record.ok()) folder.record = *std::move(record);
-    folders.push_back(std::move(folder));
-  }
-  return folders;
-}
-
-// What was done before it failed is told as well.
-struct Pruned {
-  std::vector<std::string> paths;  // That hold no payload any more.
-  std::vector<std::string>
-      folders;  // Of which some was removed now; with the reason, for a person.
-  uint64_t bytes = 0;
-  base::Status status;
-};
-
-Pruned Prune(const base::Context& ctx, ports::RecordStore& store,
-             const std::vector<decide::PrunableFolder>& prunable) {
-  Pruned pruned;
-  for (const auto& folder : prunable) {
-    if (pruned.status = ctx.Check(); !pruned.status.ok()) break;
-    const auto removed = store.RemovePayload(folder.path);
-    if (!removed.ok()) {
-      pruned.status = removed.error();
-      break;
-    }
-    pruned.paths.push_back(folder.path);
-    if (removed->files == 0) continue;
-    pruned.bytes += removed->bytes;
-    pruned.folders.push_back(fmt::format("{} ({})", folder.path, folder.why));
-  }
-  return pruned;
-}
-
-std::string TextOf(const Pruned& pruned) {
-  const size_t named = std::min(pruned.folders.size(), kMaxNamedFolders);
-  const std::vector<std::string> first(pruned.folders.begin(), pruned.folders.begin() + named);
-  return fmt::format("removed {} of old backups, and kept their records: {}{}",
-                     base::Human(pruned.bytes), fmt::join(first, "; "),
-                     named < pruned.folders.size()
-                         ? fmt::format("; and {} more", pruned.folders.size() - named)
-                         : "");
-}
-
-}  // namespace
-
-// Once for each closed operation and each edit of the spec, and when a kept one falls due: all
-// other idle passes write nothing. A trouble is told and holds nothing up.
+// A trouble is told and holds nothing up.
 void UpgradeReconciler::Pass::PruneBackups(const base::Context& ctx) {
   if (!site_.record || site_.record->open() || !site_.volume || deleting() || spec_.suspend ||
       spec_.mode == crd::Mode::kPlan) {
     return;
   }
-  const base::WallTime now = ctx.clock().Wall();
-  const std::string mark = fmt::format("{} {}", site_.record->id, resource_->meta.generation);
-  if (memory_.pruned_for == mark && (!memory_.prune_again || now <= *memory_.prune_again)) return;
-  memory_.pruned_for = mark;
-  memory_.prune_again = now + kPruneAgainAfterTrouble;
-  Pruned pruned;
-  if (auto folders = OperationFolders(ctx, *owner_.ports_.store, spec_.backup.directory);
-      folders.ok()) {
-    const decide::RetentionRule rule{me_, spec_.backup.retain, spec_.strategy.rollback_window};
-    const decide::Retention retention = decide::PrunableFolders(*folders, *site_.record, rule, now);
-    pruned = Prune(ctx, *owner_.ports_.store, retention.remove);
-    if (pruned.status.ok()) memory_.prune_again = retention.next_due;
-  } else {
-    pruned.status = folders.error();
-  }
-  pruned_ = pruned.paths;
-  if (!pruned.folders.empty()) Event(false, "BackupsPruned", TextOf(pruned));
-  if (pruned.status.ok() || pruned.status.Is(base::Code::kCancelled)) return;
-  ctx.log().Warn("old backups are not removed: {}", pruned.status.error().message);
-  Event(true, "BackupsNotPruned", "old backups are not removed: " + pruned.status.error().message);
+  const decide::RetentionRule rule{me_, spec_.backup.retain, spec_.strategy.rollback_window};
+  const auto pruned = memory_.pruning.Run(ctx, *owner_.ports_.store, spec_.backup.directory,
+                                          *site_.record, rule, resource_->meta.generation);
+  if (!pruned) return;
+  pruned_ = pruned->paths;
+  if (!pruned->folders.empty()) Event(false, "BackupsPruned", TextOf(*pruned));
+  if (pruned->status.ok() || pruned->status.Is(base::Code::kCancelled)) return;
+  ctx.log().Warn("old backups are not removed: {}", pruned->status.error().message);
+  Event(true, "BackupsNotPruned", "old backups are not removed: " + pruned->status.error().message);
 }
 
 const model::OperationRecord* UpgradeReconciler::Pass::RunsNewOf() const {
@@ -210,87 +134,23 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
     plan_->steps.push_back("Before: " + told);
 }
 
-void UpgradeReconciler::Pass::DescribeIdle(const crd::Version& running) {
-  if (!site_.record) return;
-  const model::OperationRecord& last = *site_.record;
-  if (last.outcome == model::OperationOutcome::kSucceeded && last.to == running.ToString()) {
-    decision_.reason = crd::reason::kSucceeded;
-    decision_.message = fmt::format("upgraded from {} to {}", last.from, last.to);
-  }
-  if (last.outcome == model::OperationOutcome::kRolledBack && last.from == running.ToString()) {
-    decision_.reason = crd::reason::kRolledBackByRequest;
-    decision_.message =
-        !last.undoes ? fmt::format("the upgrade from {} to {} was turned back; OMS runs {}",
-                                   last.from, last.to, last.from)
-                     : fmt::format("went back from {} to {}, with the data of before the upgrade",
-                                   last.to, last.from);
-  }
-}
-
-namespace {
-
-// In the record's evidence, of one that was given up: a person has said that OMS is whole.
-constexpr char kSaidWhole[] = "SaidWhole";
-
-// Given up in the middle of what changes databases: nobody has seen them whole since.
-bool LeftDataUnknown(const model::OperationRecord& record) {
-  if (record.outcome != model::OperationOutcome::kAbandoned || record.Seen(kSaidWhole))
-    return false;
-  const bool back = record.direction == model::Direction::kRollback;
-  const bool touched = record.Passed(record.undoes ? model::PointKind::kRollbackStopping
-                                                   : model::PointKind::kNewStarting);
-  return touched && !record.Seen(std::string(model::NameOf(back ? model::Step::kAwaitOldHealth
-                                                                : model::Step::kAwaitHealth)));
-}
-
-}  // namespace
-
 // A person's word is taken once, and written down. True: everything must be looked at anew.
 base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& ctx) {
-  if (!site_.record || !LeftDataUnknown(*site_.record)) return false;
   const model::OperationRecord& last = *site_.record;
-  const std::string token = steps::AcceptToken(last, crd::reason::kAbandoned);
-  if (Annotation(crd::kAccept) != token) {
-    decision_.kind = Kind::kHold;
-    decision_.reason = crd::reason::kAbandoned;
-    decision_.message += fmt::format(
-        "; but the operation from {} to {} was given up in its middle, and whether the databases "
-        "are whole is not known here. See RESTORE.md in {}; once you have seen that OMS is whole, "
-        "annotate {}={}",
-        last.from, last.to, last.folder, crd::kAccept, token);
-    return false;
-  }
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return true;
   facts_.emplace();  // Nothing was looked at yet, and nothing has to be.
   steps::OperationSession op = Session();
   const base::WallTime now = ctx.clock().Wall();
-  OMS_TRY(op.Save(
-      ctx, [&](model::OperationRecord& record) { record.evidence.emplace(kSaidWhole, now); }));
+  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
+    record.evidence.emplace(decide::kSaidWhole, now);
+  }));
   facts_.reset();
   Event(false, "SaidWhole",
         fmt::format("OMS is taken to be whole after the operation from {} to {} that was given up, "
                     "as {} says so",
                     last.from, last.to, crd::kAccept));
   return true;
-}
-
-// Ready is for what was seen to be well, and not for a label.
-void UpgradeReconciler::Pass::TellWhetherItIsWell(const base::Context& ctx) {
-  const observe::Look look{spec_, site_, path_, *site_.running, *site_.running};
-  const std::string unwell = decide::JudgeIdle(
-      observe::ObserveIdle(ctx.WithTimeout(spec_.strategy.timeouts.preflight), owner_.ports_, look),
-      memory_.idle);
-  if (memory_.idle.unwell_since) decision_.wait = kLookAgainAtTrouble;
-  const bool told = std::exchange(memory_.told_unwell, !unwell.empty());
-  if (unwell.empty()) return;
-  // Not repaired, and not called ready.
-  decision_.kind = Kind::kHold;
-  decision_.reason = "OMSUnhealthy";
-  decision_.message +=
-      fmt::format("; but OMS is not well: {}; it is left as it is: mend that", unwell);
-  if (!told) Event(true, decision_.reason, decision_.message);
-  memory_.told = decision_.reason;
 }
 
 // Once for each closed operation, and once more for each process; tried again until it was done.
@@ -335,25 +195,51 @@ show::UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) 
 
 // Nothing is open: HA is a person's. That it is off, where the upgrade had left it on, is told
 // once.
-void UpgradeReconciler::Pass::TellHa(const base::Context& ctx) {
+bool UpgradeReconciler::Pass::LookAtHa(const base::Context& ctx) {
   const bool left_on = site_.record && !site_.record->open() && site_.record->ha_was_on &&
                        site_.record->outcome != model::OperationOutcome::kAbandoned;
-  if (!left_on || !site_.meta.known()) return;
+  if (!left_on || !site_.meta.known()) return false;
   const auto raw = site_.meta.rm().ReadHaConfig(ctx, site_.record->Database("rm"));
   const auto ha = raw.ok() && *raw
                       ? product::ReadHa(**raw)
                       : base::Result<product::HaState>(base::MakeError(base::Code::kNotFound, ""));
   if (!ha.ok() || ha->enabled) {
     memory_.told_ha_off = memory_.told_ha_off && !ha.ok();
-    return;
+    return false;
   }
-  decision_.message += "; HA is off now: what stops will not start by itself";
   if (!memory_.told_ha_off) {
     Event(true, "HASwitchedOff",
           "somebody has switched HA off (ha.config, enable=false) since the last operation; it is "
           "left as it is, and what stops will not start by itself");
   }
   memory_.told_ha_off = true;
+  return true;
+}
+
+// Nothing is open, and nothing is wanted: Ready is for what was seen to be well, and not for a
+// label.
+base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Stand(
+    const base::Context& ctx) {
+  decide::StandingView view{*site_.running};
+  if (site_.record) view.last = &*site_.record;
+  view.ha_off = LookAtHa(ctx);
+  view.not_running = observe::WhatDoesNotRun(spec_, site_);
+  if (!view.not_running && view.last != nullptr && decide::LeftDataUnknown(*view.last)) {
+    const std::string token = steps::AcceptToken(*view.last, crd::reason::kAbandoned);
+    if (Annotation(crd::kAccept) == token) {
+      OMS_ASSIGN(const bool taken, TakeWholeness(ctx));
+      if (taken) return LookAnew();
+    }
+    view.data_unknown = true;
+  }
+  if (!view.not_running && !view.data_unknown) {
+    const observe::Look look{spec_, site_, path_, *site_.running, *site_.running};
+    const base::Context quick = ctx.WithTimeout(spec_.strategy.timeouts.preflight);
+    view.unwell = decide::JudgeIdle(observe::ObserveIdle(quick, owner_.ports_, look), memory_.idle);
+    view.unwell_begun = memory_.idle.unwell_since.has_value();
+  }
+  PruneBackups(ctx);
+  return Rest(decide::DecideStanding(view));
 }
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOperation(
@@ -416,17 +302,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   // It is for an open operation alone; an uninstall would hang on it.
   if (!begins) OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
   switch (decision_.kind) {
-    case Kind::kIdle:
-      DescribeIdle(running);
-      TellHa(ctx);
-      TellWhetherItRuns();
-      if (decision_.kind == Kind::kIdle) {
-        OMS_ASSIGN(const bool taken, TakeWholeness(ctx));
-        if (taken) return LookAnew();
-      }
-      if (decision_.kind == Kind::kIdle) TellWhetherItIsWell(ctx);
-      PruneBackups(ctx);
-      return Next::kRest;
+    case Kind::kIdle: return Stand(ctx);
     case Kind::kOpen: return Open(ctx.WithNewDeadline(kActFor), false);
     case Kind::kOpenUndo: return Open(ctx.WithNewDeadline(kActFor), true);
     default: return Next::kRest;

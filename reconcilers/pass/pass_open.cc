@@ -104,12 +104,6 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   wishes.plan_hash = PlanAnew(*from, *to);
   decision_ = decide::Decide(spec_, *site_.record, *state_, *facts_, wishes, memory_.failures.count,
                              owner_.random_.Fraction());
-  // What could not be looked at past preflight: say so, and look again.
-  if (decision_.kind == Kind::kWait && !facts_->troubles.empty() &&
-      decision_.step != model::Step::kPreflight) {
-    decision_.reason = facts_->troubles.front().reason;
-    decision_.message = facts_->troubles.front().message;
-  }
   switch (decision_.kind) {
     case Kind::kRun:
     case Kind::kRestoreHa:

@@ -1,0 +1,79 @@
+#include "reconcilers/decide/standing.h"
+
+#include <fmt/format.h>
+
+#include "reconcilers/steps/accept.h"
+
+namespace oms::decide {
+namespace {
+
+using Kind = Decision::Kind;
+
+constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
+
+// What the last operation came to, where that is what runs.
+Decision WhatItCameTo(const StandingView& view) {
+  Decision decision{Kind::kIdle, model::Step::kPreflight, crd::reason::kUpToDate,
+                    "OMS runs version " + view.running.ToString()};
+  if (view.last == nullptr) return decision;
+  const model::OperationRecord& last = *view.last;
+  if (last.outcome == model::OperationOutcome::kSucceeded && last.to == view.running.ToString()) {
+    decision.reason = crd::reason::kSucceeded;
+    decision.message = fmt::format("upgraded from {} to {}", last.from, last.to);
+  }
+  if (last.outcome == model::OperationOutcome::kRolledBack &&
+      last.from == view.running.ToString()) {
+    decision.reason = crd::reason::kRolledBackByRequest;
+    decision.message =
+        !last.undoes ? fmt::format("the upgrade from {} to {} was turned back; OMS runs {}",
+                                   last.from, last.to, last.from)
+                     : fmt::format("went back from {} to {}, with the data of before the upgrade",
+                                   last.to, last.from);
+  }
+  return decision;
+}
+
+}  // namespace
+
+bool LeftDataUnknown(const model::OperationRecord& record) {
+  if (record.outcome != model::OperationOutcome::kAbandoned || record.Seen(kSaidWhole))
+    return false;
+  const bool back = record.direction == model::Direction::kRollback;
+  const bool touched = record.Passed(record.undoes ? model::PointKind::kRollbackStopping
+                                                   : model::PointKind::kNewStarting);
+  return touched && !record.Seen(std::string(model::NameOf(back ? model::Step::kAwaitOldHealth
+                                                                : model::Step::kAwaitHealth)));
+}
+
+Decision DecideStanding(const StandingView& view) {
+  Decision decision = WhatItCameTo(view);
+  if (view.ha_off) decision.message += "; HA is off now: what stops will not start by itself";
+  if (view.not_running) {
+    decision.kind = Kind::kHold;
+    decision.warning = true;
+    decision.reason = view.not_running->reason;
+    decision.message += "; but " + view.not_running->message;
+    return decision;
+  }
+  if (view.data_unknown && view.last != nullptr) {
+    decision.kind = Kind::kHold;
+    decision.reason = crd::reason::kAbandoned;
+    decision.message += fmt::format(
+        "; but the operation from {} to {} was given up in its middle, and whether the databases "
+        "are whole is not known here. See RESTORE.md in {}; once you have seen that OMS is whole, "
+        "annotate {}={}",
+        view.last->from, view.last->to, view.last->folder, crd::kAccept,
+        steps::AcceptToken(*view.last, crd::reason::kAbandoned));
+    return decision;
+  }
+  if (view.unwell_begun) decision.wait = kLookAgainAtTrouble;
+  if (view.unwell.empty()) return decision;
+  decision.kind = Kind::kHold;
+  decision.warning = true;
+  decision.reason = "OMSUnhealthy";
+  decision.message +=
+      fmt::format("; but OMS is not well: {}; it is left as it is: mend that", view.unwell);
+  return decision;
+}
+
+}  // namespace oms::decide
