@@ -14,9 +14,11 @@ PAGE = ROOT / "crd" / "README.md"
 # Where a reason stands in the code: an error's, a trouble's, a failed row's, an event's.
 SHOWN = [re.compile(pattern) for pattern in (
     r'MakeError\(\s*(?:base::)?Code::\w+,\s*"([A-Z]\w+)"',
-    r'(?:Failed|Stall|held)\(\s*"([A-Z]\w+)"',
+    r'(?:Failed|Stall|held|Refuse)\(\s*"([A-Z]\w+)"',
     r'(?:Event\(\s*(?:true|false),|Warn\(|op\.Event\()\s*"([A-Z]\w+)"',
     r'(?:push_back\(|return (?:(?:model::)?Trouble)?|Fail\()\s*\{\s*"([A-Z]\w+)",\s*(?:fmt|")',
+    r'Kind::k\w+,\s*model::Step::k\w+,\s*"([A-Z]\w+)"',
+    r'decision\.reason = "([A-Z]\w+)"',
     r'constexpr char k\w+\[\] = "([A-Z]\w+)";',
 )]
 # Of a step alone (the README has them), or of what never leaves the code.

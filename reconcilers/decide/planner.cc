@@ -11,7 +11,6 @@ using Kind = Decision::Kind;
 
 // A hold between HA off and the stop that lasts longer than this puts HA back (design section 4).
 constexpr base::Duration kMaxHoldWithHaOff = std::chrono::minutes(5);
-constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
 constexpr base::Duration kFirstBackoff = std::chrono::seconds(2);
 constexpr base::Duration kMaxBackoff = std::chrono::minutes(2);
 // More operations and turns than this within the hour are two sources that fight.

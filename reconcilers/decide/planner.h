@@ -14,6 +14,10 @@
 
 namespace oms::decide {
 
+// How soon a world that is not as it should be is looked at again: a person may mend it without a
+// touch of the resource.
+inline constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
+
 struct Decision {
   enum class Kind {
     kIdle,       // Nothing is wanted: what runs is what the spec asks for.

@@ -9,8 +9,6 @@ namespace {
 
 using Kind = Decision::Kind;
 
-constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
-
 // What the last operation came to, where that is what runs.
 Decision WhatItCameTo(const StandingView& view) {
   Decision decision{Kind::kIdle, model::Step::kPreflight, crd::reason::kUpToDate,

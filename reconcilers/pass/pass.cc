@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "reconcilers/decide/place.h"
 #include "reconcilers/model/maintenance_window.h"
 #include "reconcilers/show/status_view.h"
 
@@ -131,11 +132,11 @@ base::Result<runtime::Outcome> UpgradeReconciler::Pass::Failed(const base::Conte
   const bool passing = error.Retryable() || error.code == base::Code::kInternal;
   decision_ = {passing ? Kind::kWait : Kind::kStall, decision_.step,
                error.reason.empty() ? crd::reason::kProgressingWithRetry : error.reason,
-               error.message, kLookAgainAtTrouble};
+               error.message, decide::kLookAgainAtTrouble};
   OMS_TRY(WriteStatus(ctx));
   memory_.known = known_;
   if (passing) return error;
-  return runtime::Outcome::After(kLookAgainAtTrouble);
+  return runtime::Outcome::After(decide::kLookAgainAtTrouble);
 }
 
 // The same once more: what was dropped then is kept now, or not.
@@ -225,7 +226,7 @@ UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::InTrouble() {
           crd::kAbandon, site_.record ? site_.record->id : known_.status.operation->id);
     }
     return Rest({stalls ? Kind::kStall : Kind::kUnknown, model::Step::kPreflight, trouble.reason,
-                 std::move(message), kLookAgainAtTrouble});
+                 std::move(message), decide::kLookAgainAtTrouble});
   }
   preflight_ = steps::StepState{steps::Verdict::kFailed, trouble.reason, trouble.message};
   return Stall(trouble.reason, trouble.message);
@@ -273,13 +274,7 @@ std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckOwner
   // What lies there is the other one's, to be shown by that one alone.
   site_.record.reset();
   site_.way_back.reset();
-  return Stall(crd::reason::kOwnedByAnother,
-               fmt::format("this OMS (database {}) is owned by OmsUpgrade {}{}; delete that one, "
-                           "or annotate this one with "
-                           "{}={} if that one is gone",
-                           site_.oms, site_.row->owner.object,
-                           site_.row->owner.cluster == me_.cluster ? "" : " of another cluster",
-                           crd::kTakeOver, site_.row->owner.object));
+  return Rest(decide::OwnedByAnother(site_.oms, site_.row->owner, me_));
 }
 
 base::Result<bool> UpgradeReconciler::Pass::Claim(const base::Context& ctx) {

@@ -61,7 +61,6 @@ class UpgradeReconciler::Pass {
 
  private:
   enum class Next { kAgain, kRest };
-  static constexpr base::Duration kLookAgainAtTrouble = std::chrono::seconds(10);
   // The deadline of a pass is for reaching the site. What follows has limits of its own, so that a
   // pass on a slow site comes to an act all the same, and what was done is written down.
   static constexpr base::Duration kRoundFor = std::chrono::minutes(5);
@@ -78,12 +77,6 @@ class UpgradeReconciler::Pass {
 
   // --- no operation is open
   base::Result<Next> WithoutOperation(const base::Context& ctx);
-  // The upgrade that led to what runs, by its new container's label; null: none of ours did.
-  const model::OperationRecord* RunsNewOf() const;
-  // The upgrade that led to what the databases are, where its new container is gone on some node
-  // and the old one has not run there since; null: none.
-  const model::OperationRecord* NewContainerGoneOf() const;
-  Next NewContainerGone(const model::OperationRecord& upgraded);
   void LookBeforeUpgrade(const base::Context& ctx, const crd::Version& running);
   bool LookAtHa(const base::Context& ctx);  // True: somebody has switched it off since.
   base::Result<Next> Stand(const base::Context& ctx);
@@ -100,7 +93,6 @@ class UpgradeReconciler::Pass {
 
   // --- an operation is open
   base::Result<Next> WithOperation(const base::Context& ctx);
-  std::optional<Next> CheckSamePlace();
   base::Status HoldWhatIsNamed(const base::Context& ctx);
   base::Result<Next> Act(const base::Context& ctx);
   base::Result<Next> StepFailed(const base::Context& act, steps::OperationSession& op,
@@ -151,7 +143,7 @@ class UpgradeReconciler::Pass {
     return Next::kRest;
   }
   Next Stall(std::string reason, std::string message,
-             std::optional<base::Duration> wait = kLookAgainAtTrouble) {
+             std::optional<base::Duration> wait = decide::kLookAgainAtTrouble) {
     return Rest({decide::Decision::Kind::kStall, model::Step::kPreflight, std::move(reason),
                  std::move(message), wait});
   }

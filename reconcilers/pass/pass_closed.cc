@@ -5,6 +5,7 @@
 
 #include "reconcilers/act/secret_hold.h"
 #include "reconcilers/decide/standing.h"
+#include "reconcilers/decide/way_back.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/oms/ha_config.h"
 #include "reconcilers/pass/pass.h"
@@ -31,77 +32,6 @@ void UpgradeReconciler::Pass::PruneBackups(const base::Context& ctx) {
   if (pruned->status.ok() || pruned->status.Is(base::Code::kCancelled)) return;
   ctx.log().Warn("old backups are not removed: {}", pruned->status.error().message);
   Event(true, "BackupsNotPruned", "old backups are not removed: " + pruned->status.error().message);
-}
-
-const model::OperationRecord* UpgradeReconciler::Pass::RunsNewOf() const {
-  if (!site_.way_back) return nullptr;
-  const auto& frozen = site_.way_back->nodes;
-  if (frozen.size() != site_.nodes.size()) return nullptr;
-  // On every node, and by the container, not merely by its version.
-  const bool its =
-      std::all_of(site_.nodes.begin(), site_.nodes.end(), [&](const observe::SiteNode& node) {
-        const ports::ContainerInfo* current = node.Current();
-        const model::FrozenNode* was = site_.way_back->Node(node.name);
-        if (current == nullptr || was == nullptr) return false;
-        if (was->kept) return current->id == was->old_id;
-        const auto label = current->labels.find(model::labels::kOperation);
-        return label != current->labels.end() && label->second == site_.way_back->id;
-      });
-  return its ? &*site_.way_back : nullptr;
-}
-
-namespace {
-
-// What a succeeded upgrade has left of one node.
-enum class LeftOn { kNew, kOldThatStands, kSomethingElse };
-
-LeftOn LookAtWhatIsLeft(const model::OperationRecord& upgrade, const model::FrozenNode& was,
-                        const observe::SiteNode& node) {
-  const ports::ContainerInfo* old =
-      node.named && node.named->id == was.old_id ? &*node.named : nullptr;
-  for (const auto& container : node.labelled) {
-    const auto label = container.labels.find(model::labels::kOperation);
-    if (label != container.labels.end() && label->second == upgrade.id) return LeftOn::kNew;
-    if (container.id == was.old_id) old = &container;
-  }
-  const bool stands = old != nullptr && !old->running && old->started_at == was.old_started_at;
-  return stands ? LeftOn::kOldThatStands : LeftOn::kSomethingElse;
-}
-
-}  // namespace
-
-const model::OperationRecord* UpgradeReconciler::Pass::NewContainerGoneOf() const {
-  if (!site_.way_back || site_.way_back->nodes.size() != site_.nodes.size()) return nullptr;
-  bool gone = false;
-  for (const auto& node : site_.nodes) {
-    const model::FrozenNode* was = site_.way_back->Node(node.name);
-    if (was == nullptr) return nullptr;
-    if (was->kept) continue;
-    const LeftOn left = LookAtWhatIsLeft(*site_.way_back, *was, node);
-    if (left == LeftOn::kSomethingElse) return nullptr;
-    gone = gone || left == LeftOn::kOldThatStands;
-  }
-  return gone ? &*site_.way_back : nullptr;
-}
-
-// To start the old one would put the old version on databases of the new.
-UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::NewContainerGone(
-    const model::OperationRecord& upgraded) {
-  std::string gone, old;
-  for (const auto& node : site_.nodes) {
-    const model::FrozenNode& was = *upgraded.Node(node.name);
-    if (was.kept || LookAtWhatIsLeft(upgraded, was, node) != LeftOn::kOldThatStands) continue;
-    gone += fmt::format("{}'{}' of node {}", gone.empty() ? "" : ", ", was.new_name, node.name);
-    old += fmt::format("{}'{}'", old.empty() ? "" : ", ", was.old_name);
-  }
-  return Stall(
-      "NewContainerGone",
-      fmt::format(
-          "the container {} is gone, in which OMS {} ran, and the databases are those of {}: "
-          "{} must not be started on them. Set spec.version to {} to go back, with the data "
-          "of before the upgrade; or run {} again from its image as it was, and write its "
-          "name in spec.nodes[].container.name",
-          gone, upgraded.to, upgraded.to, old, upgraded.from, upgraded.to));
 }
 
 void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
@@ -263,7 +193,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     return Stall("ContainerNotFound",
                  "there is no OMS container any more, and no operation is open");
   }
-  const model::OperationRecord* gone = NewContainerGoneOf();
+  const model::OperationRecord* gone = decide::NewContainerGoneOf(site_);
   // What counts is what the databases are.
   if (gone != nullptr) {
     if (const auto to = crd::Version::Parse(gone->to); to.ok()) site_.running = *to;
@@ -272,9 +202,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   decide::Closed closed{running};
   closed.now = ctx.clock().Wall();
   if (site_.record) closed.last = &*site_.record;
-  closed.way_back = gone != nullptr ? gone : RunsNewOf();
+  closed.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
   const decide::Wishes wishes = WishesNow(ctx);
-  if (gone != nullptr && !decide::WantsUndo(spec_, closed)) return NewContainerGone(*gone);
+  if (gone != nullptr && !decide::WantsUndo(spec_, closed))
+    return Rest(decide::NewContainerGone(*gone, site_));
   if (const auto latched = decide::Latched(spec_, closed, wishes)) {
     // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
     OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));

@@ -5,6 +5,7 @@
 
 #include "reconcilers/act/secret_hold.h"
 #include "reconcilers/decide/failures.h"
+#include "reconcilers/decide/place.h"
 #include "reconcilers/pass/pass.h"
 #include "reconcilers/record/open_operation.h"
 #include "reconcilers/steps/config.h"
@@ -23,46 +24,12 @@ constexpr base::Duration kLookForMost = std::chrono::minutes(2);
 
 }  // namespace
 
-// How things are reached may change in the middle of an operation; what is reached may not.
-std::optional<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CheckSamePlace() {
-  const model::OperationRecord& record = *site_.record;
-  for (const auto& frozen : record.nodes) {
-    const bool listed = std::any_of(site_.nodes.begin(), site_.nodes.end(),
-                                    [&](const auto& node) { return node.name == frozen.name; });
-    if (listed) continue;
-    return Stall("NodesChanged",
-                 fmt::format("the open operation was begun on node '{}', which spec.nodes does not "
-                             "list any more; write it there again (container '{}')",
-                             frozen.name, frozen.old_name));
-  }
-  for (const auto& node : site_.nodes) {
-    const model::FrozenNode* frozen = record.Node(node.name);
-    if (frozen == nullptr || frozen->engine_id == node.info.id) continue;
-    return Stall("WrongEngine",
-                 fmt::format("node {}: the engine that is reached (id {}) is not the one that the "
-                             "open operation began on (id {}); correct spec.nodes[].engine",
-                             node.name, node.info.id, frozen->engine_id));
-  }
-  for (const auto& database : record.databases) {
-    const auto& reached = database.role == "rm" ? site_.server : site_.cm_server;
-    if (!reached || database.server == reached->identity) continue;
-    return Stall("WrongMetaDB",
-                 fmt::format("the MetaDB that is reached{} ({}) is not the one that the open "
-                             "operation began on ({}); correct spec.metaDB{}.connect",
-                             site_.meta.separate() ? " for " + database.name : "",
-                             reached->identity, database.server,
-                             !site_.meta.separate()  ? ""
-                             : database.role == "rm" ? ".rm"
-                                                     : ".cm"));
-  }
-  return std::nullopt;
-}
-
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperation(
     const base::Context& outer) {
   const base::Context ctx = outer.WithLogger(outer.log().With("operation", site_.record->id));
   // Before anything is written: a row must not be made on a server that is none of ours.
-  if (const auto elsewhere = CheckSamePlace()) return *elsewhere;
+  if (auto elsewhere = decide::CheckSamePlace(*site_.record, site_))
+    return Rest(*std::move(elsewhere));
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return LookAnew();
   OMS_ASSIGN(const bool taken, TakeRecordsOver(ctx));
@@ -176,7 +143,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Act(const b
     // What could not be looked at may well be as it should be.
     if (!facts_->troubles.empty()) {
       const model::Trouble& trouble = facts_->troubles.front();
-      return Rest({Kind::kWait, step, trouble.reason, trouble.message, kLookAgainAtTrouble});
+      return Rest(
+          {Kind::kWait, step, trouble.reason, trouble.message, decide::kLookAgainAtTrouble});
     }
     return StepFailed(act, op, step, *idle);
   }

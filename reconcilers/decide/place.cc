@@ -1,0 +1,61 @@
+#include "reconcilers/decide/place.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace oms::decide {
+namespace {
+
+Decision Refuse(std::string reason, std::string message) {
+  return {Decision::Kind::kStall, model::Step::kPreflight, std::move(reason), std::move(message),
+          kLookAgainAtTrouble};
+}
+
+}  // namespace
+
+std::optional<Decision> CheckSamePlace(const model::OperationRecord& record,
+                                       const observe::Site& site) {
+  for (const auto& frozen : record.nodes) {
+    const bool listed = std::any_of(site.nodes.begin(), site.nodes.end(),
+                                    [&](const auto& node) { return node.name == frozen.name; });
+    if (listed) continue;
+    return Refuse(
+        "NodesChanged",
+        fmt::format("the open operation was begun on node '{}', which spec.nodes does not "
+                    "list any more; write it there again (container '{}')",
+                    frozen.name, frozen.old_name));
+  }
+  for (const auto& node : site.nodes) {
+    const model::FrozenNode* frozen = record.Node(node.name);
+    if (frozen == nullptr || frozen->engine_id == node.info.id) continue;
+    return Refuse("WrongEngine",
+                  fmt::format("node {}: the engine that is reached (id {}) is not the one that the "
+                              "open operation began on (id {}); correct spec.nodes[].engine",
+                              node.name, node.info.id, frozen->engine_id));
+  }
+  for (const auto& database : record.databases) {
+    const auto& reached = database.role == "rm" ? site.server : site.cm_server;
+    if (!reached || database.server == reached->identity) continue;
+    return Refuse("WrongMetaDB",
+                  fmt::format("the MetaDB that is reached{} ({}) is not the one that the open "
+                              "operation began on ({}); correct spec.metaDB{}.connect",
+                              site.meta.separate() ? " for " + database.name : "",
+                              reached->identity, database.server,
+                              !site.meta.separate()   ? ""
+                              : database.role == "rm" ? ".rm"
+                                                      : ".cm"));
+  }
+  return std::nullopt;
+}
+
+Decision OwnedByAnother(const std::string& oms, const ports::Owner& owner, const ports::Owner& me) {
+  return Refuse(
+      crd::reason::kOwnedByAnother,
+      fmt::format("this OMS (database {}) is owned by OmsUpgrade {}{}; delete that one, "
+                  "or annotate this one with {}={} if that one is gone",
+                  oms, owner.object, owner.cluster == me.cluster ? "" : " of another cluster",
+                  crd::kTakeOver, owner.object));
+}
+
+}  // namespace oms::decide
