@@ -1,4 +1,5 @@
-// Base64, as the data of a Kubernetes Secret is written.
+// Base64 by the standard alphabet (RFC 4648, section 4), as a Kubernetes Secret and a kubeconfig
+// have it. Pure.
 #pragma once
 
 #include <optional>
@@ -7,7 +8,9 @@
 
 namespace oms::base {
 
-// Nullopt if it is not base64. Line breaks are not expected.
+std::string EncodeBase64(std::string_view bytes);
+
+// Nullopt if it is not base64, padding included. Line breaks are not expected.
 std::optional<std::string> DecodeBase64(std::string_view text);
 
 }  // namespace oms::base

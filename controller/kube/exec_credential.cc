@@ -18,6 +18,7 @@
 #include <system_error>
 #include <vector>
 
+#include "controller/base/base64.h"
 #include "controller/base/json.h"
 
 extern char** environ;
@@ -44,20 +45,6 @@ std::string StringMember(const json& from, const char* member) {
   return found != from.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-std::string EncodeBase64(const std::string& text) {
-  constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t at = 0; at < text.size(); at += 3) {
-    const size_t bytes = std::min<size_t>(3, text.size() - at);
-    uint32_t bits = 0;
-    for (size_t i = 0; i < 3; ++i) {
-      bits = bits << 8 | (i < bytes ? static_cast<unsigned char>(text[at + i]) : 0u);
-    }
-    for (size_t i = 0; i < 4; ++i) out += i <= bytes ? kAlphabet[bits >> (18 - 6 * i) & 63] : '=';
-  }
-  return out;
-}
-
 // What KUBERNETES_EXEC_INFO tells the plug-in.
 base::Result<std::string> ExecInfo(const KubeConfig& config) {
   json info = {{"apiVersion", config.exec->api_version},
@@ -68,7 +55,7 @@ base::Result<std::string> ExecInfo(const KubeConfig& config) {
     cluster["server"] = config.server;
     if (!config.tls_server_name.empty()) cluster["tls-server-name"] = config.tls_server_name;
     OMS_ASSIGN(const std::string ca, config.ca.Read());
-    if (!ca.empty()) cluster["certificate-authority-data"] = EncodeBase64(ca);
+    if (!ca.empty()) cluster["certificate-authority-data"] = base::EncodeBase64(ca);
   }
   return info.dump();
 }

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "controller/base/base64.h"
+
 namespace oms::kube {
 namespace {
 
@@ -24,30 +26,12 @@ base::Result<std::string> ReadFile(const std::string& path) {
   return text.str();
 }
 
-base::Result<std::string> DecodeBase64(const std::string& text, const std::string& what) {
-  const auto value_of = [](char c) -> int {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    if (c == '+') return 62;
-    if (c == '/') return 63;
-    return -1;
-  };
-  std::string out;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    if (c == '=' || c == '\n' || c == '\r' || c == ' ') continue;
-    const int value = value_of(c);
-    if (value < 0) return Invalid(fmt::format("{} is not base64", what));
-    bits = (bits << 6) | static_cast<uint32_t>(value);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += static_cast<char>((bits >> count) & 0xff);
-    }
-  }
-  return out;
+// kubectl takes line breaks in it as well.
+base::Result<std::string> Decode(std::string text, const std::string& what) {
+  std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
+  auto bytes = base::DecodeBase64(text);
+  if (!bytes) return Invalid(fmt::format("{} is not base64", what));
+  return *std::move(bytes);
 }
 
 // The text of a scalar member; empty when absent or null.
@@ -77,7 +61,7 @@ base::Result<PemSource> Pem(const YAML::Node& from, const char* member,
   const std::string data_member = std::string(member) + "-data";
   // kubectl takes the inline data where both are there.
   if (const std::string data = Scalar(from, data_member.c_str()); !data.empty()) {
-    OMS_ASSIGN(source.inline_pem, DecodeBase64(data, data_member));
+    OMS_ASSIGN(source.inline_pem, Decode(data, data_member));
   } else if (const std::string file = Scalar(from, member); !file.empty()) {
     source.file = (std::filesystem::path(directory) / file).string();
   }

@@ -88,7 +88,10 @@ LIBRARIES = {
     ),
     "yaml-cpp/": ("controller/kube/kube_config.cc", "reconcilers/oms/config_yaml.cc", "tests/"),
     "spdlog/": ("controller/base/log.cc",),
-    "absl/": ("reconcilers/model/maintenance_window.cc",),  # time zones
+    "absl/": (
+        "controller/base/base64.cc",
+        "reconcilers/model/maintenance_window.cc",  # time zones
+    ),
     "openssl/": (
         "controller/base/sha256.cc",
         "controller/kube/rest_client.cc",

@@ -15,6 +15,7 @@
 #include <optional>
 #include <utility>
 
+#include "controller/base/base64.h"
 #include "controller/base/json.h"
 #include "reconcilers/drivers/docker/docker_http.h"
 #include "reconcilers/drivers/docker/docker_stream.h"
@@ -141,36 +142,6 @@ std::optional<int> Minor(std::string_view version) {
   const auto [stop, ec] = std::from_chars(version.data(), version.data() + version.size(), minor);
   if (ec != std::errc() || stop != version.data() + version.size()) return std::nullopt;
   return minor;
-}
-
-// The header X-Docker-Container-Path-Stat is base64 (standard alphabet) of a JSON text.
-std::string FromBase64(std::string_view text) {
-  std::string out;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    uint32_t value = 0;
-    if (c >= 'A' && c <= 'Z') {
-      value = static_cast<uint32_t>(c - 'A');
-    } else if (c >= 'a' && c <= 'z') {
-      value = static_cast<uint32_t>(c - 'a') + 26;
-    } else if (c >= '0' && c <= '9') {
-      value = static_cast<uint32_t>(c - '0') + 52;
-    } else if (c == '+' || c == '-') {
-      value = 62;
-    } else if (c == '/' || c == '_') {
-      value = 63;
-    } else {
-      break;
-    }
-    bits = bits << 6 | value;
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += static_cast<char>(bits >> count & 0xff);
-    }
-  }
-  return out;
 }
 
 // The lines of JSON that load and pull answer with: remembers the error that one of them holds.
@@ -737,7 +708,8 @@ class DockerEngine final : public ports::ContainerEngine {
     options.on_header = [&](const HttpResponse& response) -> Status {
       const auto it = response.headers.find("x-docker-container-path-stat");
       if (response.status != 200 || it == response.headers.end()) return base::Ok();
-      const Json stat = Parse(FromBase64(it->second));
+      // Base64 of a JSON text.
+      const Json stat = Parse(base::DecodeBase64(it->second).value_or(""));
       const auto mode = base::WholeNumber<uint32_t>(At(stat, "mode")).value_or(0);
       sent.kind = mode & kGoSymlink   ? PathInfo::Kind::kLink
                   : mode & kGoFolder  ? PathInfo::Kind::kFolder

@@ -7,6 +7,7 @@
 #include <set>
 #include <string_view>
 
+#include "controller/base/base64.h"
 #include "reconcilers/drivers/http/http_exchange.h"
 #include "reconcilers/drivers/http/task_api_answer.h"
 
@@ -27,24 +28,10 @@ constexpr int kMostPages = 200;
 constexpr size_t kMostTasks = 20'000;
 constexpr size_t kMostBytes = 64UL << 20;  // Of all pages.
 
-std::string Base64(std::string_view text) {
-  constexpr std::string_view kLetters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < text.size(); i += 3) {
-    uint32_t bits = 0;
-    for (size_t k = 0; k < 3; ++k)
-      bits = bits << 8 | (i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0U);
-    for (size_t k = 0; k < 4; ++k)
-      out += i + k <= text.size() ? kLetters[bits >> (18 - 6 * k) & 63] : '=';
-  }
-  return out;
-}
-
 class Asking {
  public:
   Asking(const base::Context& ctx, const TaskApiAddress& address) : ctx_(ctx), address_(address) {
-    authorization_ = Base64(address.user + ":" + address.password.Reveal());
+    authorization_ = base::EncodeBase64(address.user + ":" + address.password.Reveal());
   }
 
   base::Result<std::vector<OmsTask>> All();
