@@ -2,18 +2,13 @@
 
 #include <algorithm>
 
+#include "controller/base/text.h"
+
 namespace oms::crd {
 namespace {
 
 using kube::Condition;
 using kube::ConditionStatus;
-
-std::string Bounded(std::string_view message) {
-  if (message.size() <= kMaxMessageBytes) return std::string(message);
-  size_t end = kMaxMessageBytes - 3;
-  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;
-  return std::string(message.substr(0, end)) + "...";
-}
 
 Condition* Find(Conditions& conditions, std::string_view type) {
   const auto found = std::find_if(conditions.begin(), conditions.end(),
@@ -35,7 +30,7 @@ void Set(Conditions& conditions, std::string_view type, ConditionStatus status,
     condition->last_transition_time = stamp.now;
   }
   condition->reason = why;
-  condition->message = Bounded(message);
+  condition->message = base::CutText(message, kMaxMessageBytes);
   condition->observed_generation = stamp.generation;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "controller/base/json.h"
+#include "controller/base/text.h"
 #include "crd/conditions.h"
 
 // Each type's fields are listed once, in Fields(). A Reader, a Writer and a Lister walk over them.
@@ -611,14 +612,7 @@ class Lister {
   std::vector<std::string> paths_;
 };
 
-// At most `limit` bytes, cut between two characters.
-void Cut(std::string& text, size_t limit) {
-  if (text.size() <= limit) return;
-  size_t end = limit - 3;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  text.resize(end);
-  text += "...";
-}
+void Cut(std::string& text, size_t limit) { text = base::CutText(text, limit); }
 
 void CutMessages(Status& status, size_t limit) {
   Cut(status.message, limit);

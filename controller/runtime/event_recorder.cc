@@ -8,6 +8,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "controller/base/text.h"
+
 namespace oms::runtime {
 namespace {
 
@@ -21,14 +23,6 @@ constexpr int kMaxTries = 12;
 constexpr base::Duration kFirstPause = base::Duration(500);
 constexpr base::Duration kMaxPause = std::chrono::seconds(15);
 constexpr base::Duration kRequestTimeout = std::chrono::seconds(10);
-
-// Cut at a whole UTF-8 character.
-std::string Cut(const std::string& text, size_t limit) {
-  if (text.size() <= limit) return text;
-  size_t end = limit - 3;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end) + "...";
-}
 
 std::string_view TypeName(EventType type) {
   return type == EventType::kWarning ? "Warning" : "Normal";
@@ -90,7 +84,7 @@ void ApiEventRecorder::Stop(base::Duration grace) {
 void ApiEventRecorder::Event(const ObjectRef& object, EventType type, const std::string& reason,
                              const std::string& message,
                              const std::map<std::string, std::string>& annotations) {
-  Item item{object, type, reason, Cut(message, kMaxMessage), annotations, clock_.Wall()};
+  Item item{object, type, reason, base::CutText(message, kMaxMessage), annotations, clock_.Wall()};
   item.identity = IdentityOf(object, type, reason, item.message);
   {
     std::lock_guard lock(mutex_);

@@ -7,13 +7,15 @@
 #include <array>
 #include <optional>
 
+#include "controller/base/text.h"
+
 namespace oms::product {
 namespace {
 
 using Says = LimitAnswer::Says;
 
 constexpr size_t kMostNamed = 4;   // A message is short, ...
-constexpr size_t kNameBytes = 40;  // ... and a task's name may have 256 characters.
+constexpr size_t kNameBytes = 43;  // ... and a task's name may have 256 characters.
 // The pages say "quasi-real-time" and no number.
 constexpr int64_t kNearRealTimeSeconds = 60;
 
@@ -121,12 +123,7 @@ constexpr std::array kRules = {
 
 // A name is a person's: what does not print becomes '?', and a long one is cut between characters.
 std::string Shown(const std::string& name) {
-  std::string shown = name.substr(0, kNameBytes);
-  if (name.size() > kNameBytes) {
-    while (!shown.empty() && (static_cast<unsigned char>(name[shown.size()]) & 0xC0) == 0x80)
-      shown.pop_back();
-    shown += "...";
-  }
+  std::string shown = base::CutText(name, kNameBytes);
   for (char& c : shown) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
   }
