@@ -12,6 +12,7 @@
 #include <cstring>
 #include <memory>
 
+#include "controller/base/fd.h"
 #include "reconcilers/drivers/http/tls_client.h"
 
 namespace oms::drivers::http {
@@ -21,20 +22,6 @@ using base::Code;
 using base::MakeError;
 
 constexpr base::Duration kSlice(100);  // How soon a stop is noticed.
-
-class Socket {
- public:
-  explicit Socket(int fd) : fd_(fd) {}
-  ~Socket() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 base::Status WaitFor(const base::Context& ctx, int fd, short events) {
   while (true) {
@@ -53,22 +40,22 @@ base::Error Refused(const std::string& host, int port, int number) {
                    fmt::format("nothing answers at {}:{} ({})", host, port, std::strerror(number)));
 }
 
-base::Status Connect(const base::Context& ctx, const Socket& socket, const addrinfo& address,
+base::Status Connect(const base::Context& ctx, const base::Fd& socket, const addrinfo& address,
                      const std::string& host, int port) {
-  if (connect(socket.fd(), address.ai_addr, address.ai_addrlen) == 0) return base::Ok();
+  if (connect(socket.get(), address.ai_addr, address.ai_addrlen) == 0) return base::Ok();
   if (errno != EINPROGRESS) return Refused(host, port, errno);
-  OMS_TRY(WaitFor(ctx, socket.fd(), POLLOUT));
+  OMS_TRY(WaitFor(ctx, socket.get(), POLLOUT));
   int problem = 0;
   socklen_t size = sizeof problem;
-  getsockopt(socket.fd(), SOL_SOCKET, SO_ERROR, &problem, &size);
+  getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
   if (problem != 0) return Refused(host, port, problem);
   return base::Ok();
 }
 
-base::Status SendAll(const base::Context& ctx, const Socket& socket, std::string_view data) {
+base::Status SendAll(const base::Context& ctx, const base::Fd& socket, std::string_view data) {
   while (!data.empty()) {
-    OMS_TRY(WaitFor(ctx, socket.fd(), POLLOUT));
-    const ssize_t sent = send(socket.fd(), data.data(), data.size(), MSG_NOSIGNAL);
+    OMS_TRY(WaitFor(ctx, socket.get(), POLLOUT));
+    const ssize_t sent = send(socket.get(), data.data(), data.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
       return MakeError(Code::kTransient, fmt::format("send: {}", std::strerror(errno)));
     }
@@ -77,12 +64,13 @@ base::Status SendAll(const base::Context& ctx, const Socket& socket, std::string
   return base::Ok();
 }
 
-base::Result<std::string> ReceiveAll(const base::Context& ctx, const Socket& socket, size_t most) {
+base::Result<std::string> ReceiveAll(const base::Context& ctx, const base::Fd& socket,
+                                     size_t most) {
   std::string answer;
   char buffer[4096];
   while (answer.size() < most) {
-    OMS_TRY(WaitFor(ctx, socket.fd(), POLLIN));
-    const ssize_t got = recv(socket.fd(), buffer, sizeof buffer, 0);
+    OMS_TRY(WaitFor(ctx, socket.get(), POLLIN));
+    const ssize_t got = recv(socket.get(), buffer, sizeof buffer, 0);
     if (got == 0) break;
     if (got < 0 && errno != EAGAIN && errno != EINTR) {
       return MakeError(Code::kTransient, fmt::format("receive: {}", std::strerror(errno)));
@@ -92,11 +80,11 @@ base::Result<std::string> ReceiveAll(const base::Context& ctx, const Socket& soc
   return answer;
 }
 
-base::Result<std::string> AskByTls(const base::Context& ctx, const Socket& socket,
+base::Result<std::string> AskByTls(const base::Context& ctx, const base::Fd& socket,
                                    std::string_view question, const ports::HttpsTrust& trust,
                                    size_t most) {
-  const auto wait = [&](short events) { return WaitFor(ctx, socket.fd(), events); };
-  OMS_ASSIGN(const auto client, TlsClient::Open(socket.fd(), trust, wait));
+  const auto wait = [&](short events) { return WaitFor(ctx, socket.get(), events); };
+  OMS_ASSIGN(const auto client, TlsClient::Open(socket.get(), trust, wait));
   OMS_TRY(client->Write(question, wait));
   std::string answer;
   char buffer[4096];
@@ -133,8 +121,8 @@ base::Result<ports::HttpAnswer> HttpExchange(const base::Context& ctx, const Htt
                      fmt::format("{}: {}", ask.host, gai_strerror(problem)));
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, freeaddrinfo);
-  const Socket socket(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (socket.fd() < 0)
+  const base::Fd socket(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0)
     return MakeError(Code::kTransient, fmt::format("socket: {}", std::strerror(errno)));
   OMS_TRY(Connect(ctx, socket, *addresses, ask.host, ask.port));
   const bool v6 = ask.host.find(':') != std::string::npos;

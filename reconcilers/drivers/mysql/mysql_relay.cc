@@ -26,6 +26,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "controller/base/fd.h"
 #include "controller/base/task_group.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
 #include "reconcilers/drivers/mysql/mysql_wire.h"
@@ -56,24 +57,6 @@ constexpr int kPollMs = 20;
 // How long a server may take to close after the child has said that it is done.
 constexpr auto kGoodbye = std::chrono::milliseconds(200);
 
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
-
 base::Error RelayError(std::string message) {
   return MakeError(Code::kTransient, "RelayFailed", std::move(message));
 }
@@ -81,7 +64,7 @@ base::Error RelayError(std::string message) {
 // A byte stream that never blocks by itself. -1: not now, 0: ended, else bytes.
 class Stream {
  public:
-  explicit Stream(Fd fd) : fd_(std::move(fd)) {
+  explicit Stream(base::Fd fd) : fd_(std::move(fd)) {
     fcntl(fd_.get(), F_SETFL, fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
   }
   virtual ~Stream() = default;
@@ -115,13 +98,14 @@ class Stream {
     return 0;
   }
 
-  Fd fd_;
+  base::Fd fd_;
   bool broken_ = false;
 };
 
 class TlsStream final : public Stream {
  public:
-  TlsStream(Fd fd, SSL_CTX* context) : Stream(std::move(fd)), ssl_(SSL_new(context), &SSL_free) {
+  TlsStream(base::Fd fd, SSL_CTX* context)
+      : Stream(std::move(fd)), ssl_(SSL_new(context), &SSL_free) {
     SSL_set_fd(ssl_.get(), this->fd());
     SSL_set_mode(ssl_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   }
@@ -297,14 +281,14 @@ class Relay final : public MysqlRelay {
       return RelayError(fmt::format("{} is too long for a socket; set TMPDIR", directory));
     }
     std::memcpy(name.sun_path, socket_path_.c_str(), socket_path_.size() + 1);
-    listener_ = Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    listener_ = base::Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!listener_.valid() ||
         bind(listener_.get(), reinterpret_cast<sockaddr*>(&name), sizeof(name)) != 0 ||
         listen(listener_.get(), 128) != 0) {
       return RelayError(fmt::format("cannot listen in {}: {}", directory, std::strerror(errno)));
     }
     // Readable from the stop on, and never read: so it wakes every thread.
-    stopped_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    stopped_ = base::Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!stopped_.valid()) return RelayError("no eventfd");
     wake_.emplace(group_.token(), [this] {
       const uint64_t one = 1;
@@ -348,9 +332,9 @@ class Relay final : public MysqlRelay {
     while (true) {
       std::vector<pollfd> fds{{listener_.get(), POLLIN, 0}};
       if (!Wait(fds, -1)) return;
-      Fd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      base::Fd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!client.valid()) continue;
-      auto shared = std::make_shared<Fd>(std::move(client));
+      auto shared = std::make_shared<base::Fd>(std::move(client));
       group_.Start("relay", [this, shared](std::stop_token) {
         Stream child(std::move(*shared));
         Progress progress;
@@ -376,7 +360,7 @@ class Relay final : public MysqlRelay {
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof unanswered_ms);
   }
 
-  Result<Fd> Dial() {
+  Result<base::Fd> Dial() {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* found = nullptr;
@@ -387,7 +371,7 @@ class Relay final : public MysqlRelay {
     const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
     std::string last = "no address";
     for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
-      Fd fd(socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      base::Fd fd(socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
       if (!fd.valid()) continue;
       DetectDeadPeer(fd.get());
       int error = 0;
@@ -447,7 +431,7 @@ class Relay final : public MysqlRelay {
   static base::SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
   // Asks for TLS with the client's own flags, and shakes hands.
-  Status StartTls(std::unique_ptr<Stream>& server, Fd plain, const std::string& response,
+  Status StartTls(std::unique_ptr<Stream>& server, base::Fd plain, const std::string& response,
                   base::SteadyTime deadline) {
     // SSLRequest: the first 32 bytes of the response, with CLIENT_SSL.
     std::string request = response.substr(0, 4 + 32);
@@ -502,10 +486,10 @@ class Relay final : public MysqlRelay {
   };
   Status Serve(Stream& client, Progress& progress) {
     const auto deadline = Now() + kLoginTimeout;
-    OMS_ASSIGN(Fd plain, Dial());
+    OMS_ASSIGN(base::Fd plain, Dial());
     // For TLS the descriptor changes its stream; until then this one borrows a copy.
-    Fd copy;
-    if (tls_) copy = Fd(fcntl(plain.get(), F_DUPFD_CLOEXEC, 3));
+    base::Fd copy;
+    if (tls_) copy = base::Fd(fcntl(plain.get(), F_DUPFD_CLOEXEC, 3));
     std::unique_ptr<Stream> server = std::make_unique<Stream>(std::move(plain));
     std::string from_server, from_client;
     progress.step = "waiting for the server's greeting";
@@ -808,7 +792,7 @@ class Relay final : public MysqlRelay {
   std::unique_ptr<MysqlSession> session_;  // Of who has the turn.
   os::PrivateFolder folder_;
   std::string socket_path_;
-  Fd listener_, stopped_;
+  base::Fd listener_, stopped_;
   std::optional<std::stop_callback<std::function<void()>>> wake_, outer_;
 };
 

@@ -21,6 +21,7 @@
 #include <functional>
 #include <stop_token>
 
+#include "controller/base/fd.h"
 #include "controller/base/task_group.h"
 
 namespace oms::drivers::os {
@@ -35,26 +36,6 @@ namespace {
 
 constexpr size_t kTail = 16 * 1024;
 constexpr char kInputClosed[] = "ChildInputClosed";
-
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  ~Fd() { Close(); }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-  void Set(int fd) {
-    Close();
-    fd_ = fd;
-  }
-  void Close() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
 
 base::Error NotStarted(const std::string& program, int error) {
   return MakeError(Code::kTerminal, "ChildNotStarted",
@@ -123,22 +104,22 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
   if (program.empty()) return NotStarted(command.argv[0], ENOENT);
 
   int pair[2];
-  Fd input, feeding;
+  base::Fd input, feeding;
   if (command.feed) {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
       return NotStarted(command.argv[0], errno);
     }
-    input.Set(pair[0]);
-    feeding.Set(pair[1]);
+    input.Reset(pair[0]);
+    feeding.Reset(pair[1]);
   } else {
-    input.Set(open(command.input_file.empty() ? "/dev/null" : command.input_file.c_str(),
-                   O_RDONLY | O_CLOEXEC));
+    input.Reset(open(command.input_file.empty() ? "/dev/null" : command.input_file.c_str(),
+                     O_RDONLY | O_CLOEXEC));
     if (input.get() < 0) return NotStarted(command.argv[0], errno);
   }
-  Fd output_read, output_write, errors_read, errors_write, report_read, report_write;
+  base::Fd output_read, output_write, errors_read, errors_write, report_read, report_write;
   const bool to_file = !command.output_file.empty();
   if (to_file) {
-    output_write.Set(
+    output_write.Reset(
         open(command.output_file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (output_write.get() < 0) {
       return MakeError(
@@ -147,16 +128,16 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
     }
   } else {
     if (pipe2(pair, O_CLOEXEC) != 0) return NotStarted(command.argv[0], errno);
-    output_read.Set(pair[0]);
-    output_write.Set(pair[1]);
+    output_read.Reset(pair[0]);
+    output_write.Reset(pair[1]);
   }
   if (pipe2(pair, O_CLOEXEC) != 0) return NotStarted(command.argv[0], errno);
-  errors_read.Set(pair[0]);
-  errors_write.Set(pair[1]);
+  errors_read.Reset(pair[0]);
+  errors_write.Reset(pair[1]);
   if (pipe2(pair, O_CLOEXEC) != 0) return NotStarted(command.argv[0], errno);
-  report_read.Set(pair[0]);
-  report_write.Set(pair[1]);
-  Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  report_read.Reset(pair[0]);
+  report_write.Reset(pair[1]);
+  base::Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 
   std::vector<std::string> words = command.argv;
   std::vector<char*> argv;
@@ -174,10 +155,10 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
                 errors_write.get(), report_write.get());
   }
   setpgid(pid, pid);  // Both sides do it, so that it is done for whoever comes first.
-  input.Close();
-  output_write.Close();
-  errors_write.Close();
-  report_write.Close();
+  input.Reset();
+  output_write.Reset();
+  errors_write.Reset();
+  report_write.Reset();
 
   const auto look = [&wake] {
     const uint64_t one = 1;
@@ -197,7 +178,7 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
       shutdown(feeding.get(), SHUT_WR);
     });
   }
-  Fd exited(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // Linux 5.3.
+  base::Fd exited(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // Linux 5.3.
 
   ChildOutcome outcome;
   bool ended = false, killed = false;
@@ -216,11 +197,11 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
     if (n < 0 && errno != EINTR) break;
     for (const int i : {0, 1}) {
       if (fds[i].fd < 0 || fds[i].revents == 0) continue;
-      Fd& end = i == 0 ? output_read : errors_read;
+      base::Fd& end = i == 0 ? output_read : errors_read;
       const ssize_t size = read(end.get(), chunk, sizeof(chunk));
       if (size > 0)
         Keep(i == 0 ? outcome.output : outcome.errors, chunk, static_cast<size_t>(size));
-      if (size == 0) end.Close();
+      if (size == 0) end.Reset();
     }
     if (!ended) {
       siginfo_t info{};
