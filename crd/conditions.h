@@ -1,9 +1,8 @@
 // Conditions: the account of an OmsUpgrade to its reader.
 //
-// One condition per step, past tense, True only when seen to be done for this operation (design
-// sections 4 and 5), and the three of kstatus, which Summarize() alone writes. Pure: time is passed
-// in. The transition time changes only with the status, so that a pass with nothing new leaves the
-// list as it was.
+// One condition per step, past tense, True only when seen to be done for this operation, and the
+// three of kstatus, which Summarize() alone writes. Pure: time is passed in. The transition time
+// changes only with the status, so that a pass with nothing new leaves the list as it was.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +54,8 @@ inline constexpr std::string_view kReady = "Ready";
 inline constexpr std::string_view kReconciling = "Reconciling";
 inline constexpr std::string_view kStalled = "Stalled";
 
-// The 15 of an upgrade and the 11 of a rollback, each in the order of design sections 4 and 5.
+// The 15 of an upgrade and the 11 of a rollback, each in the order in which a reader
+// meets them (not that of work: reconcilers/steps/table.cc).
 const std::vector<StepCondition>& UpgradeSteps();
 const std::vector<StepCondition>& RollbackSteps();
 

@@ -364,7 +364,7 @@ struct Status {
   bool operator==(const Status&) const = default;
 };
 
-// A status is never larger than this in JSON (design section 8).
+// A status is never larger than this in JSON.
 inline constexpr size_t kMaxStatusBytes = 32 * 1024;
 
 struct OmsUpgrade {
@@ -385,8 +385,8 @@ base::Result<Status> StatusFromJson(const nlohmann::json& json);
 // not UTF-8 becomes U+FFFD.
 nlohmann::json StatusToJson(const Status& status);
 
-// The whole object. A status that cannot be read counts as erased, as design section 1 (2) allows
-// for: it is filled again from the row and the record.
+// The whole object. A status that cannot be read counts as erased, which anybody may do:
+// it is filled again from the row and the record.
 base::Result<OmsUpgrade> FromJson(const nlohmann::json& json);
 base::Result<OmsUpgrade> FromText(const std::string& text);
 

@@ -1,7 +1,7 @@
 // Versions of OMS: how they are written, how they are ordered.
 //
 // A version is x.y.z with an optional edition (-CE: community) and an optional bundle patch (BPn,
-// the fourth part: facts.md section 7). Accepted, in any case of letters: 4.3.1, V4.3.1, 4.2.11-CE,
+// the fourth part: oms/README.md). Accepted, in any case of letters: 4.3.1, V4.3.1, 4.2.11-CE,
 // "4.3.1 BP1", 3.2.2bp2, feature_4.0.0-ce_bp1, feature_4.2.7_ce. Never compared as text.
 #pragma once
 

@@ -147,6 +147,13 @@ class Layers(unittest.TestCase):
 
 
 class Texts(unittest.TestCase):
+    def test_a_page_that_is_not_there_is_not_cited(self):
+        pages = ["README.md", "reconcilers/oms/README.md"]
+        for text in ("// see oms/README.md", "[here](README.md#a)", "RESTORE.md beside it", "https://example.org/x/y.md"):
+            self.assertEqual(texts.cited_and_missing("a.h", text, pages), [], text)
+        for text in ("// as " + "design" + ".md has it", "(" + "facts" + ".md section 3)", "other/" + "README.md"):
+            self.assertEqual(len(texts.cited_and_missing("a.h", text, pages)), 1, text)
+
     def test_a_path_of_a_machine_is_found(self):
         for text in ("see /" + "work/x", "/" + "home/joe/x", "/" + "Users/joe/src", "/" + "root/src/oms"):
             self.assertEqual(len(texts.wrong_in("a.md", text)), 1, text)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""No file of the repository names a path of somebody's machine, a private host or a key.
+"""No file of the repository names a path of somebody's machine, a private host or a key, and none cites a page that
+is not in the repository.
 
     hack/checks/texts.py [--root DIR]
 
@@ -25,8 +26,14 @@ RULES = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"), "a private key"),
     (re.compile(r"\bAKIA[0-9A-Z]{16}\b"), "an access key"),
 )
+# A page that a comment or another page sends its reader to; links to elsewhere are no names of files.
+CITED = re.compile(r"(?<![\w/.-])((?:[\w.-]+/)*[\w-]+\.md)\b")
+# Written beside each backup, for whoever has to load it by hand.
+MADE = ("RESTORE.md", "a.md")  # The second: of the tests of these checks.
+
 # These hold such words on purpose.
 EXEMPT = ("hack/checks/texts.py",)
+CITES = (".h", ".cc", ".py", ".sh", ".md", ".yaml", ".txt")
 BINARY = (".png", ".gz", ".tar", ".zst", ".ico")
 
 
@@ -39,6 +46,16 @@ def wrong_in(path, text):
             if found:
                 errors.append("%s:%d: %s: %s" % (path, number, what, found.group(0)))
                 break
+    return errors
+
+
+def cited_and_missing(path, text, pages):
+    """One line per page that the text names and the tree does not have. `pages`: paths of all pages."""
+    errors = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for name in CITED.findall(line):
+            if name.split("/")[-1] not in MADE and not any(("/" + page).endswith("/" + name) for page in pages):
+                errors.append("%s:%d: no such page in the repository: %s" % (path, number, name))
     return errors
 
 
@@ -62,7 +79,9 @@ def main():
     parser.add_argument("--root", default=os.path.join(here, "..", ".."))
     root = os.path.normpath(parser.parse_args().root)
     errors, count = [], 0
-    for path in sorted(set(files(root))):
+    paths = sorted(set(files(root)))
+    pages = [path for path in paths if path.endswith(".md")]
+    for path in paths:
         full = os.path.join(root, path)
         if path in EXEMPT or path.endswith(BINARY) or os.path.islink(full) or not os.path.isfile(full):
             continue
@@ -71,7 +90,10 @@ def main():
         if b"\0" in data:
             continue
         count += 1
-        errors += wrong_in(path, data.decode(errors="replace"))
+        text = data.decode(errors="replace")
+        errors += wrong_in(path, text)
+        if path.endswith(CITES):
+            errors += cited_and_missing(path, text, pages)
     if count == 0:
         errors.append("no file found below %s" % root)
     for error in errors:

@@ -1,4 +1,4 @@
-// The backup of all databases of one OMS, as one long task (design section 4, row 6).
+// The backup of all databases of one OMS, as one long task.
 //
 // Dumps run side by side, and each database's sums beside its dump, not after it. Over all of it no
 // foreign connection may be seen on the databases and the heartbeat's ids must stand still, or the

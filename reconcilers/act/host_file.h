@@ -2,7 +2,7 @@
 //
 // An archive PUT onto a mounted file fails or truncates it, so the host's folder is bound into a
 // helper container, and a script there writes a temporary file, sets owner and mode, syncs, and
-// renames it (design section 4, row 8). The helper is made of the OMS image, which is on the host
+// renames it. The helper is made of the OMS image, which is on the host
 // anyway and has /bin/sh, cp, chown, chmod, sync, ln and mv.
 //
 // What is there and is not ours is never replaced: a first write makes a file and takes no other's

@@ -1,4 +1,4 @@
-// Scripts inside a container that must run exactly once (design section 4, last part).
+// Scripts inside a container that must run exactly once.
 //
 // The record gets ScriptStarting(step, node, attempt) first. Then a wrapper makes the attempt's
 // marker folder on the logs mount by a plain mkdir, which only one process can ever win, and keeps

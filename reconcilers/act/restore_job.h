@@ -1,4 +1,4 @@
-// The databases against their backup, and back to it (design section 5). Both are long tasks; both
+// The databases against their backup, and back to it. Both are long tasks; both
 // look databases up by what the manifest says, never by what is there; each on the server of its
 // role.
 #pragma once

@@ -1,6 +1,5 @@
 // The Secrets by which the world of an open operation is reached carry a finalizer of the resource,
-// so that a deleted namespace does not take them before the way back has been gone (design section
-// 6).
+// so that a deleted namespace does not take them before the way back has been gone.
 #pragma once
 
 #include <string>

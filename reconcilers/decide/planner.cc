@@ -9,7 +9,7 @@ namespace {
 
 using Kind = Decision::Kind;
 
-// A hold between HA off and the stop that lasts longer than this puts HA back (design section 4).
+// A hold between HA off and the stop that lasts longer than this puts HA back.
 constexpr base::Duration kMaxHoldWithHaOff = std::chrono::minutes(5);
 constexpr base::Duration kFirstBackoff = std::chrono::seconds(2);
 constexpr base::Duration kMaxBackoff = std::chrono::minutes(2);
@@ -81,7 +81,7 @@ bool BeginsDowntime(const crd::Spec& spec, const model::OperationRecord& record,
          (!record.ha_was_on || spec.ha.control == crd::HaControl::kManual);
 }
 
-// What stands before a step, asked in the order of precedence (design section 6). Nullopt: go on.
+// What stands before a step, asked in the order of precedence. Nullopt: go on.
 std::optional<Decision> Gate(const crd::Spec& spec, const model::OperationRecord& record,
                              const Wishes& wishes, model::Step step) {
   const bool back = record.direction == model::Direction::kRollback;
@@ -92,7 +92,7 @@ std::optional<Decision> Gate(const crd::Spec& spec, const model::OperationRecord
     if (!wanted.ok())
       return Decision{Kind::kStall, step, wanted.error().reason, wanted.error().message};
   }
-  // A revert outranks suspend (design section 6): who is held in the middle can always go back.
+  // A revert outranks suspend: who is held in the middle can always go back.
   const bool reverted = back && WantsVersion(spec, record.from);
   if (spec.suspend && !reverted) {
     return Decision{Kind::kHold, step, crd::reason::kSuspended,

@@ -1,5 +1,4 @@
-// Which old backups may go: spec.backup.retain, and never a way back that is still in use (design
-// section 1). Pure.
+// Which old backups may go: spec.backup.retain, and never a way back that is still in use. Pure.
 //
 // What may go is the payload of an operation's folder: the dumps, the saved state, the saved images
 // and the traces of a removed container (RecordStore::RemovePayload). Its records and its copy of

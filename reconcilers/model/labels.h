@@ -1,4 +1,4 @@
-// Labels by which our own containers are known (design section 8). The old container's name is only
+// Labels by which our own containers are known. The old container's name is only
 // how it is adopted.
 #pragma once
 

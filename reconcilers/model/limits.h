@@ -10,7 +10,7 @@
 
 namespace oms::model {
 
-// What this controller may touch at all; set by flags, not by the resource (design section 6).
+// What this controller may touch at all; set by flags, not by the resource.
 struct Limits {
   std::vector<std::string>
       engines;  // Patterns with '*': "unix:///var/run/docker.sock", "tcp://10.0.0.*:2376"

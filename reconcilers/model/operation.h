@@ -1,5 +1,4 @@
-// The operation record: what one operation must remember because it cannot be observed later
-// (design section 3).
+// The operation record: what one operation must remember because it cannot be observed later.
 //
 // Plain values. A record is only ever added to: points are never taken back, and what is frozen is
 // never written anew. Each n on disk is a whole record; the highest n holds, and points are the

@@ -1,4 +1,4 @@
-// The scripts that run once in the new container (design section 4, rows 10 to 12): what each is
+// The scripts that run once in the new container: what each is
 // called, and what is run. Pure.
 #pragma once
 

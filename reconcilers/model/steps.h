@@ -1,6 +1,6 @@
 // The steps of both directions, each in the order in which they are done.
 //
-// This is not the order of conditions (design section 4): everything that can be done before the
+// This is not the order of conditions: everything that can be done before the
 // stop of OMS is done before it. Two steps may share a condition; it is True when both are done.
 // Going back is the same loop over other steps; what need not be undone is skipped there.
 #pragma once

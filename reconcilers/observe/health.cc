@@ -15,8 +15,7 @@ namespace {
 // Each question has its own: a hung nginx must not take supervisord's time, nor the other way
 // round.
 constexpr base::Duration kSupervisorTimeout = std::chrono::seconds(10);
-constexpr base::Duration kHealthTimeout =
-    std::chrono::seconds(4);  // As OBD's (facts.md section 3).
+constexpr base::Duration kHealthTimeout = std::chrono::seconds(4);  // As OBD's (oms/README.md).
 constexpr std::array<std::string_view, 8> kStates = {"STOPPED",  "STARTING", "RUNNING", "BACKOFF",
                                                      "STOPPING", "EXITED",   "FATAL",   "UNKNOWN"};
 

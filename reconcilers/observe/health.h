@@ -1,4 +1,4 @@
-// Health of OMS, by what a version offers (facts.md section 3): supervisorctl, /oms/health,
+// Health of OMS, by what a version offers (oms/README.md): supervisorctl, /oms/health,
 // cm.host, heart_beat.
 #pragma once
 
@@ -18,8 +18,7 @@ namespace oms::observe {
 std::vector<model::SupervisorProgram> ParseSupervisorStatus(std::string_view output);
 
 // What the answer of /oms/health says is wrong; empty: healthy. A 404 on a port that listens means
-// that this version does not offer it (seen only with tooling of 4.2.11 and later: facts.md section
-// 3).
+// that this version does not offer it (seen only with tooling of 4.2.11 and later: oms/README.md).
 std::string HealthProblem(const base::Result<ports::HttpAnswer>& answer);
 
 // It is sure to be unhealthy: by its own word, or by an error of its own.

@@ -437,7 +437,7 @@ bool Reaching::Record() {
   return RecordIsShown();
 }
 
-// Row, record and status must agree (design section 3). A MetaDB that was brought back to an
+// Row, record and status must agree. A MetaDB that was brought back to an
 // earlier state has an earlier row: what it names is not the last operation.
 bool Reaching::RecordIsShown() {
   if (shown_.folder.empty() || shown_.id == site_.record->id) return true;

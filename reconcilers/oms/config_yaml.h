@@ -1,5 +1,5 @@
-// OMS's config.yaml: read into values, and edited as text for targets from 4.3.1 (facts.md section
-// 2; guide, "Modify the config.yaml file"). Pure. The only file with yaml-cpp in reconcilers/.
+// OMS's config.yaml: read into values, and edited as text for targets from 4.3.1 (oms/README.md;
+// guide, "Modify the config.yaml file"). Pure. The only file with yaml-cpp in reconcilers/.
 //
 // Any value may be a secret (passwords, access keys), so no error text holds a value, only keys and
 // lines.
@@ -22,7 +22,7 @@ struct MetaAddress {
   bool operator==(const MetaAddress&) const = default;
 };
 
-// Defaults of facts.md section 2.
+// Defaults of oms/README.md.
 struct OmsPorts {
   int nginx = 8089;
   int ghana = 8090;

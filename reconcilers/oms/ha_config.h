@@ -1,5 +1,5 @@
 // ha.config: the JSON text in oms_normal_config that says whether high availability is on
-// (facts.md section 1). Pure.
+// (oms/README.md). Pure.
 //
 // The text is edited, never written anew from values: unknown keys, their order, numbers as they
 // were written and white space stay. Stored JSON may lack keys; then the documented default holds.

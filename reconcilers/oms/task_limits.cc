@@ -20,7 +20,7 @@ constexpr size_t kNameBytes = 43;  // ... and a task's name may have 256 charact
 constexpr int64_t kNearRealTimeSeconds = 60;
 
 // A step has a new name, and the one that it had before 4.0.1, which the API still shows here and
-// there (facts.md section 5).
+// there (oms/README.md).
 struct StepNames {
   std::string_view name, older;
 };

@@ -15,7 +15,7 @@
 
 namespace oms::product {
 
-// The API has been offered since 4.1.0, in the community edition since 4.1.1 (facts.md section 5).
+// The API has been offered since 4.1.0, in the community edition since 4.1.1 (oms/README.md).
 // 3.3 had another one, which is not asked.
 bool OffersTaskApi(const crd::Version& version);
 

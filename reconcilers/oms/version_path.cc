@@ -19,7 +19,7 @@ constexpr Version Ce(int major, int minor, int patch) {
   return {major, minor, patch, 0, Edition::kCommunity};
 }
 
-// Enterprise releases (facts.md section 7, from the guide's navigation and version selector). A
+// Enterprise releases (oms/README.md, from the guide's navigation and version selector). A
 // bundle patch of one of them is known too.
 constexpr std::array kEnterpriseReleases = {
     Ee(2, 1, 0), Ee(2, 1, 2), Ee(3, 1, 0), Ee(3, 2, 1), Ee(3, 2, 2), Ee(3, 3, 0), Ee(3, 3, 1),
@@ -45,7 +45,7 @@ constexpr Version kSchemasRestructured = Ee(4, 0, 1);
 constexpr char kCorrectionJar[] = "/root/correction-1.0-SNAPSHOT-jar-with-dependencies.jar";
 constexpr char kLegacyWorkingDirectory[] = "/root";
 
-// Community: it moves by neighbours (facts.md section 4, one row per documented step).
+// Community: it moves by neighbours (oms/README.md, one row per documented step).
 struct CommunityStep {
   Version from, to;
 };
@@ -59,7 +59,7 @@ constexpr CommunityStep kCommunityObd{Ce(4, 1, 1), Ce(4, 2, 11)};
 // No way leads here but a fresh deployment (CE 4.2.6 documentation, "deployment types").
 constexpr std::array kCommunityFreshOnly = {Ce(4, 1, 1)};
 
-// What initializes the new version's schemas, by target (facts.md section 4). First row that fits.
+// What initializes the new version's schemas, by target (oms/README.md). First row that fits.
 struct Script {
   Version from_target;  // Targets from this one on (by number, any edition).
   const char* path;

@@ -1,5 +1,5 @@
 // The version path: which version may become which, and what an upgrade to it takes. The tables are
-// in version_path.cc, to be read and added to (facts.md sections 4 and 7). Pure.
+// in version_path.cc, to be read and added to (oms/README.md). Pure.
 #pragma once
 
 #include <optional>
@@ -57,7 +57,7 @@ std::vector<crd::Version> ReleasesNamedIn(std::string_view line, const crd::Vers
 inline constexpr char kLegacyOnly[] = "only for a start below 4.0.1";
 
 // Whether the way crosses 4.0.1, whatever else is said of it. From the enterprise edition's table;
-// the community edition takes no such steps (facts.md section 4).
+// the community edition takes no such steps (oms/README.md).
 bool NeedsLegacySteps(const crd::Version& from, const crd::Version& to);
 
 }  // namespace oms::product

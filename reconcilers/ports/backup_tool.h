@@ -1,6 +1,5 @@
 // BackupTool: dumps a database with mydumper or mysqldump, and loads such a dump, through a relay
-// that registers each connection with the fence before a byte of the tool reaches the server
-// (design section 3).
+// that registers each connection with the fence before a byte of the tool reaches the server.
 //
 // Blocks in the caller's thread (a long task); the context's stop token ends the child within a
 // second. The child gets its password by a 0600 defaults file in a private folder; nothing secret

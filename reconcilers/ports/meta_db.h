@@ -265,7 +265,7 @@ class MetaDb {
                                     const std::string& expected, const std::string& desired) = 0;
   virtual base::Status Compact(const base::Context& ctx, Fence& fence,
                                const std::string& heartbeat_db, CompactionAct act) = 0;
-  // Gone already is success. Nothing but a rollback calls it (design section 6).
+  // Gone already is success. Nothing but a rollback calls it.
   virtual base::Status DropDatabase(const base::Context& ctx, Fence& fence,
                                     const std::string& database) = 0;
   // Empty. kAlreadyExists if there is one.

@@ -1,4 +1,4 @@
-// Ownership: the row of design section 3. One row per OMS, in a database of our own
+// Ownership: whose an OMS is. One row per OMS, in a database of our own
 // (`oms_upgrade_controller`) beside OMS's own databases; where they lie on two servers, on that of
 // rm. There is one row then too: connections to either server are registered in it.
 //

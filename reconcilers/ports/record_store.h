@@ -1,4 +1,4 @@
-// RecordStore: the folder of backups, and in it the operation's own record (design section 3).
+// RecordStore: the folder of backups, and in it the operation's own record.
 //
 // `<directory>/.oms-upgrade-identity` names the volume. `<directory>/<folder>/record/<n>.json`
 // (mode 0600) are the records: written to a temp file, fsynced, link(2)ed to the next n, folder

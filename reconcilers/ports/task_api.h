@@ -1,5 +1,5 @@
-// TaskApi: what OMS's own task API says of its migration and synchronization tasks (facts.md
-// section 5). Reading only. Thread-safe.
+// TaskApi: what OMS's own task API says of its migration and synchronization tasks
+// (oms/README.md). Reading only. Thread-safe.
 #pragma once
 
 #include <cstdint>

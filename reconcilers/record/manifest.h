@@ -1,7 +1,7 @@
 // The manifest of a backup: what one attempt's folder holds, and what it was made from.
 //
 // `manifest.json` is written last, so its presence says that all else is there. From NewStarting on
-// its sums alone make the backup valid (design section 5). Beside it lie RESTORE.md and SHA256SUMS
+// its sums alone make the backup valid. Beside it lie RESTORE.md and SHA256SUMS
 // for a person with nothing but the files.
 #pragma once
 

@@ -1,5 +1,5 @@
 // The first record of an operation: everything that will be stopped, replaced or hidden, frozen
-// before the first act (design section 3). Pure.
+// before the first act. Pure.
 #pragma once
 
 #include <optional>

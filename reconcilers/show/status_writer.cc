@@ -50,7 +50,7 @@ base::Status StatusWriter::Write(const base::Context& ctx, const kube::ObjectKey
              api_.Patch(ctx, kOmsUpgrades, key, kube::PatchType::kMerge, *patch, "status"));
   OMS_ASSIGN(const crd::OmsUpgrade stored, crd::FromJson(answer));
   known = {stored.meta.resource_version, stored.status, ctx.clock().Now(), stored.meta.finalizers};
-  // An old CRD prunes what it does not know, in silence (design section 3).
+  // An old CRD prunes what it does not know, in silence.
   if (crd::StatusToJson(stored.status) != wanted) {
     return base::MakeError(base::Code::kTerminal, crd::reason::kCrdTooOld,
                            "the API server dropped fields of .status: the installed CRD is older "

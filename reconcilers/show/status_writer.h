@@ -1,5 +1,5 @@
-// StatusWriter: `.status` to the API server, by optimistic lock, only what differs (design section
-// 2: a pass with nothing to do makes no write).
+// StatusWriter: `.status` to the API server, by optimistic lock, only what differs: a pass with
+// nothing to do makes no write.
 #pragma once
 
 #include <memory>

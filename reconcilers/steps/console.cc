@@ -45,7 +45,7 @@ base::Status SwitchConsole(const base::Context& ctx, OperationSession& op, const
 }
 
 // A console that was held back has autostart off, and would stay away at the next start of its
-// container as well; the script's own node is set right by the script (facts.md section 4).
+// container as well; the script's own node is set right by the script (oms/README.md).
 base::Status LetConsoleStart(const base::Context& ctx, OperationSession& op,
                              const std::string& node, const std::string& container) {
   OMS_TRY(ctx.Check());

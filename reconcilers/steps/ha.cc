@@ -37,8 +37,7 @@ base::Status HaIsBack(const base::Context& ctx, OperationSession& op, model::Ste
   });
 }
 
-// Everything since T1 must be pulled again, and 30 minutes more (guide step 7.6; design section 4,
-// row 14).
+// Everything since T1 must be pulled again, and 30 minutes more (guide step 7.6).
 product::HaPolicy PolicyFor(const base::Context& ctx, const OperationSession& op) {
   product::HaPolicy policy;
   policy.perceive = op.spec().ha.perceive_store_client_checkpoint;

@@ -1,5 +1,5 @@
 // HA: off before OMS is stopped, and on again at the end; the same two on the way back (guide steps
-// 1 and 7; facts.md section 1).
+// 1 and 7; oms/README.md).
 //
 // Each write is a compare-and-set on the whole value that was read, so a change that a person makes
 // in between is never lost: the swap fails with kConflict, and the next pass reads again.

@@ -59,7 +59,7 @@ base::Status AwaitHealth::Act(const base::Context& ctx, OperationSession& op) {
   const base::WallTime seen = ctx.clock().Wall();
   return op.Save(ctx, [&](model::OperationRecord& record) {
     record.evidence.emplace(model::NameOf(model::Step::kAwaitHealth), seen);
-    // Where HA stays off, OMS is back as soon as it is healthy (design section 4, row 14).
+    // Where HA stays off, OMS is back as soon as it is healthy.
     if (!record.ha_was_on) record.t2 = seen;
   });
 }

@@ -1,4 +1,4 @@
-// Preflight: what must hold before anything of OMS is touched (design section 4, row 1).
+// Preflight: what must hold before anything of OMS is touched.
 //
 // Pure. Each finding says what is wrong and what to do, and is one word for the condition. The
 // first one is shown; the count of the others is added.

@@ -1,4 +1,4 @@
-// The promises of design section 1, held by what is decided over random sequences of crashes,
+// The promises of README.md, held by what is decided over random sequences of crashes,
 // edits, failures and persons: never a drop without verified backups, never old and new together,
 // never a script twice, always an end, HA and data as they were.
 //

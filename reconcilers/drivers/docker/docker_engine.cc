@@ -595,7 +595,7 @@ class DockerEngine final : public ports::ContainerEngine {
         fmt::format("the command in the container {} has not ended in time; it goes on there", id));
   }
 
-  // What a status that is no success means; design of the port's header.
+  // What a status that is no success means.
   base::Error Refused(const std::string& what, const HttpResponse& response) {
     std::string said = ToUtf8(Text(At(Parse(response.body), "message")));
     if (said.empty()) said = fmt::format("HTTP {}", response.status);

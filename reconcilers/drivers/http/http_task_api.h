@@ -1,5 +1,5 @@
 // HttpTaskApi: ports/task_api.h as OMS offers it: POST /api/v2?Action=<Operation>, JSON, Basic
-// authentication (facts.md section 1).
+// authentication (oms/README.md).
 #pragma once
 
 #include "reconcilers/ports/task_api.h"

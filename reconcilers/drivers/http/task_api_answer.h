@@ -1,4 +1,4 @@
-// What OMS's task API answers, as values (facts.md section 5: ListProjects, DescribeProject,
+// What OMS's task API answers, as values (oms/README.md: ListProjects, DescribeProject,
 // DescribeProjectSteps, DescribeProjectProgress). Pure.
 //
 // Strict where a rule depends on it: what is missing there is an error, never a guess. Its own

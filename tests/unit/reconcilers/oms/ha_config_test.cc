@@ -11,7 +11,7 @@ namespace {
 using std::chrono::minutes;
 using testing::HasSubstr;
 
-// The documented defaults (facts.md section 1), HA on.
+// The documented defaults (oms/README.md), HA on.
 constexpr char kDocumented[] =
     R"({"enable":true,"enableHost":false,"enableStore":true,"perceiveStoreClientCheckpoint":false,)"
     R"("enableConnector":true,"enableJdbcWriter":true,"subtopicStoreNumberThreshold":5,)"
