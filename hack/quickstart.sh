@@ -92,7 +92,7 @@ Where to look, after: $(env_hint)
   kubectl describe omsupgrade $NAME          conditions, steps, events
   hack/devenv.sh controller log              the controller's log
   ls $OMS_ROOT/oms_logs                      OMS's own logs, oms-upgrade/ holds the scripts' output
-README.md, "When something fails", says what each reason means. After putting it right:
+manifests/RUNBOOK.md says what each reason means. After putting it right:
   kubectl annotate omsupgrade $NAME oms.oceanbase.com/resetAt="\$(date -u +%FT%TZ)" --overwrite
 HELP
   } >&2

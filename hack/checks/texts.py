@@ -54,6 +54,8 @@ def cited_and_missing(path, text, pages):
     errors = []
     for number, line in enumerate(text.splitlines(), 1):
         for name in CITED.findall(line):
+            while name.startswith("../"):
+                name = name[3:]
             if name.split("/")[-1] not in MADE and not any(("/" + page).endswith("/" + name) for page in pages):
                 errors.append("%s:%d: no such page in the repository: %s" % (path, number, name))
     return errors
