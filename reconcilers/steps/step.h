@@ -82,12 +82,21 @@ struct StepSpec {
 };
 
 template <typename T>
+concept PlansUpgrade = requires(const UpgradeSubject& plan) {
+  T::Plan(plan);
+};
+
+template <typename T>
 consteval StepSpec SpecOf() {
+  constexpr bool kForward = static_cast<size_t>(T::kStep) < model::kUpgradeStepCount;
+  static_assert(
+      PlansUpgrade<T> == kForward,
+      "an upgrade's step plans with an UpgradeSubject, a rollback's with a RollbackSubject");
   StepSpec spec{T::kStep, &T::Judge};
   if constexpr (requires { &T::Act; }) spec.act = &T::Act;
   if constexpr (requires { T::kLimit; }) spec.limit = T::kLimit;
   if constexpr (requires { T::kMostActs; }) spec.most_acts = T::kMostActs;
-  if constexpr (requires(const UpgradeSubject& plan) { T::Plan(plan); }) {
+  if constexpr (PlansUpgrade<T>) {
     spec.plan_upgrade = &T::Plan;
   } else {
     spec.plan_rollback = &T::Plan;
