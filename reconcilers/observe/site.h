@@ -1,5 +1,6 @@
 // Site: the world of one resource, reached anew in each pass: engines, the container that runs, its
-// config.yaml, the MetaDB, the row, and the record. Reading only.
+// config.yaml, the MetaDB, the row, and the record; and what can be read off it. How it is reached:
+// reach_site.h.
 #pragma once
 
 #include <map>
@@ -81,11 +82,6 @@ struct Site {
 
 // Of a resource "namespace/name": "namespace.name", the value of our owner's label.
 std::string OwnerLabel(const std::string& object);
-
-// `shown`: what the status says of its operation; used where the row is gone, and held against it.
-// No folder that row or status names is read, and no record there is believed, but by `trust`.
-Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
-               const crd::OperationStatus& shown, const RecordTrust& trust);
 
 // spec.version as what it means: with the edition that spec.deployment.edition names, or that the
 // tag of spec.image does where the version itself says none. What is no version stays as it is.

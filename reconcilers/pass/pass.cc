@@ -7,6 +7,7 @@
 
 #include "reconcilers/decide/place.h"
 #include "reconcilers/model/maintenance_window.h"
+#include "reconcilers/observe/reach_site.h"
 #include "reconcilers/show/status_view.h"
 
 namespace oms::pass {
