@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "controller/base/text.h"
+#include "crd/reasons.h"
 
 namespace oms::crd {
 namespace {

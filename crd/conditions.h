@@ -59,54 +59,6 @@ inline constexpr std::string_view kStalled = "Stalled";
 const std::vector<StepCondition>& UpgradeSteps();
 const std::vector<StepCondition>& RollbackSteps();
 
-namespace reason {
-// Of a step.
-inline constexpr char kNotStarted[] = "NotStarted";  // Unknown
-inline constexpr char kInProgress[] = "InProgress";  // False
-inline constexpr char kDone[] = "Done";              // True
-inline constexpr char kSkipped[] = "Skipped";        // True: not needed here
-inline constexpr char kFailed[] = "Failed";          // False, where the error gives no reason
-inline constexpr char kReverted[] = "Reverted";      // False: undone by a rollback
-// Of RollbackNeeded.
-inline constexpr char kVersionReverted[] = "VersionReverted";
-inline constexpr char kFailurePolicy[] = "FailurePolicy";
-inline constexpr char kDeleted[] = "Deleted";
-inline constexpr char kSuperseded[] = "Superseded";
-inline constexpr char kRetryRequested[] = "RetryRequested";  // By a reset token.
-// Of Ready.
-inline constexpr char kSucceeded[] = "Succeeded";
-inline constexpr char kUpToDate[] = "UpToDate";
-inline constexpr char kRolledBackByRequest[] = "RolledBackByRequest";
-inline constexpr char kRolledBackAfterFailure[] = "RolledBackAfterFailure";
-inline constexpr char kProgressing[] = "Progressing";
-inline constexpr char kProgressingWithRetry[] = "ProgressingWithRetry";
-inline constexpr char kRollingBack[] = "RollingBack";
-inline constexpr char kSuspended[] = "Suspended";
-inline constexpr char kPlanned[] = "Planned";
-inline constexpr char kAwaitingApproval[] = "AwaitingApproval";
-inline constexpr char kOutsideWindow[] = "OutsideWindow";
-inline constexpr char kAwaitingHaSwitch[] = "AwaitingHASwitch";  // ha.control: Manual
-// Of Stalled.
-inline constexpr char kInvalidSpec[] = "InvalidSpec";
-inline constexpr char kInvalidVersion[] = "InvalidVersion";
-inline constexpr char kUnsupportedPath[] = "UnsupportedPath";
-inline constexpr char kDowngradeRefused[] = "DowngradeRefused";
-inline constexpr char kOwnedByAnother[] = "OwnedByAnother";
-inline constexpr char kWrongBackupVolume[] = "WrongBackupVolume";
-inline constexpr char kCrdTooOld[] = "CRDTooOld";
-inline constexpr char kCannotFence[] = "CannotFence";
-inline constexpr char kOldContainerStarted[] = "OldContainerStarted";
-inline constexpr char kBackupCorrupt[] = "BackupCorrupt";
-inline constexpr char kRestoreDiffers[] = "RestoreDiffers";
-inline constexpr char kAbandoned[] = "Abandoned";
-inline constexpr char kDeadlineExceeded[] = "DeadlineExceeded";
-inline constexpr char kScriptFailed[] = "ScriptFailed";
-inline constexpr char kScriptOutcomeUnknown[] = "ScriptOutcomeUnknown";
-inline constexpr char kNewContainerDied[] = "NewContainerDied";
-// Of a kstatus condition that does not hold.
-inline constexpr char kAsExpected[] = "AsExpected";
-}  // namespace reason
-
 // Messages are cut to this many bytes (at a character's boundary), so that the status stays small.
 inline constexpr size_t kMaxMessageBytes = 1024;
 

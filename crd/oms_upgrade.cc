@@ -10,6 +10,7 @@
 #include "controller/base/json.h"
 #include "controller/base/text.h"
 #include "crd/conditions.h"
+#include "crd/reasons.h"
 
 // Each type's fields are listed once, in Fields(). A Reader, a Writer and a Lister walk over them.
 

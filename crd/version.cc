@@ -5,6 +5,8 @@
 #include <cctype>
 #include <optional>
 
+#include "crd/reasons.h"
+
 namespace oms::crd {
 namespace {
 
@@ -89,7 +91,7 @@ std::string_view ToString(Edition edition) {
 base::Result<Version> Version::Parse(std::string_view text) {
   if (const auto version = TryParse(text)) return *version;
   return base::MakeError(
-      base::Code::kInvalid, "InvalidVersion",
+      base::Code::kInvalid, reason::kInvalidVersion,
       fmt::format("'{}' is not a version of OMS; write it as 4.3.1, 4.2.11-CE or 4.3.1-BP1",
                   Shown(text)));
 }
@@ -116,7 +118,7 @@ base::Result<Version> VersionFromImage(std::string_view reference) {
     if (const auto version = TryParse(name.substr(colon + 1))) return *version;
   }
   return base::MakeError(
-      base::Code::kInvalid, "NoVersionInTag",
+      base::Code::kInvalid, reason::kNoVersionInTag,
       fmt::format("the tag of image '{}' names no version of OMS such as 4.3.1 or feature_4.3.1",
                   Shown(reference)));
 }

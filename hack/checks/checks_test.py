@@ -5,11 +5,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from pathlib import Path
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 import layers  # noqa: E402
+import reasons  # noqa: E402
 import texts  # noqa: E402
 
 TREE = {
@@ -172,6 +174,79 @@ class Texts(unittest.TestCase):
             "https://kubernetes.default.svc", "http://127.0.0.1:8089/oms/health",
         ):
             self.assertEqual(texts.wrong_in("a.md", text), [], text)
+
+
+class Reasons(unittest.TestCase):
+    TREE = {
+        "crd/reasons.h": """namespace reason {
+inline constexpr char kFull[] = "Full";
+inline constexpr char kGone[] = "Gone";
+}  // namespace reason
+namespace inner_reason {
+inline constexpr char kBroken[] = "Broken";
+}
+""",
+        "crd/reasons.cc": """  static const auto& table = *new std::vector<ReasonGroup>{
+      {"Of a disk",
+       {
+           {{kFull}, "no \\"room\\"", "make "
+            "room"},
+           {{kGone}, "nothing is there", ""},
+       }},
+  };
+  return table;
+""",
+        "crd/README.md": """# Reasons
+
+%s
+### Of a disk
+
+| reason | means | to do |
+|---|---|---|
+| `Full` | no "room" | make room |
+| `Gone` | nothing is there | |
+
+%s
+The end.
+""" % (reasons.BEGIN, reasons.END),
+        "reconcilers/disk.cc": """// "Full" in a comment is nobody's reason.
+return MakeError(Code::kTransient, crd::reason::kFull, text);
+return MakeError(Code::kNotFound, crd::reason::kGone, crd::inner_reason::kBroken);
+""",
+    }
+
+    def check(self, path=None, old="", new="", fix=False):
+        with tempfile.TemporaryDirectory() as root:
+            for name, text in self.TREE.items():
+                (Path(root) / name).parent.mkdir(exist_ok=True)
+                if name == path:
+                    self.assertIn(old, text)
+                    text = text.replace(old, new)
+                (Path(root) / name).write_text(text, encoding="utf-8")
+            wrong, count = reasons.check(Path(root), fix)
+            self.page = (Path(root) / "crd/README.md").read_text(encoding="utf-8")
+        self.assertEqual(count, self.TREE["crd/reasons.h"].count("[]") - 1 + ("crd/reasons.h" == path))
+        return wrong
+
+    def test_a_right_tree_passes(self):
+        self.assertEqual(self.check(), [])
+
+    def test_a_reason_that_nobody_explains_is_found(self):
+        wrong = self.check("crd/reasons.h", "}  // namespace reason", 'inline constexpr char kNew[] = "New";\n}')
+        self.assertTrue(any("kNew is explained 0 times" in line for line in wrong), wrong)
+
+    def test_a_reason_that_nothing_gives_is_found(self):
+        self.assertEqual(len(self.check("reconcilers/disk.cc", "crd::reason::kFull", "why")), 1)
+
+    def test_a_reason_as_a_literal_is_found(self):
+        for literal in ('MakeError(Code::kTransient, "Sudden", text);', 'if (error.reason == "Gone") {', '{"Full", text};'):
+            wrong = self.check("reconcilers/disk.cc", "// ", literal + "  // ")
+            self.assertEqual(len(wrong), 1, (literal, wrong))
+
+    def test_a_page_that_says_something_else_is_found_and_made(self):
+        self.assertEqual(len(self.check("crd/README.md", "make room", "buy a disk")), 1)
+        self.assertEqual(self.check("crd/README.md", "make room", "buy a disk", fix=True), [])
+        self.assertEqual(self.page, self.TREE["crd/README.md"])
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ DRIVERS = (
     ("mysql", ("os",)),
     ("dump", ("mysql", "files", "os")),
 )
+# The names of errors are the user's, and only names: ports and drivers may have them too.
+REASONS = ("crd/reasons.h",)
 # What the files of a folder open. Everything else is named with its room.
 NAMESPACES = {"reconcilers/oms/": "oms::product"}
 
@@ -52,13 +54,13 @@ NAMESPACES = {"reconcilers/oms/": "oms::product"}
 def rooms():
     """(folder, what its files may include) of each room."""
     above = ["reconcilers/ports/"]
-    yield "reconcilers/ports/", (BASE, *above)
+    yield "reconcilers/ports/", (BASE, *REASONS, *above)
     for name, more in ROOMS:
         above.append("reconcilers/%s/" % name)
         yield above[-1], (BASE, "crd/", *above, *more)
     for name, others in DRIVERS:
         folders = ["reconcilers/drivers/%s/" % other for other in (name, *others)]
-        yield folders[0], (BASE, "reconcilers/ports/", *folders)
+        yield folders[0], (BASE, *REASONS, "reconcilers/ports/", *folders)
 
 
 # (folder, what its files may include). The first folder that a file lies in counts. A name that ends in

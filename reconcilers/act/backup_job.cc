@@ -12,6 +12,7 @@
 #include <stop_token>
 
 #include "controller/base/task_group.h"
+#include "crd/reasons.h"
 #include "reconcilers/act/dump_check.h"
 
 namespace oms::act {
@@ -25,7 +26,7 @@ using base::Status;
 namespace {
 
 base::Error Disturbed(std::string message) {
-  return MakeError(Code::kTransient, "BackupDisturbed", std::move(message));
+  return MakeError(Code::kTransient, crd::reason::kBackupDisturbed, std::move(message));
 }
 
 class Job {
@@ -55,7 +56,7 @@ class Job {
     for (size_t i = 0; i < manifest.databases.size(); ++i) {
       const std::string lacks = WhatDumpLacks(manifest.databases[i].digest, dumped_[i]);
       if (lacks.empty()) continue;
-      return MakeError(Code::kTransient, "DumpIncomplete",
+      return MakeError(Code::kTransient, crd::reason::kDumpIncomplete,
                        fmt::format("the dump by {} is not what it was made of: {}",
                                    record::ToString(plan_.tool), lacks));
     }
@@ -69,7 +70,7 @@ class Job {
     OMS_TRY(store_.WriteFile(plan_.folder / record::kManifestName, text));
     OMS_ASSIGN(const auto back, store_.ReadFile(plan_.folder / record::kManifestName));
     if (back != text) {
-      return MakeError(Code::kTransient, "BackupVolume",
+      return MakeError(Code::kTransient, crd::reason::kBackupVolume,
                        "manifest.json reads otherwise than it was written");
     }
     return record::Manifest::FromJson(back);
@@ -98,7 +99,7 @@ class Job {
     std::map<ports::MetaDb*, ports::DbServerInfo> servers;
     for (const auto& planned : plan_.databases) {
       if (!names.insert(planned.name).second) {
-        return MakeError(Code::kInvalid, "InvalidName",
+        return MakeError(Code::kInvalid, crd::inner_reason::kInvalidName,
                          fmt::format("database {} is named twice", planned.name));
       }
       auto& meta_db = MetaDbOf(planned);
@@ -268,7 +269,7 @@ class Job {
       database.files.push_back(std::move(file));
     }
     if (database.files.empty()) {
-      return MakeError(Code::kTransient, "DumpIncomplete",
+      return MakeError(Code::kTransient, crd::reason::kDumpIncomplete,
                        fmt::format("the dump of {} has no files", planned.name));
     }
     return base::Ok();
@@ -283,7 +284,7 @@ class Job {
   static Status CheckSums(const record::ManifestDatabase& database) {
     for (const auto& table : database.digest.tables) {
       if (table.null_crcs == 0) continue;
-      return MakeError(Code::kTerminal, "SumsImpossible",
+      return MakeError(Code::kTerminal, crd::reason::kSumsImpossible,
                        fmt::format("{} rows of {}.{} cannot be summed (a value is longer than the "
                                    "server's max_allowed_packet); raise it",
                                    table.null_crcs, database.name, table.name));

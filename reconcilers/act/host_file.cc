@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "crd/reasons.h"
+
 namespace oms::act {
 namespace {
 
@@ -99,7 +101,7 @@ Status RemoveHelper(const Context& ctx, ports::ContainerEngine& engine, const He
                       return it != left->labels.end() && it->second == label.second;
                     });
   if (!ours) {
-    return MakeError(Code::kAlreadyExists, "HelperNameTaken",
+    return MakeError(Code::kAlreadyExists, crd::reason::kHelperNameTaken,
                      fmt::format("a container {} that is not this controller's exists; rename or "
                                  "remove it",
                                  helper.name));
@@ -142,11 +144,11 @@ Status RunHelper(const Context& ctx, ports::ContainerEngine& engine, const std::
   OMS_ASSIGN(const int code, engine.Wait(ctx, id));
   if (code == 0) return base::Ok();
   if (code == kIsThere) {
-    return MakeError(Code::kAlreadyExists, "HostFileExists",
+    return MakeError(Code::kAlreadyExists, crd::inner_reason::kHostFileExists,
                      fmt::format("{} is there already on the engine's host", path));
   }
   auto logs = engine.Logs(ctx, id, 20);
-  return MakeError(Code::kTerminal, "HostFile",
+  return MakeError(Code::kTerminal, crd::reason::kHostFile,
                    fmt::format("{} could not be {} on the engine's host (exit code {}): {}", path,
                                done, code, logs.ok() ? *logs : "its log cannot be read"));
 }
@@ -215,9 +217,10 @@ Result<bool> ImageHasFile(const Context& ctx, ports::ContainerEngine& engine, co
              CreateHelper(ctx, engine, helper, HelperBody(helper, "", false, {"true"})));
   const auto look = [&]() -> Result<bool> {
     auto file = engine.ReadFile(ctx, id, path);
-    if (file.Is(Code::kNotFound) && file.error().reason != "NoSuchContainer") return false;
+    if (file.Is(Code::kNotFound) && file.error().reason != crd::reason::kNoSuchContainer)
+      return false;
     // A script larger than what may be read is a file all the same.
-    if (file.Is(Code::kInvalid) && file.error().reason == "FileTooLarge") return true;
+    if (file.Is(Code::kInvalid) && file.error().reason == crd::reason::kFileTooLarge) return true;
     if (!file.ok()) return file.error();
     return file->regular;
   };

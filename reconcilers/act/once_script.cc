@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "crd/reasons.h"
 #include "reconcilers/observe/script_look.h"
 
 namespace oms::act {
@@ -39,7 +40,7 @@ constexpr char kClaimName[] = "oms-upgrade-claim";
 
 base::Error MarkerFailed(const std::string& container, const std::string& marker,
                          const std::string& output) {
-  return MakeError(Code::kTerminal, "MarkerFailed",
+  return MakeError(Code::kTerminal, crd::reason::kMarkerFailed,
                    fmt::format("the folder {} cannot be made in the container {} ({}); make the "
                                "logs mount writable and give it room. Nothing was run",
                                marker, container, observe::LastLines(output)));

@@ -11,6 +11,7 @@
 #include "controller/base/task_group.h"
 #include "crd/conditions.h"
 #include "crd/oms_upgrade.h"
+#include "crd/reasons.h"
 
 namespace oms::act {
 namespace {

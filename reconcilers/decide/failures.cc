@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "crd/reasons.h"
 #include "reconcilers/steps/table.h"
 
 namespace oms::decide {
@@ -124,7 +125,7 @@ std::optional<base::Error> WithoutEffect(const model::OperationRecord& record, m
   const bool idle = row.idle >= kMostIdleActs && row.message == at.message;
   if (!idle && row.acts < most) return std::nullopt;
   return base::MakeError(
-      base::Code::kTransient, "NoEffect",
+      base::Code::kTransient, crd::reason::kNoEffect,
       fmt::format(
           "{} was done {} times, and the next look did not show it{}{}; see whether somebody "
           "or something sets it back",

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "crd/reasons.h"
+
 namespace oms::decide {
 namespace {
 
@@ -21,7 +23,7 @@ std::optional<Decision> CheckSamePlace(const model::OperationRecord& record,
                                     [&](const auto& node) { return node.name == frozen.name; });
     if (listed) continue;
     return Refuse(
-        "NodesChanged",
+        crd::reason::kNodesChanged,
         fmt::format("the open operation was begun on node '{}', which spec.nodes does not "
                     "list any more; write it there again (container '{}')",
                     frozen.name, frozen.old_name));
@@ -29,7 +31,7 @@ std::optional<Decision> CheckSamePlace(const model::OperationRecord& record,
   for (const auto& node : site.nodes) {
     const model::FrozenNode* frozen = record.Node(node.name);
     if (frozen == nullptr || frozen->engine_id == node.info.id) continue;
-    return Refuse("WrongEngine",
+    return Refuse(crd::reason::kWrongEngine,
                   fmt::format("node {}: the engine that is reached (id {}) is not the one that the "
                               "open operation began on (id {}); correct spec.nodes[].engine",
                               node.name, node.info.id, frozen->engine_id));
@@ -37,7 +39,7 @@ std::optional<Decision> CheckSamePlace(const model::OperationRecord& record,
   for (const auto& database : record.databases) {
     const auto& reached = database.role == "rm" ? site.server : site.cm_server;
     if (!reached || database.server == reached->identity) continue;
-    return Refuse("WrongMetaDB",
+    return Refuse(crd::reason::kWrongMetaDb,
                   fmt::format("the MetaDB that is reached{} ({}) is not the one that the open "
                               "operation began on ({}); correct spec.metaDB{}.connect",
                               site.meta.separate() ? " for " + database.name : "",

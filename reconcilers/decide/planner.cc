@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "crd/reasons.h"
+
 namespace oms::decide {
 namespace {
 
@@ -316,7 +318,7 @@ std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, con
                             last.from, last.to, closed.running.ToString()));
   }
   if (last.outcome == model::OperationOutcome::kSucceeded) {
-    return held("VersionDiffers",
+    return held(crd::reason::kVersionDiffers,
                 fmt::format("OMS was upgraded to {} by this controller, and runs {} now", last.to,
                             closed.running.ToString()));
   }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "crd/reasons.h"
 #include "reconcilers/steps/accept.h"
 
 namespace oms::decide {
@@ -68,7 +69,7 @@ Decision DecideStanding(const StandingView& view) {
   if (view.unwell.empty()) return decision;
   decision.kind = Kind::kHold;
   decision.warning = true;
-  decision.reason = "OMSUnhealthy";
+  decision.reason = crd::reason::kOmsUnhealthy;
   decision.message +=
       fmt::format("; but OMS is not well: {}; it is left as it is: mend that", view.unwell);
   return decision;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "crd/reasons.h"
 #include "reconcilers/model/labels.h"
 
 namespace oms::decide {
@@ -68,7 +69,7 @@ Decision NewContainerGone(const model::OperationRecord& upgraded, const observe:
     old += fmt::format("{}'{}'", old.empty() ? "" : ", ", was.old_name);
   }
   return Decision{
-      Decision::Kind::kStall, model::Step::kPreflight, "NewContainerGone",
+      Decision::Kind::kStall, model::Step::kPreflight, crd::reason::kNewContainerGone,
       fmt::format(
           "the container {} is gone, in which OMS {} ran, and the databases are those of {}: "
           "{} must not be started on them. Set spec.version to {} to go back, with the data "

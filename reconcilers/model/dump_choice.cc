@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string>
 
+#include "crd/reasons.h"
+
 namespace oms::model {
 namespace {
 
@@ -17,7 +19,7 @@ std::string Obstacle(const std::vector<ports::DumpObstacles>& databases,
 }
 
 base::Error Unsupported(std::string message) {
-  return base::MakeError(base::Code::kTerminal, "DumpUnsupported", std::move(message));
+  return base::MakeError(base::Code::kTerminal, crd::reason::kDumpUnsupported, std::move(message));
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "crd/reasons.h"
+
 namespace oms::model {
 
 bool IsBelow(const std::string& path, const std::vector<std::string>& folders) {
@@ -42,7 +44,7 @@ namespace {
 base::Status CheckArchivePlace(const crd::Image& image, const char* field, const Limits& limits) {
   if (image.archive.empty() || IsBelow(image.archive, limits.archive_dirs)) return base::Ok();
   return base::MakeError(
-      base::Code::kInvalid, "ArchiveNotAllowed",
+      base::Code::kInvalid, crd::reason::kArchiveNotAllowed,
       fmt::format("{}.archive {} is not below a folder that this controller may read; it was "
                   "started with --allow-archive-dir {}",
                   field, image.archive, fmt::join(limits.archive_dirs, ", ")));
@@ -57,7 +59,7 @@ base::Status CheckLimits(const crd::Spec& spec, const Limits& limits) {
         [&](const std::string& pattern) { return MatchesPattern(pattern, node.engine.endpoint); });
     if (!allowed) {
       return base::MakeError(
-          base::Code::kInvalid, "EngineNotAllowed",
+          base::Code::kInvalid, crd::reason::kEngineNotAllowed,
           fmt::format("node {}: this controller may not use the engine {}; it was started with "
                       "--allow-engine {}",
                       node.name, node.engine.endpoint, fmt::join(limits.engines, ", ")));
@@ -65,7 +67,7 @@ base::Status CheckLimits(const crd::Spec& spec, const Limits& limits) {
   }
   if (!IsBelow(spec.backup.directory, limits.backup_dirs)) {
     return base::MakeError(
-        base::Code::kInvalid, "BackupDirectoryNotAllowed",
+        base::Code::kInvalid, crd::reason::kBackupDirectoryNotAllowed,
         fmt::format(
             "spec.backup.directory {} is not below a folder that this controller may use; it "
             "was started with --allow-backup-dir {}",

@@ -10,6 +10,8 @@
 #include <set>
 #include <string_view>
 
+#include "crd/reasons.h"
+
 namespace oms::model {
 namespace {
 
@@ -21,7 +23,7 @@ constexpr int kDaysAhead = 21;
 constexpr char kKnownZone[] = "Europe/London";
 
 base::Error Invalid(std::string_view field, std::string message) {
-  return base::MakeError(base::Code::kInvalid, "InvalidWindow",
+  return base::MakeError(base::Code::kInvalid, crd::reason::kInvalidWindow,
                          fmt::format("{}{}: {}", kField, field, message));
 }
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "controller/base/json.h"
+#include "crd/reasons.h"
 
 namespace oms::model {
 namespace {
@@ -558,14 +559,14 @@ std::string OperationRecord::ToJson() const {
 base::Result<OperationRecord> OperationRecord::FromJson(std::string_view text) {
   const auto parsed = base::ParseJson(text);
   if (!parsed.ok()) {
-    return base::MakeError(base::Code::kInvalid, "RecordFormat",
+    return base::MakeError(base::Code::kInvalid, crd::reason::kRecordFormat,
                            "the operation record " + parsed.error().message);
   }
   const json& value = *parsed;
   try {
     const int format = Whole<int>(value.at("format"));
     if (format > kFormat) {
-      return base::MakeError(base::Code::kInvalid, "RecordFormat",
+      return base::MakeError(base::Code::kInvalid, crd::reason::kRecordFormat,
                              fmt::format("the operation record has format {}, newer than this "
                                          "controller's {}; go on with the newer "
                                          "controller",
@@ -573,7 +574,7 @@ base::Result<OperationRecord> OperationRecord::FromJson(std::string_view text) {
     }
     return RecordFromJson(value);
   } catch (const std::exception& problem) {
-    return base::MakeError(base::Code::kInvalid, "RecordFormat",
+    return base::MakeError(base::Code::kInvalid, crd::reason::kRecordFormat,
                            fmt::format("the operation record cannot be read: {}", problem.what()));
   }
 }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "crd/reasons.h"
+
 namespace oms::model {
 namespace {
 
@@ -34,7 +36,7 @@ std::optional<Trouble> CheckImageTag(const crd::Spec& spec, const crd::Version& 
   const auto named = crd::VersionFromImage(spec.image.reference);
   if (!named.ok() || SameNumber(*named, to) || Acknowledged(spec)) return std::nullopt;
   return Trouble{
-      "ImageVersionDiffers",
+      crd::reason::kImageVersionDiffers,
       fmt::format("spec.version asks for {}, and spec.image.reference {} names version {}; {}",
                   to.ToString(), spec.image.reference, named->ToString(), WhatToDo(to, "tag"))};
 }
@@ -43,7 +45,7 @@ std::optional<Trouble> CheckImage(const crd::Spec& spec, const crd::Version& to,
                                   const RunningImage& running, const ports::ImageInfo& image) {
   if (!running.image_id.empty() && image.id == running.image_id) {
     return Trouble{
-        "ImageIsTheOldOne",
+        crd::reason::kImageIsTheOldOne,
         fmt::format("node {}: spec.image.reference {} is the image that container '{}' already "
                     "runs ({}); set it to the image of {}",
                     running.node, spec.image.reference, running.container, image.id,
@@ -56,7 +58,7 @@ std::optional<Trouble> CheckImage(const crd::Spec& spec, const crd::Version& to,
     const auto named = crd::Version::Parse(label->second);
     if (!named.ok() || SameNumber(*named, to)) continue;
     return Trouble{
-        "ImageVersionDiffers",
+        crd::reason::kImageVersionDiffers,
         fmt::format("node {}: spec.version asks for {}, and the label {} of the image {} "
                     "says {}; {}",
                     running.node, to.ToString(), key, spec.image.reference, named->ToString(),

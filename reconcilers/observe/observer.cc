@@ -6,6 +6,7 @@
 #include <span>
 
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 #include "reconcilers/model/databases.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/model/scripts.h"
@@ -107,19 +108,19 @@ void Observation::LookAtContainers(const SiteNode& site, model::NodeFacts& node)
     } else if (running.ok()) {
       node.running_version = running->ToString();
     } else {
-      Trouble(running.error().Wrap("node " + site.name), "VersionUnknown");
+      Trouble(running.error().Wrap("node " + site.name), crd::reason::kVersionUnknown);
     }
   } else {
     auto old = site.engine->Inspect(ctx_, frozen->old_id);
     if (old.ok()) {
       node.old_container = *std::move(old);
     } else if (!old.Is(base::Code::kNotFound)) {
-      Trouble(old.error().Wrap("node " + site.name), "EngineUnreachable");
+      Trouble(old.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
     } else if (GoingBack()) {
       LookForOldAgain(site, *frozen, node);
     } else if (!Passed(model::PointKind::kStopping)) {
       facts_.troubles.push_back(
-          {"ContainerNotFound",
+          {crd::reason::kContainerNotFound,
            fmt::format("node {}: the container '{}' (id {}) that was to be upgraded is gone",
                        site.name, frozen->old_name, frozen->old_id.substr(0, 12))});
     }
@@ -154,7 +155,8 @@ void Observation::LookForSecond(const SiteNode& site, model::NodeFacts& node) {
 void Observation::LookForHelpers(const SiteNode& site, model::NodeFacts& node) {
   if (record_->Seen(std::string(model::NameOf(model::Step::kStopNewContainers)))) return;
   const auto made = site.engine->ListByLabel(ctx_, model::labels::kOperation, record_->id);
-  if (!made.ok()) return Trouble(made.error().Wrap("node " + site.name), "EngineUnreachable");
+  if (!made.ok())
+    return Trouble(made.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
   for (const auto& container : *made) {
     const auto role = container.labels.find(model::labels::kRole);
     const auto on = container.labels.find(model::labels::kNode);
@@ -174,7 +176,7 @@ void Observation::LookForOldAgain(const SiteNode& site, const model::FrozenNode&
     return;
   }
   if (!again.ok() && !again.Is(base::Code::kNotFound))
-    return Trouble(again.error().Wrap("node " + site.name), "EngineUnreachable");
+    return Trouble(again.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
   node.old_name_taken = again.ok();
   node.old_image_gone =
       site.engine->InspectImage(ctx_, frozen.old_image_id).Is(base::Code::kNotFound);
@@ -196,7 +198,7 @@ void Observation::LookAtImage(const SiteNode& site, model::NodeFacts& node) {
   auto image = site.engine->InspectImage(ctx_, reference);
   if (!image.ok()) {
     if (!image.Is(base::Code::kNotFound))
-      Trouble(image.error().Wrap("node " + site.name), "EngineUnreachable");
+      Trouble(image.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
     return;
   }
   node.target_image = *std::move(image);
@@ -214,13 +216,15 @@ void Observation::LookAtConfig(const SiteNode& site, model::NodeFacts& node) {
   if (!node.old_container) return;
   auto file = site.engine->ReadFile(ctx_, node.old_container->id, kConfigPath);
   if (!file.ok())
-    return Trouble(file.error().Wrap("node " + site.name + ": " + kConfigPath), "ConfigUnreadable");
+    return Trouble(file.error().Wrap("node " + site.name + ": " + kConfigPath),
+                   crd::reason::kConfigUnreadable);
   node.config = *std::move(file);
   node.config_sha256 = base::Sha256Hex(node.config->content);
   if (look_.site.nodes.size() > 1) {
     auto parsed = product::ParseConfig(node.config->content);
     if (!parsed.ok())
-      return Trouble(parsed.error().Wrap("node " + site.name + ": config.yaml"), "ConfigInvalid");
+      return Trouble(parsed.error().Wrap("node " + site.name + ": config.yaml"),
+                     crd::reason::kConfigInvalid);
     node.parsed_config = *std::move(parsed);
   }
   if (!node.kept) Rehearse(node);
@@ -240,12 +244,12 @@ void Observation::LookAtComponent(const SiteNode& site, model::NodeFacts& node) 
     if (image.ok()) {
       component.image = *std::move(image);
     } else if (!image.Is(base::Code::kNotFound)) {
-      return Trouble(image.error().Wrap("node " + site.name), "EngineUnreachable");
+      return Trouble(image.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
     }
   }
   auto assistant = site.engine->Inspect(ctx_, model::kAssistantName);
   if (!assistant.ok() && !assistant.Is(base::Code::kNotFound))
-    return Trouble(assistant.error().Wrap("node " + site.name), "EngineUnreachable");
+    return Trouble(assistant.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
   if (assistant.ok()) {
     const auto operation = assistant->labels.find(model::labels::kOperation);
     const auto on = assistant->labels.find(model::labels::kNode);
@@ -260,7 +264,7 @@ void Observation::LookAtComponent(const SiteNode& site, model::NodeFacts& node) 
         ctx_, node.old_container->id,
         fmt::format("{}/{}", model::kComponentScriptFolder, model::kComponentScriptFile));
     if (!script.ok() && !script.Is(base::Code::kNotFound))
-      return Trouble(script.error().Wrap("node " + site.name), "EngineUnreachable");
+      return Trouble(script.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
     component.script_there = script.ok() && script->regular;
   }
   node.component = std::move(component);
@@ -283,7 +287,8 @@ void Observation::LookAtScript(const SiteNode& site, model::NodeFacts& node) {
     const auto marker = MarkerPath(record_->id, std::string(each.mark), attempt);
     if (!marker.ok()) return Trouble(marker.error(), "Internal");
     auto script = observe::LookAtScript(ctx_, *site.engine, container->id, *marker);
-    if (!script.ok()) return Trouble(script.error().Wrap("node " + site.name), "EngineUnreachable");
+    if (!script.ok())
+      return Trouble(script.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
     node.script = *std::move(script);
     // Its last line is shown, and a client that fails may print what it was called with.
     if (look_.site.config) {
@@ -302,7 +307,7 @@ base::Result<std::string> Observation::ReadText(const SiteNode& site, const std:
   auto file = site.engine->ReadFile(ctx_, container, std::string(path));
   if (!file.ok()) return file.error().Wrap(std::string(path));
   if (file->regular) return std::move(file->content);
-  return base::MakeError(base::Code::kInvalid, "CertificateUnreadable",
+  return base::MakeError(base::Code::kInvalid, crd::reason::kCertificateUnreadable,
                          fmt::format("{} is not a regular file (Docker makes a folder where the "
                                      "source of a mount does not exist); put the file back",
                                      path));
@@ -368,7 +373,8 @@ void Observation::LookAtServices(const SiteNode& site, model::NodeFacts& node) {
   const auto& container = NewOne() && !node.kept ? node.new_container : node.old_container;
   if (!container || !container->running) return;
   auto query = QueryOf(site, *container);
-  if (!query.ok()) return Trouble(query.error().Wrap("node " + site.name), "CertificateUnreadable");
+  if (!query.ok())
+    return Trouble(query.error().Wrap("node " + site.name), crd::reason::kCertificateUnreadable);
   query->needs = NeedsOf(node.role);
   node.health = LookAtHealth(ctx_, *site.engine, *ports_.probe, *query);
 }
@@ -413,7 +419,7 @@ void Observation::LookAtHeartbeats(model::MetaFacts& meta) {
     auto beat = look_.site.meta.cm().Heartbeat(ctx_.WithTimeout(kMetaTimeout),
                                                look_.site.config->drc_cm_heartbeat_db, ip);
     if (!beat.ok()) {
-      Trouble(beat.error().Wrap("MetaDB"), "MetaDBUnreachable");
+      Trouble(beat.error().Wrap("MetaDB"), crd::reason::kMetaDbUnreachable);
       all_moved = false;
       continue;
     }
@@ -470,7 +476,8 @@ void Observation::LookAtDatabases(model::MetaFacts& meta) {
     auto database = look_.site.meta.For(frozen.role)->Database(ctx_, name);
     if (!database.ok()) {
       Trouble(database.error().Wrap("MetaDB, database " + name),
-              database.Is(base::Code::kNotFound) ? "DatabaseNotFound" : "MetaDBUnreachable");
+              database.Is(base::Code::kNotFound) ? crd::reason::kDatabaseNotFound
+                                                 : crd::reason::kMetaDbUnreachable);
       continue;
     }
     meta.databases.push_back(*std::move(database));
@@ -488,7 +495,7 @@ void Observation::LookAtMetaGoingBack() {
     if (result.ok()) {
       into = *std::move(result);
     } else if (!result.Is(base::Code::kNotFound)) {
-      Trouble(result.error().Wrap("MetaDB"), "MetaDBUnreachable");
+      Trouble(result.error().Wrap("MetaDB"), crd::reason::kMetaDbUnreachable);
       whole = false;
     }
   };
@@ -525,7 +532,7 @@ void Observation::LookAtMeta() {
     if (seen) {
       into = *std::move(result);
     } else {
-      Trouble(result.error().Wrap("MetaDB"), "MetaDBUnreachable");
+      Trouble(result.error().Wrap("MetaDB"), crd::reason::kMetaDbUnreachable);
     }
     return seen;
   };
@@ -600,7 +607,7 @@ void Observation::LookAtVolume() {
     if (free.ok()) {
       facts_.volume = ports::VolumeInfo{{}, *free};
     } else {
-      Trouble(free.error(), "BackupVolume");
+      Trouble(free.error(), crd::reason::kBackupVolume);
     }
   }
   // Where it has to be loaded, or looked into for which image it holds.
@@ -627,7 +634,7 @@ std::optional<uint64_t> Observation::SizeOf(const crd::Image& image, const char*
   const auto size = ports_.store->Size(image.archive);
   if (size.ok()) return *size;
   facts_.troubles.push_back(
-      {"ArchiveNotFound",
+      {crd::reason::kArchiveNotFound,
        fmt::format("{} {} cannot be read ({}); put the archive there, where this controller runs",
                    field, image.archive, size.error().message),
        true});
@@ -645,7 +652,7 @@ base::Result<std::vector<ports::OmsTask>> Observation::AskOmsTasks() {
     return AskForTasks(ctx_.WithTimeout(kTasksTimeout), ports_, look_.site.ns, *look_.spec.task_api,
                        {query.host, query.port, query.https});
   }
-  return base::MakeError(base::Code::kTransient, "TaskAPIUnreachable",
+  return base::MakeError(base::Code::kTransient, crd::reason::kTaskApiUnreachable,
                          "no node that runs has a console that could be asked");
 }
 
@@ -671,7 +678,8 @@ void Observation::LookAtOmsTasks() {
 void Observation::Rehearse(model::NodeFacts& node) {
   if (!look_.path.config_rewrite || Passed(model::PointKind::kNewStarting)) return;
   auto rewritten = product::RewriteMetaKeys(node.config->content);
-  if (!rewritten.ok()) return Trouble(rewritten.error().Wrap("config.yaml"), "ConfigInvalid");
+  if (!rewritten.ok())
+    return Trouble(rewritten.error().Wrap("config.yaml"), crd::reason::kConfigInvalid);
   if (*rewritten != node.config->content) node.rehearsed_config = *std::move(rewritten);
 }
 

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/observe/secret_data.h"
 
@@ -104,7 +105,7 @@ bool Reaching::Node(const crd::Node& node) {
   address.endpoint = node.engine.endpoint;
   if (node.engine.tls) {
     auto data = SecretData(node.engine.tls->secret_ref.name);
-    if (!data.ok()) return Fail(TroubleOf(data.error(), "SecretUnreadable"));
+    if (!data.ok()) return Fail(TroubleOf(data.error(), crd::reason::kSecretUnreadable));
     address.tls_ca = (*data)["ca.crt"];
     address.tls_cert = (*data)["tls.crt"];
     address.tls_key = (*data)["tls.key"];
@@ -113,26 +114,29 @@ bool Reaching::Node(const crd::Node& node) {
   reached.name = node.name;
   auto engine = ports_.engines->Open(address);
   if (!engine.ok())
-    return Fail(TroubleOf(engine.error().Wrap("node " + node.name), "EngineUnreachable"));
+    return Fail(
+        TroubleOf(engine.error().Wrap("node " + node.name), crd::reason::kEngineUnreachable));
   reached.engine = *std::move(engine);
   auto info = reached.engine->Info(ctx_);
   if (!info.ok())
-    return Fail(TroubleOf(info.error().Wrap("node " + node.name), "EngineUnreachable"));
+    return Fail(TroubleOf(info.error().Wrap("node " + node.name), crd::reason::kEngineUnreachable));
   reached.info = *std::move(info);
   auto named = reached.engine->Inspect(ctx_, node.container.name);
   if (named.ok()) {
     reached.named = *std::move(named);
   } else if (!named.Is(base::Code::kNotFound)) {
-    return Fail(TroubleOf(named.error().Wrap("node " + node.name), "EngineUnreachable"));
+    return Fail(
+        TroubleOf(named.error().Wrap("node " + node.name), crd::reason::kEngineUnreachable));
   }
   if (const auto added = AddLabelled(reached, owner_label_); !added.ok())
-    return Fail(TroubleOf(added.error().Wrap("node " + node.name), "EngineUnreachable"));
-  if (reached.Current() == nullptr && !ConfigFromRecord(node.name)) {
     return Fail(
-        {"ContainerNotFound", fmt::format("node {}: the engine at {} has no container '{}'; write "
-                                          "the name that `docker ps -a` shows for "
-                                          "the OMS container in spec.nodes[].container.name",
-                                          node.name, node.engine.endpoint, node.container.name)});
+        TroubleOf(added.error().Wrap("node " + node.name), crd::reason::kEngineUnreachable));
+  if (reached.Current() == nullptr && !ConfigFromRecord(node.name)) {
+    return Fail({crd::reason::kContainerNotFound,
+                 fmt::format("node {}: the engine at {} has no container '{}'; write "
+                             "the name that `docker ps -a` shows for "
+                             "the OMS container in spec.nodes[].container.name",
+                             node.name, node.engine.endpoint, node.container.name)});
   }
   site_.nodes.push_back(std::move(reached));
   return true;
@@ -143,7 +147,7 @@ bool Reaching::Engines() {
     if (!Node(node)) return false;
   }
   if (site_.nodes.empty())
-    return Fail({"InvalidSpec", "spec.nodes is empty; name the host that runs OMS"});
+    return Fail({crd::reason::kInvalidSpec, "spec.nodes is empty; name the host that runs OMS"});
   return Version();
 }
 
@@ -173,7 +177,7 @@ const SiteNode& Reaching::Leading() const {
 bool Reaching::Version() {
   if (Leading().Current() == nullptr) return true;  // ConfigFromRecord()
   auto running = RunningVersion(spec_, *Leading().Current());
-  if (!running.ok()) return Fail(TroubleOf(running.error(), "VersionUnknown"));
+  if (!running.ok()) return Fail(TroubleOf(running.error(), crd::reason::kVersionUnknown));
   site_.running = *running;
   return true;
 }
@@ -188,7 +192,8 @@ bool Reaching::Config() {
     const bool passing =
         file.error().Retryable() || (!shown_.folder.empty() && !node.Current()->running &&
                                      file.error().code == base::Code::kNotFound);
-    return Fail({file.error().Retryable() ? "EngineUnreachable" : "NotAnOMSContainer",
+    return Fail({file.error().Retryable() ? crd::reason::kEngineUnreachable
+                                          : crd::reason::kNotAnOmsContainer,
                  fmt::format("node {}: {} cannot be read in container '{}' ({}); check that "
                              "spec.nodes[].container.name is the "
                              "OMS container",
@@ -196,10 +201,11 @@ bool Reaching::Config() {
                  passing});
   }
   if (!file->regular) {
-    return Fail({"ConfigUnreadable", fmt::format("node {}: {} in container '{}' is not a regular "
-                                                 "file (Docker makes a folder where the source of "
-                                                 "a mount does not exist); put the file back",
-                                                 node.name, kConfigPath, node.Current()->name)});
+    return Fail({crd::reason::kConfigUnreadable,
+                 fmt::format("node {}: {} in container '{}' is not a regular "
+                             "file (Docker makes a folder where the source of "
+                             "a mount does not exist); put the file back",
+                             node.name, kConfigPath, node.Current()->name)});
   }
   site_.config_file = *std::move(file);
   return Parse();
@@ -207,7 +213,8 @@ bool Reaching::Config() {
 
 bool Reaching::Parse() {
   auto config = product::ParseConfig(site_.config_file->content);
-  if (!config.ok()) return Fail(TroubleOf(config.error().Wrap("config.yaml"), "ConfigInvalid"));
+  if (!config.ok())
+    return Fail(TroubleOf(config.error().Wrap("config.yaml"), crd::reason::kConfigInvalid));
   site_.config = *std::move(config);
   return true;
 }
@@ -227,7 +234,7 @@ base::Result<std::filesystem::path> FolderOfThisProcess() {
   std::string made = (place / "oms-upgrade-controller-XXXXXX").string();
   if (none || mkdtemp(made.data()) == nullptr) {
     return base::MakeError(
-        base::Code::kTransient, "TemporaryFolder",
+        base::Code::kTransient, crd::reason::kTemporaryFolder,
         fmt::format("cannot make a folder in {}: {}", none ? "TMPDIR" : place.string(),
                     (none ? none : std::error_code(errno, std::generic_category())).message()));
   }
@@ -240,7 +247,7 @@ base::Result<std::filesystem::path> FolderOfThisProcess() {
 // file is named by its sum and written once.
 base::Result<std::string> Reaching::CaFile(const base::Secret& pem, const std::string& field) {
   if (pem.empty()) {
-    return base::MakeError(base::Code::kInvalid, "SecretUnreadable",
+    return base::MakeError(base::Code::kInvalid, crd::reason::kSecretUnreadable,
                            fmt::format("the Secret of {}.tls has no key 'ca.crt'; add the "
                                        "certificate of the CA that signed the MetaDB's",
                                        field));
@@ -257,10 +264,10 @@ bool Reaching::HttpsCa() {
   auto data = SecretData(spec_.https->secret_ref.name);
   // Of use for the health of OMS alone: the mounted certificate itself is believed then.
   if (data.Is(base::Code::kNotFound) && resource_.meta.deletion_timestamp) return true;
-  if (!data.ok()) return Fail(TroubleOf(data.error(), "SecretUnreadable"));
+  if (!data.ok()) return Fail(TroubleOf(data.error(), crd::reason::kSecretUnreadable));
   site_.https_ca = (*data)["ca.crt"].Reveal();
   if (!site_.https_ca.empty()) return true;
-  return Fail({"SecretUnreadable",
+  return Fail({crd::reason::kSecretUnreadable,
                fmt::format("Secret {}/{} of spec.https has no key 'ca.crt'; add the certificate of "
                            "the CA that signed the one of OMS, or leave spec.https out",
                            resource_.meta.ns, spec_.https->secret_ref.name)});
@@ -298,13 +305,13 @@ std::optional<ports::DbServerAddress> Reaching::WayTo(const product::MetaAddress
     // has a password too, maybe that of another user, and the server will say so.
     const bool gone =
         data.Is(base::Code::kNotFound) && resource_.meta.deletion_timestamp && !elsewhere;
-    if (!data.ok() && !gone) return fail(TroubleOf(data.error(), "SecretUnreadable"));
+    if (!data.ok() && !gone) return fail(TroubleOf(data.error(), crd::reason::kSecretUnreadable));
     std::map<std::string, base::Secret> none;
     if (gone) none[connect->password_secret_ref->key] = config.password;
     const auto& texts = gone ? none : *data;
     const auto found = texts.find(connect->password_secret_ref->key);
     if (found == texts.end()) {
-      return fail({"SecretUnreadable",
+      return fail({crd::reason::kSecretUnreadable,
                    fmt::format("Secret {}/{} has no key '{}'; add it, or name the right one in "
                                "{}.passwordSecretRef.key",
                                resource_.meta.ns, connect->password_secret_ref->name,
@@ -314,9 +321,9 @@ std::optional<ports::DbServerAddress> Reaching::WayTo(const product::MetaAddress
   }
   if (connect->tls) {
     auto data = SecretData(connect->tls->secret_ref.name);
-    if (!data.ok()) return fail(TroubleOf(data.error(), "SecretUnreadable"));
+    if (!data.ok()) return fail(TroubleOf(data.error(), crd::reason::kSecretUnreadable));
     auto ca = CaFile((*data)["ca.crt"], field);
-    if (!ca.ok()) return fail(TroubleOf(ca.error(), "SecretUnreadable"));
+    if (!ca.ok()) return fail(TroubleOf(ca.error(), crd::reason::kSecretUnreadable));
     address.tls_ca = *std::move(ca);
   }
   return address;
@@ -325,7 +332,8 @@ std::optional<ports::DbServerAddress> Reaching::WayTo(const product::MetaAddress
 bool Reaching::Server(ports::MetaDb& meta_db, const char* of,
                       std::optional<ports::DbServerInfo>& info) {
   auto server = meta_db.Server(ctx_);
-  if (!server.ok()) return Fail(TroubleOf(server.error().Wrap(of), "MetaDBUnreachable"));
+  if (!server.ok())
+    return Fail(TroubleOf(server.error().Wrap(of), crd::reason::kMetaDbUnreachable));
   info = *std::move(server);
   return true;
 }
@@ -337,7 +345,7 @@ bool Reaching::OneWayForTwo(const crd::MetaDb& spec) {
   const bool two = config.rm.host != config.cm.host || config.rm.port != config.cm.port;
   if (!two || !spec.connect || (spec.rm && spec.cm)) return false;
   if (spec.connect->host.empty() && spec.connect->port == 0) return false;
-  Fail({"InvalidSpec",
+  Fail({crd::reason::kInvalidSpec,
         "config.yaml has the CM database on another server than RM's, and spec.metaDB.connect says "
         "one way for both; write spec.metaDB.rm.connect and spec.metaDB.cm.connect instead"});
   return true;
@@ -366,7 +374,7 @@ bool Reaching::MetaDatabase() {
     return false;
   }
   if (!config.SeparateCm() && site_.server->identity != site_.cm_server->identity) {
-    return Fail({"NotThisOMS",
+    return Fail({crd::reason::kNotThisOms,
                  fmt::format("config.yaml has RM and CM on one server, but spec.metaDB leads to "
                              "two ({} and {}); correct spec.metaDB.rm and spec.metaDB.cm",
                              site_.server->identity, site_.cm_server->identity)});
@@ -378,7 +386,8 @@ bool Reaching::Row() {
   site_.oms = site_.config->drc_rm_db;
   site_.ownership = ports_.ownerships->Open(site_.meta);
   auto row = site_.ownership->Read(ctx_, site_.oms);
-  if (!row.ok()) return Fail(TroubleOf(row.error().Wrap("MetaDB"), "MetaDBUnreachable"));
+  if (!row.ok())
+    return Fail(TroubleOf(row.error().Wrap("MetaDB"), crd::reason::kMetaDbUnreachable));
   site_.row = *std::move(row);
   return true;
 }
@@ -388,7 +397,7 @@ bool Reaching::Record() {
   if (volume.ok()) {
     site_.volume = *std::move(volume);
   } else if (!volume.Is(base::Code::kNotFound)) {
-    return Fail(TroubleOf(volume.error(), "BackupVolume"));
+    return Fail(TroubleOf(volume.error(), crd::reason::kBackupVolume));
   }
   const std::string folder =
       site_.row && !site_.row->folder.empty() ? site_.row->folder : shown_.folder;
@@ -400,13 +409,13 @@ bool Reaching::Record() {
     return true;
   }
   if (const auto place = trust_.CheckPlace(folder); !place.ok()) {
-    return free || Fail(TroubleOf(place.error(), "BackupDirectoryNotAllowed"));
+    return free || Fail(TroubleOf(place.error(), crd::reason::kBackupDirectoryNotAllowed));
   }
   // Where the operation lies, whatever spec.backup.directory has come to say since.
   const std::string directory = std::filesystem::path(folder).parent_path();
   const auto holds = ports_.store->Look(directory);
   if (!holds.ok() && !holds.Is(base::Code::kNotFound))
-    return Fail(TroubleOf(holds.error(), "BackupVolume"));
+    return Fail(TroubleOf(holds.error(), crd::reason::kBackupVolume));
   // Without a row it is the record's own word of the volume that counts.
   const bool same = holds.ok() && (!site_.row || (!site_.row->folder_identity.empty() &&
                                                   site_.row->folder_identity == holds->identity));
@@ -431,7 +440,7 @@ bool Reaching::Record() {
                              "that holds it",
                              site_.row ? site_.row->operation_id : "?", folder)});
   }
-  if (!found.ok()) return Fail(TroubleOf(found.error(), "RecordFormat"));
+  if (!found.ok()) return Fail(TroubleOf(found.error(), crd::reason::kRecordFormat));
   site_.record = std::move(found->record);
   site_.last_n = found->last_n;
   return RecordIsShown();
@@ -448,7 +457,7 @@ bool Reaching::RecordIsShown() {
   const model::OperationRecord named = *std::move(site_.record);
   site_.record.reset();  // Not the last one; what is shown stays.
   return Fail(
-      {"OperationsDiffer",
+      {crd::reason::kOperationsDiffer,
        fmt::format("status names the open operation {} in {}, but the row in the MetaDB "
                    "names the earlier {} in {}: was the MetaDB brought back to an earlier "
                    "state? If so, give the open one up by {}={}; else bring the row back",
@@ -482,7 +491,8 @@ bool Reaching::OtherOwners() {
   for (auto& node : site_.nodes) {
     for (const auto& owner : others) {
       if (const auto added = AddLabelled(node, owner); !added.ok())
-        return Fail(TroubleOf(added.error().Wrap("node " + node.name), "EngineUnreachable"));
+        return Fail(
+            TroubleOf(added.error().Wrap("node " + node.name), crd::reason::kEngineUnreachable));
     }
   }
   return Version();

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <vector>
 
+#include "crd/reasons.h"
+
 namespace oms::observe {
 
 namespace fs = std::filesystem;
@@ -15,7 +17,7 @@ base::Status RecordTrust::CheckPlace(const std::string& folder) const {
     return base::Ok();
   }
   return base::MakeError(
-      base::Code::kInvalid, "BackupDirectoryNotAllowed",
+      base::Code::kInvalid, crd::reason::kBackupDirectoryNotAllowed,
       fmt::format("the operation is said to lie in {}, which is not below a folder that this "
                   "controller may use; it was started with --allow-backup-dir {}",
                   folder, fmt::join(limits.backup_dirs, ", ")));
@@ -40,7 +42,7 @@ base::Status RecordTrust::Check(const model::OperationRecord& record, const std:
   if (record.owner() == me) return base::Ok();
   if (!take_over.empty() && record.owner_object == take_over) return base::Ok();
   return base::MakeError(
-      base::Code::kDenied, "OperationOwnedByAnother",
+      base::Code::kDenied, crd::reason::kOperationOwnedByAnother,
       fmt::format("the operation in {} is that of OmsUpgrade {}{}; if this OMS was that one's and "
                   "is this one's now, annotate this one with {}={}",
                   folder, record.owner_object,

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/base/base64.h"
+#include "crd/reasons.h"
 
 namespace oms::observe {
 namespace {
@@ -19,7 +20,7 @@ base::Result<std::map<std::string, base::Secret>> ReadSecretData(const base::Con
                                                                  const std::string& name) {
   const auto secret = api.Get(ctx, kSecrets, {ns, name});
   if (!secret.ok()) {
-    return base::MakeError(secret.error().code, "SecretUnreadable",
+    return base::MakeError(secret.error().code, crd::reason::kSecretUnreadable,
                            fmt::format("Secret {}/{}: {}", ns, name, secret.error().message));
   }
   std::map<std::string, base::Secret> data;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "crd/reasons.h"
 #include "reconcilers/model/labels.h"
 
 namespace oms::observe {
@@ -80,7 +81,7 @@ base::Result<crd::Version> RunningVersion(const crd::Spec& spec,
     return version;
   }
   if (!spec.deployment.current_version.empty()) return version;
-  return base::MakeError(base::Code::kInvalid, "VersionUnknown",
+  return base::MakeError(base::Code::kInvalid, crd::reason::kVersionUnknown,
                          fmt::format("the image '{}' of container '{}' does not name a version; "
                                      "write the version that runs in "
                                      "spec.deployment.currentVersion",
@@ -106,13 +107,13 @@ std::optional<model::Trouble> WhatDoesNotRun(const crd::Spec& spec, const Site& 
           current == nullptr ? "there is no container"
                              : fmt::format("container '{}' is {}", current->name, current->status);
       return model::Trouble{
-          "OMSNotRunning",
+          crd::reason::kOmsNotRunning,
           fmt::format(kLeft, fmt::format("OMS does not run{}: {}", where, how), "it")};
     }
     if (UpgradedInPlace(site, node) != nullptr) continue;
     const auto version = RunningVersion(spec, *current);
     if (!version.ok() || !site.running || *version == *site.running) continue;
-    return model::Trouble{"NodeVersionsDiffer",
+    return model::Trouble{crd::reason::kNodeVersionsDiffer,
                           fmt::format(kLeft,
                                       fmt::format("node {} runs {} (container '{}')", node.name,
                                                   version->ToString(), current->name),

@@ -5,28 +5,31 @@
 #include <charconv>
 #include <string_view>
 
+#include "crd/reasons.h"
 #include "reconcilers/observe/secret_data.h"
 
 namespace oms::observe {
 namespace {
 
 base::Error BadEndpoint(const std::string& endpoint) {
-  return base::MakeError(base::Code::kInvalid, "InvalidSpec",
+  return base::MakeError(base::Code::kInvalid, crd::reason::kInvalidSpec,
                          fmt::format("spec.taskAPI.endpoint '{}' is not of the form "
                                      "http://host:8089 or https://host:8089",
                                      endpoint));
 }
 
 base::Error NoKey(const std::string& ns, const std::string& secret, const char* key) {
-  return base::MakeError(base::Code::kInvalid, "SecretUnreadable",
+  return base::MakeError(base::Code::kInvalid, crd::reason::kSecretUnreadable,
                          fmt::format("Secret {}/{} has no key '{}'", ns, secret, key));
 }
 
 std::string_view WhatToDo(const base::Error& error) {
-  if (error.reason == "TaskAPINotOffered") return "correct spec.taskAPI.endpoint";
-  if (error.reason == "TaskAPIUnreachable" || error.reason == "TaskAPITimeout")
+  if (error.reason == crd::reason::kTaskApiNotOffered) return "correct spec.taskAPI.endpoint";
+  if (error.reason == crd::reason::kTaskApiUnreachable ||
+      error.reason == crd::reason::kTaskApiTimeout)
     return "see that OMS answers there (spec.taskAPI.endpoint)";
-  if (error.reason == "TaskAPIRefused" || error.reason == "TaskAPIAnswerInvalid")
+  if (error.reason == crd::reason::kTaskApiRefused ||
+      error.reason == crd::reason::kTaskApiAnswerInvalid)
     return "look at ghana/Ghana/oms-api.log in OMS's logs";
   return "correct it";
 }
@@ -81,12 +84,12 @@ base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, 
 
 model::Trouble TroubleOfTasks(const base::Error& error, const std::string& ns,
                               const crd::TaskApi& spec) {
-  const bool denied = error.reason == "TaskAPIDenied";
+  const bool denied = error.reason == crd::reason::kTaskApiDenied;
   const std::string to_do =
       denied ? fmt::format("correct the Secret {}/{} (keys username and password)", ns,
                            spec.secret_ref.name)
              : std::string(WhatToDo(error));
-  return {error.reason.empty() ? "TaskAPIUnreachable" : error.reason,
+  return {error.reason.empty() ? crd::reason::kTaskApiUnreachable : error.reason,
           fmt::format("spec.taskAPI: {}; {}, or leave spec.taskAPI out and confirm by "
                       "spec.acknowledge what is asked for then",
                       error.message, to_do),

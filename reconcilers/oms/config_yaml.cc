@@ -11,6 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "crd/reasons.h"
+
 namespace oms::product {
 namespace {
 
@@ -28,7 +30,8 @@ std::string RmKey(std::string_view field) { return fmt::format("oms_rm_meta_{}",
 std::string CmKey(std::string_view field) { return fmt::format("oms_cm_meta_{}", field); }
 
 base::Error Invalid(std::string message) {
-  return MakeError(Code::kInvalid, "ConfigInvalid", "config.yaml: " + std::move(message));
+  return MakeError(Code::kInvalid, crd::reason::kConfigInvalid,
+                   "config.yaml: " + std::move(message));
 }
 
 // A top-level entry.

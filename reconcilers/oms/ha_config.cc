@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "controller/base/json.h"
+#include "crd/reasons.h"
 
 namespace oms::product {
 namespace {
@@ -24,7 +25,8 @@ constexpr char kPerceive[] = "perceiveStoreClientCheckpoint";
 constexpr char kRefetch[] = "refetchStoreIntervalMin";
 
 base::Error Invalid(std::string message) {
-  return MakeError(Code::kTerminal, "HAConfigInvalid", "ha.config: " + std::move(message));
+  return MakeError(Code::kTerminal, crd::reason::kHaConfigInvalid,
+                   "ha.config: " + std::move(message));
 }
 
 // A member of the object, by its place in the text.
@@ -228,7 +230,7 @@ Result<std::string> Edit(const Document& document, const std::vector<Change>& ch
   }
 
   if (const auto edited = base::ParseOrderedJson(text); !edited.ok() || *edited != expected) {
-    return MakeError(Code::kInternal, "HAConfigInvalid",
+    return MakeError(Code::kInternal, crd::reason::kHaConfigInvalid,
                      "ha.config: the edit did not give what was expected");
   }
   if (!document.in_string) return text;

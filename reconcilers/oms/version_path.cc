@@ -6,6 +6,8 @@
 #include <array>
 #include <string_view>
 
+#include "crd/reasons.h"
+
 namespace oms::product {
 namespace {
 
@@ -91,7 +93,7 @@ bool NumberBelow(const Version& a, const Version& b) {
 bool SameRelease(const Version& a, const Version& b) { return a.SameRelease(b); }
 
 base::Error Unsupported(std::string message) {
-  return MakeError(Code::kTerminal, "UnsupportedPath", std::move(message));
+  return MakeError(Code::kTerminal, crd::reason::kUnsupportedPath, std::move(message));
 }
 
 base::Result<Start> EnterprisePath(const Version& from, const Version& to, bool accept_unlisted) {
@@ -109,7 +111,7 @@ base::Result<Start> EnterprisePath(const Version& from, const Version& to, bool 
                                  [&](const Version& release) { return SameRelease(release, to); });
   if (!known && !accept_unlisted) {
     return MakeError(
-        Code::kTerminal, "UnknownVersion",
+        Code::kTerminal, crd::reason::kUnknownVersion,
         fmt::format(
             "{} is no release of OMS that this controller knows (the newest is {}): correct "
             "spec.version, or add {} to spec.acknowledge to go there all the same",
@@ -211,7 +213,7 @@ base::Result<PathSteps> CheckPath(const Version& from, const Version& to,
   }
   if (to < from) {
     return MakeError(
-        Code::kTerminal, "DowngradeRefused",
+        Code::kTerminal, crd::reason::kDowngradeRefused,
         fmt::format("{} runs, and {} is lower; OMS cannot be downgraded, only brought back to the "
                     "version that its last upgrade came from: set spec.version to {} or higher",
                     from.ToString(), to.ToString(), from.ToString()));

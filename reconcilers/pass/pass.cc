@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "crd/reasons.h"
 #include "reconcilers/decide/place.h"
 #include "reconcilers/model/maintenance_window.h"
 #include "reconcilers/observe/reach_site.h"
@@ -347,7 +348,9 @@ show::DowntimeLevel UpgradeReconciler::Pass::TellDowntime(base::WallTime now) {
   const auto level = operation_open() ? show::DowntimeLevelOf(spec_, *site_.record, now)
                                       : show::DowntimeLevel::kWell;
   if (level > memory_.told_downtime) {
-    Event(true, level == show::DowntimeLevel::kNear ? "DowntimeNearBudget" : "DowntimeOverBudget",
+    Event(true,
+          level == show::DowntimeLevel::kNear ? crd::reason::kDowntimeNearBudget
+                                              : crd::reason::kDowntimeOverBudget,
           show::DowntimeText(spec_, level));
   }
   return memory_.told_downtime = level;

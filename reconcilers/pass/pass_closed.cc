@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "crd/reasons.h"
 #include "reconcilers/act/secret_hold.h"
 #include "reconcilers/decide/standing.h"
 #include "reconcilers/decide/way_back.h"
@@ -28,10 +29,11 @@ void UpgradeReconciler::Pass::PruneBackups(const base::Context& ctx) {
                                           *site_.record, rule, resource_->meta.generation);
   if (!pruned) return;
   pruned_ = pruned->paths;
-  if (!pruned->folders.empty()) Event(false, "BackupsPruned", TextOf(*pruned));
+  if (!pruned->folders.empty()) Event(false, crd::reason::kBackupsPruned, TextOf(*pruned));
   if (pruned->status.ok() || pruned->status.Is(base::Code::kCancelled)) return;
   ctx.log().Warn("old backups are not removed: {}", pruned->status.error().message);
-  Event(true, "BackupsNotPruned", "old backups are not removed: " + pruned->status.error().message);
+  Event(true, crd::reason::kBackupsNotPruned,
+        "old backups are not removed: " + pruned->status.error().message);
 }
 
 void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
@@ -76,7 +78,7 @@ base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& c
     record.evidence.emplace(decide::kSaidWhole, now);
   }));
   facts_.reset();
-  Event(false, "SaidWhole",
+  Event(false, crd::reason::kSaidWhole,
         fmt::format("OMS is taken to be whole after the operation from {} to {} that was given up, "
                     "as {} says so",
                     last.from, last.to, crd::kAccept));
@@ -138,7 +140,7 @@ bool UpgradeReconciler::Pass::LookAtHa(const base::Context& ctx) {
     return false;
   }
   if (!memory_.told_ha_off) {
-    Event(true, "HASwitchedOff",
+    Event(true, crd::reason::kHaSwitchedOff,
           "somebody has switched HA off (ha.config, enable=false) since the last operation; it is "
           "left as it is, and what stops will not start by itself");
   }
@@ -190,7 +192,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   if (site_.row && site_.row->owner == me_)
     memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};
   if (!site_.running) {
-    return Stall("ContainerNotFound",
+    return Stall(crd::reason::kContainerNotFound,
                  "there is no OMS container any more, and no operation is open");
   }
   const model::OperationRecord* gone = decide::NewContainerGoneOf(site_);
@@ -275,7 +277,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, record.id, record.folder,
                                         record.volume));
   memory_.failures = {};
-  Event(false, undo ? "RollbackStarted" : "UpgradeStarted",
+  Event(false, undo ? crd::reason::kRollbackStarted : crd::reason::kUpgradeStarted,
         undo ? fmt::format("going back from {} to {} begins; everything about it is in {}",
                            record.to, record.from, record.folder)
              : fmt::format("upgrade from {} to {} begins; everything about it is in {}",
@@ -284,7 +286,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   // No warnings: nobody has seen anything amiss.
   for (const auto& told :
        steps::ToldBefore(spec_, *site_.running, *crd::Version::Parse(record.to), *facts_))
-    Event(false, "SeeToItFirst", told);
+    Event(false, crd::reason::kSeeToItFirst, told);
   return Next::kAgain;
 }
 
@@ -303,7 +305,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs
   if (operation) owner_.tasks_.Stop(operation->id + "/");
   if (site_.record) owner_.tasks_.Stop(site_.record->id + "/");
   if (open) {
-    Event(true, "Orphaned",
+    Event(true, crd::reason::kOrphaned,
           fmt::format("the resource is deleted and leaves an open operation behind; everything "
                       "about it is in {}",
                       site_.record ? site_.record->folder

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "crd/reasons.h"
 #include "reconcilers/act/secret_hold.h"
 #include "reconcilers/decide/failures.h"
 #include "reconcilers/decide/place.h"
@@ -46,7 +47,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   const auto from = crd::Version::Parse(site_.record->from),
              to = crd::Version::Parse(site_.record->to);
   if (!from.ok() || !to.ok())
-    return Stall("RecordFormat", "the record names versions that cannot be read");
+    return Stall(crd::reason::kRecordFormat, "the record names versions that cannot be read");
   memory_.idle_row.reset();
   if (site_.record->Passed(model::PointKind::kFirstDrop)) memory_.dropping = site_.record->id;
   path_ = product::StepsForTarget(*to);
@@ -195,7 +196,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Turn(
   owner_.tasks_.Stop(site_.record->id + "/");
   OMS_TRY(steps::TurnBack(ctx, op, decision_.reason, Mark()));
   memory_.failures = {};
-  Event(true, "RollbackStarted", decision_.message);
+  Event(true, crd::reason::kRollbackStarted, decision_.message);
   ctx.log().Info("{}", decision_.message);
   return LookAnew();
 }
@@ -207,7 +208,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CallOff(
   if (!back) return LookAnew();
   OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
                                         site_.record->volume));
-  Event(false, "RollbackCalledOff", decision_.message);
+  Event(false, crd::reason::kRollbackCalledOff, decision_.message);
   ctx.log().Info("{}", decision_.message);
   return LookAnew();
 }
@@ -218,7 +219,7 @@ void UpgradeReconciler::Pass::RemoveLeftConfig(const base::Context& ctx,
   const auto removed = steps::RemoveRewrittenConfig(ctx, op);
   if (removed.ok()) return;
   ctx.log().Warn("the rewritten config.yaml is left behind: {}", removed.error().message);
-  Event(true, "ConfigFileLeft",
+  Event(true, crd::reason::kConfigFileLeft,
         fmt::format("the config.yaml that was rewritten for {} could not be removed ({}); remove "
                     "it by hand: it holds the MetaDB's password",
                     site_.record->to, removed.error().message));
@@ -231,9 +232,9 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::End(
   OMS_TRY(steps::CloseOperation(ctx, op, Mark()));
   OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
                                         site_.record->volume));
-  Event(false, back ? "RolledBack" : "UpgradeSucceeded", decision_.message);
+  Event(false, back ? crd::reason::kRolledBack : crd::reason::kUpgradeSucceeded, decision_.message);
   for (const auto& left : show::FollowUpsOf(*site_.record))
-    Event(left.warning, "FollowUp", left.text);
+    Event(left.warning, crd::reason::kFollowUp, left.text);
   ctx.log().Info("{}", decision_.message);
   // What runs now may be another version than the one that the spec asks for (a rollback by policy,
   // a third version): Ready is for the look at it, not for the end of this operation.
@@ -291,11 +292,12 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Abandon(
 }
 
 void UpgradeReconciler::Pass::TellAbandoned(const model::OperationRecord& record) {
-  Event(true, "Abandoned",
+  Event(true, crd::reason::kAbandoned,
         fmt::format("the operation from {} to {} was given up by annotation; containers and "
                     "databases stay as they are; its record, its backups and RESTORE.md are in {}",
                     record.from, record.to, record.folder));
-  for (const auto& left : show::FollowUpsOf(record)) Event(left.warning, "FollowUp", left.text);
+  for (const auto& left : show::FollowUpsOf(record))
+    Event(left.warning, crd::reason::kFollowUp, left.text);
 }
 
 // The engine or the MetaDB does not answer. The record can be closed all the same, where it can be
@@ -304,8 +306,9 @@ base::Result<base::Status> UpgradeReconciler::Pass::AbandonUnreached(const base:
   ports::RecordStore& store = *owner_.ports_.store;
   const std::string& folder = known_.status.operation->folder;
   auto found = observe::ReadTrusted(store, folder, Trust());
-  const bool refused = found.Is(base::Code::kDenied) ||
-                       (found.Is(base::Code::kInvalid) && found.error().reason != "RecordFormat");
+  const bool refused =
+      found.Is(base::Code::kDenied) ||
+      (found.Is(base::Code::kInvalid) && found.error().reason != crd::reason::kRecordFormat);
   if (refused) return base::Status(found.error());
   if (!found.ok() || !found->record.open() || found->record.id != Annotation(crd::kAbandon)) {
     return base::Ok();

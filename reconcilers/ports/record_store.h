@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "controller/base/result.h"
+#include "crd/reasons.h"
 
 namespace oms::ports {
 
@@ -33,7 +34,7 @@ struct RemovedPayload {
   uint64_t bytes = 0;
 };
 
-inline constexpr char kRecordTaken[] = "OperationOwnedByAnother";
+inline constexpr const char* kRecordTaken = crd::reason::kOperationOwnedByAnother;
 
 class RecordStore {
  public:

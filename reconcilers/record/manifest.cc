@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "controller/base/json.h"
+#include "crd/reasons.h"
 
 namespace oms::record {
 
@@ -28,7 +29,7 @@ std::string_view ToString(ports::Compression compression) {
 }
 
 base::Error Invalid(std::string message) {
-  return MakeError(Code::kInvalid, "ManifestInvalid",
+  return MakeError(Code::kInvalid, crd::reason::kManifestInvalid,
                    "manifest.json is not readable: " + std::move(message));
 }
 
@@ -152,7 +153,7 @@ Result<Manifest> Manifest::FromJson(std::string_view text) {
   try {
     const int format = Whole<int>(json.at("format"));
     if (format > kFormat || format < 1) {
-      return MakeError(Code::kInvalid, "ManifestFormat",
+      return MakeError(Code::kInvalid, crd::reason::kManifestFormat,
                        fmt::format("manifest.json has format {}, and this controller knows {}; use "
                                    "the newer controller that wrote it",
                                    format, kFormat));
@@ -398,7 +399,7 @@ Result<Manifest> VerifyManifest(ports::RecordStore& store, const fs::path& folde
     if (!only.empty() && database.name != only) continue;
     for (const auto& file : database.files) {
       const auto broken = [&](std::string_view how) {
-        return MakeError(Code::kTerminal, "BackupBroken",
+        return MakeError(Code::kTerminal, crd::reason::kBackupBroken,
                          fmt::format("{}/{} {}; this backup cannot be restored", folder.string(),
                                      file.path, how));
       };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "crd/reasons.h"
 #include "reconcilers/model/databases.h"
 #include "reconcilers/oms/container_clone.h"
 #include "reconcilers/oms/ha_config.h"

@@ -9,6 +9,7 @@
 
 #include "controller/base/human.h"
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 #include "reconcilers/model/databases.h"
 #include "reconcilers/model/dump_choice.h"
 #include "reconcilers/model/scripts.h"
@@ -81,7 +82,7 @@ std::string Downtime(const std::vector<Part>& parts, const Rates& rates) {
 // ------------------------------------------------------------------------------------ an upgrade
 
 base::Error Incomplete(std::string_view what) {
-  return base::MakeError(base::Code::kInvalid, "PlanIncomplete",
+  return base::MakeError(base::Code::kInvalid, crd::inner_reason::kPlanIncomplete,
                          fmt::format("no plan can be made before {} is known", what));
 }
 
@@ -411,7 +412,7 @@ base::Result<Plan> PlanRollback(const crd::Spec& spec, const model::OperationRec
                                 base::WallTime now, const UndoRequest& request,
                                 const UndoNumbers& numbers) {
   if (!undone.backup) {
-    return base::MakeError(base::Code::kTerminal, "NoBackup",
+    return base::MakeError(base::Code::kTerminal, crd::reason::kNoBackup,
                            fmt::format("the upgrade from {} to {} (operation {}) has no backup to "
                                        "go back to",
                                        undone.from, undone.to, undone.id));

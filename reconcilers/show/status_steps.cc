@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "crd/reasons.h"
 #include "reconcilers/steps/table.h"
 
 namespace oms::show {

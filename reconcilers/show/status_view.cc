@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "crd/reasons.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/show/status_steps.h"
 

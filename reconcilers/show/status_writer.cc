@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/kube/status_patch.h"
+#include "crd/reasons.h"
 #include "reconcilers/show/status_view.h"
 
 namespace oms::show {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 
 namespace oms::steps {
 

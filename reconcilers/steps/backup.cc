@@ -6,6 +6,7 @@
 
 #include "controller/base/human.h"
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 #include "reconcilers/record/manifest.h"
 #include "reconcilers/steps/compaction.h"
 #include "reconcilers/steps/dump_task.h"
@@ -43,8 +44,9 @@ base::Status Adopt(const base::Context& ctx, OperationSession& op, const std::st
   // An attempt that died had raised it, and this one may be of another tool.
   OMS_TRY(PutBack(ctx, *op.world(), RememberedTimeouts(op.record())));
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.backup = backup; }));
-  op.Event("DatabasesBackedUp", fmt::format("the databases are backed up by {} in {}",
-                                            record::ToString(manifest.tool), path.string()));
+  op.Event(crd::reason::kDatabasesBackedUp,
+           fmt::format("the databases are backed up by {} in {}", record::ToString(manifest.tool),
+                       path.string()));
   return base::Ok();
 }
 

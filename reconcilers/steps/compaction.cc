@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "crd/reasons.h"
 #include "reconcilers/steps/backup.h"
 #include "reconcilers/steps/dump_task.h"
 #include "reconcilers/steps/old_containers.h"
@@ -24,7 +25,7 @@ StepState CompactHeartbeat::Judge(const StepInput& in) {
     return Done();
   if (product::Compacted(in.facts.meta->sequence, use)) return Done();
   if (product::NextCompactionAct(in.facts.meta->sequence, use) == ports::CompactionAct::kNone) {
-    return Failed("HeartbeatTableMissing",
+    return Failed(crd::reason::kHeartbeatTableMissing,
                   fmt::format("database {} has no table heatbeat_sequence any more, nor one of its "
                               "copies; bring it back from a backup of your own",
                               in.record.Database("cm_hb")));
@@ -106,7 +107,7 @@ base::Status EndForeignConnections(const base::Context& ctx, OperationSession& o
   }
   OMS_TRY(ctx.Check());
   OMS_TRY(op.world()->meta.EndConnections(ctx, foreign));
-  op.Warn("ForeignConnectionsEnded",
+  op.Warn(crd::reason::kForeignConnectionsEnded,
           "connections to OMS's databases were ended for the dump: " + names);
   return base::Ok();
 }

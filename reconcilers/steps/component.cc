@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "crd/reasons.h"
 #include "reconcilers/act/helper_container.h"
 #include "reconcilers/act/once_script.h"
 #include "reconcilers/observe/script_look.h"
@@ -31,7 +32,7 @@ StepState AwaitComponent(const StepInput& in, const model::FrozenNode& frozen,
   const auto begun = in.record.PassedAt(model::PointKind::kScriptStarting, frozen.name);
   const crd::Timeouts& timeouts = in.spec.strategy.timeouts;
   if (begun && in.facts.now - *begun > timeouts.script + timeouts.healthy) {
-    return Failed("ServicesNotHealthy",
+    return Failed(crd::reason::kServicesNotHealthy,
                   fmt::format("node {}: the component '{}' is not healthy after its upgrade: {}; "
                               "OMS is not stopped. Mend that, or {}",
                               frozen.name, frozen.old_name, missing, Onward(in.record, frozen)));
@@ -72,7 +73,7 @@ base::Status RunAssistant(const base::Context& ctx, OperationSession& op,
   const ports::Mount* run = facts.old_container->FindMount(model::kRunFolder);
   if (run == nullptr || !facts.component->image) {
     return base::MakeError(
-        base::Code::kTransient, "AssistantFailed",
+        base::Code::kTransient, crd::reason::kAssistantFailed,
         fmt::format("node {}: the mount {} or the assistant's image is not there "
                     "any more",
                     node.name, model::kRunFolder));
@@ -85,7 +86,7 @@ base::Status RunAssistant(const base::Context& ctx, OperationSession& op,
   OMS_TRY(ctx.Check());
   const auto created = engine.Create(ctx, helper.name, AssistantBody(helper, run->source));
   if (created.Is(base::Code::kAlreadyExists)) {
-    return base::MakeError(base::Code::kTransient, "NameTaken",
+    return base::MakeError(base::Code::kTransient, crd::reason::kNameTaken,
                            fmt::format("node {}: the name '{}' is taken by another container; "
                                        "remove it",
                                        node.name, helper.name));
@@ -121,7 +122,7 @@ base::Status Finish(const base::Context& ctx, OperationSession& op, const model:
   const std::string name = node.name, container = node.old_name;
   OMS_TRY(NoteUpgradedComponent(ctx, op, node));
   op.Event(
-      "ComponentUpgraded",
+      crd::reason::kComponentUpgraded,
       fmt::format("node {}: the component '{}' was upgraded to {} while it ran; the guide gives "
                   "no way back for it",
                   name, container, op.record().to));
@@ -196,8 +197,8 @@ StepState UpgradeComponents::Judge(const StepInput& in) {
                 fmt::format("the upgrade assistant copies its packages on node {}", frozen.name));
           case Arrival::Kind::kFailed: break;
         }
-        StepState failed =
-            Failed("AssistantFailed", fmt::format("node {}: {}", frozen.name, arrival.why));
+        StepState failed = Failed(crd::reason::kAssistantFailed,
+                                  fmt::format("node {}: {}", frozen.name, arrival.why));
         // It copies files: to do that again is the same.
         failed.retryable = true;
         failed.attempt = "assistant " + node.component->assistant->id;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 #include "reconcilers/act/helper_container.h"
 #include "reconcilers/act/host_file.h"
 #include "reconcilers/oms/container_clone.h"
@@ -68,7 +69,7 @@ base::Status KeepEdited(OperationSession& op, const model::FrozenNode& node, con
                         const std::string& content) {
   const fs::path copy = fs::path(op.record().folder) / "rollback" / node.name / path.filename();
   OMS_TRY(op.world()->store->WriteFile(copy, content));
-  op.Warn("ConfigFileKept",
+  op.Warn(crd::reason::kConfigFileKept,
           fmt::format("node {}: somebody had changed {} since the upgrade; what it held is kept in "
                       "{}",
                       node.name, path.string(), copy.string()));
@@ -94,7 +95,7 @@ base::Status WriteBeside(const base::Context& ctx, OperationSession& op,
   OMS_ASSIGN(const auto there, LookAt(ctx, op, node, image, beside.path));
   const auto taken = [&] {
     return base::MakeError(
-        base::Code::kTransient, "ConfigFileExists",
+        base::Code::kTransient, crd::reason::kConfigFileExists,
         fmt::format("node {}: {} is there and was not written by this upgrade, or was changed "
                     "since; move it away, and put what it says beyond config.yaml into config.yaml "
                     "itself",
@@ -119,7 +120,8 @@ base::Status WriteBeside(const base::Context& ctx, OperationSession& op,
   request.over = !there ? Over::kNothing : engines_own ? Over::kEmptyFolder : Over::kOurs;
   OMS_TRY(ctx.Check());
   const auto written = act::WriteHostFile(ctx, op.engine(node.name), request);
-  return written.Is(base::Code::kAlreadyExists) && written.error().reason == "HostFileExists"
+  return written.Is(base::Code::kAlreadyExists) &&
+                 written.error().reason == crd::inner_reason::kHostFileExists
              ? base::Status(taken())
              : written;
 }
@@ -170,7 +172,7 @@ base::Status BackUpConfig::Act(const base::Context& ctx, OperationSession& op) {
     OMS_ASSIGN(const std::string sha256, op.world()->store->Sha256(file));
     if (sha256 != facts->config_sha256) {
       return base::MakeError(
-          base::Code::kTransient, "BackupVolume",
+          base::Code::kTransient, crd::reason::kBackupVolume,
           fmt::format("the copy of config.yaml in {} reads back otherwise than it was written",
                       file.string()));
     }
@@ -222,7 +224,7 @@ StepState RewriteConfig::Judge(const StepInput& in) {
                            !in.record.MeantConfig(frozen.name, node.new_config_sha256);
       if (changed) {
         return Failed(
-            "ConfigFileExists",
+            crd::reason::kConfigFileExists,
             fmt::format("node {0}: somebody has changed {1} since it was written; put the "
                         "change into config.yaml itself and remove {1}, and it is written "
                         "again",
@@ -353,7 +355,7 @@ base::Status RestoreConfig::Act(const base::Context& ctx, OperationSession& op) 
     OMS_TRY(act::WriteHostFile(ctx, engine, request));
     OMS_ASSIGN(const auto seen, LookAt(ctx, op, node, image, node.config_source));
     if (!seen || !seen->file || seen->file->content != content) {
-      return base::MakeError(base::Code::kTransient, "HostFile",
+      return base::MakeError(base::Code::kTransient, crd::reason::kHostFile,
                              node.config_source + " reads back otherwise than it was written");
     }
   }
@@ -388,7 +390,7 @@ base::Status RemoveRewrittenConfig(const base::Context& ctx, OperationSession& o
     if (!ours && kept && there->file) {
       OMS_TRY(KeepEdited(op, node, path, there->file->content));
     } else if (!ours) {
-      op.Warn("ConfigFileLeft",
+      op.Warn(crd::reason::kConfigFileLeft,
               fmt::format("node {}: {} was not written by this upgrade, and is left as it is",
                           node.name, path.string()));
       continue;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "crd/reasons.h"
+
 namespace oms::steps {
 
 namespace {
@@ -39,7 +41,7 @@ base::Status SwitchConsole(const base::Context& ctx, OperationSession& op, const
              op.engine(node).Exec(ctx.WithTimeout(kSupervisorctl), container,
                                   {"supervisorctl", verb, kConsole}, "/"));
   if (done.exit_code == 0) return base::Ok();
-  return base::MakeError(base::Code::kTransient, "ConsoleNotSwitched",
+  return base::MakeError(base::Code::kTransient, crd::reason::kConsoleNotSwitched,
                          fmt::format("node {}: `supervisorctl {} {}` ended with exit code {}: {}",
                                      node, verb, kConsole, done.exit_code, done.output));
 }
@@ -53,7 +55,7 @@ base::Status LetConsoleStart(const base::Context& ctx, OperationSession& op,
              op.engine(node).Exec(ctx.WithTimeout(kSupervisorctl), container,
                                   {"/bin/sh", "-c", kAutostart, "oms-upgrade-autostart"}, "/"));
   if (done.exit_code != 0) {
-    op.Warn("ConsoleAutostart",
+    op.Warn(crd::reason::kConsoleAutostart,
             fmt::format("node {}: autostart of oms_console cannot be set in {} (exit code {}): {}; "
                         "set it by hand, or the console is not there after the next restart",
                         node, kConsoleIni, done.exit_code, done.output));

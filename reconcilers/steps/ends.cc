@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "crd/reasons.h"
 #include "reconcilers/oms/ha_config.h"
 #include "reconcilers/steps/ha.h"
 

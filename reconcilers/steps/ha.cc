@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "crd/reasons.h"
 #include "reconcilers/oms/ha_config.h"
 
 namespace oms::steps {
@@ -180,7 +181,7 @@ StepState EnableHa::Judge(const StepInput& in) {
   if (in.Seen(model::Step::kEnableHa)) return Done();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
   if (!in.facts.meta->ha_raw)
-    return Failed("HAConfigMissing", "oms_normal_config has no row ha.config any more");
+    return Failed(crd::reason::kHaConfigMissing, "oms_normal_config has no row ha.config any more");
   const auto ha = product::ReadHa(*in.facts.meta->ha_raw);
   if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
   if (in.spec.ha.control == crd::HaControl::kManual && !ha->enabled) return AwaitsHaSwitch(true);
@@ -257,7 +258,7 @@ StepState RestoreHa::Judge(const StepInput& in) {
     return Pending();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
   if (!in.facts.meta->ha_unreadable.empty()) {
-    return Failed("HAConfigUnreadable",
+    return Failed(crd::reason::kHaConfigUnreadable,
                   "ha.config cannot be read: " + in.facts.meta->ha_unreadable +
                       "; mend oms_normal_config, then annotate " + std::string(crd::kResetAt));
   }
@@ -265,7 +266,7 @@ StepState RestoreHa::Judge(const StepInput& in) {
     // A row that could not be read must not pass for one that is gone.
     if (!in.facts.troubles.empty()) return Running("waiting for the MetaDB");
     if (!in.Passed(model::PointKind::kStopping)) return Pending();
-    return Failed("HAConfigMissing", "oms_normal_config has no row ha.config any more");
+    return Failed(crd::reason::kHaConfigMissing, "oms_normal_config has no row ha.config any more");
   }
   const auto ha = product::ReadHa(*in.facts.meta->ha_raw);
   if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
@@ -299,7 +300,7 @@ base::Status PutHaBack(const base::Context& ctx, OperationSession& op) {
     // A row that is gone needs nothing; one that could not be read must not pass for it, or an
     // operation would be closed with HA off.
     if (op.facts().meta && op.facts().troubles.empty()) return base::Ok();
-    return base::MakeError(base::Code::kTransient, "MetaDBUnreachable",
+    return base::MakeError(base::Code::kTransient, crd::reason::kMetaDbUnreachable,
                            "ha.config cannot be read, so HA cannot be put back as it was");
   }
   const std::string& current = *op.facts().meta->ha_raw;
@@ -316,7 +317,7 @@ base::Status PutHaBack(const base::Context& ctx, OperationSession& op) {
 base::Status RestoreHaSwitch(const base::Context& ctx, OperationSession& op) {
   OMS_TRY(PutHaBack(ctx, op));
   op.Warn(
-      "HARestored",
+      crd::reason::kHaRestored,
       "the upgrade is held for more than 5 minutes between HA off and the stop of OMS; HA is on "
       "again until it goes on");
   return base::Ok();

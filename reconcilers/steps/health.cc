@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "crd/reasons.h"
 #include "reconcilers/steps/component.h"
 #include "reconcilers/steps/console.h"
 
@@ -23,7 +24,7 @@ StepState AwaitHealth::Judge(const StepInput& in) {
         if (since != in.record.evidence.end() &&
             in.facts.now - since->second > in.spec.strategy.timeouts.healthy) {
           return Failed(
-              "ServicesNotHealthy",
+              crd::reason::kServicesNotHealthy,
               fmt::format(
                   "node {}: not healthy {} after the upgrade script: {}; revert spec.version "
                   "to {} to go back",
@@ -86,7 +87,7 @@ StepState AwaitOldHealth::Judge(const StepInput& in) {
         const auto since = in.record.PassedAt(model::PointKind::kOldStarting, frozen.name);
         if (since && in.facts.now - *since > in.spec.strategy.timeouts.healthy) {
           StepState late = Failed(
-              "ServicesNotHealthy",
+              crd::reason::kServicesNotHealthy,
               fmt::format(
                   "node {}: the old container '{}' is not healthy {} after it was started: {}; "
                   "see `docker logs {}`; it is still looked at",

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "controller/base/human.h"
+#include "crd/reasons.h"
 #include "reconcilers/model/target_image.h"
 #include "reconcilers/steps/component.h"
 #include "reconcilers/steps/old_containers.h"
@@ -30,7 +31,7 @@ StepState LoadImageOn(const StepInput& in, const model::FrozenNode& frozen,
     // Nowhere else to look for the image that spec.image.id asks for.
     const bool other = node.target_image && !model::IsWantedImage(*node.target_image, image);
     if (other && (image.archive.empty() || model::LoadedFor(in.record, frozen, image) != nullptr)) {
-      return Failed("ImageIDDiffers",
+      return Failed(crd::reason::kImageIdDiffers,
                     fmt::format("node {}: {} has the id {}, but spec.image.id asks for {}; load "
                                 "the right archive or correct spec.image.id",
                                 frozen.name, image.reference, node.target_image->id, image.id));
@@ -47,7 +48,7 @@ StepState LoadImageOn(const StepInput& in, const model::FrozenNode& frozen,
   if (node.script_in_image == false) {
     const bool script =
         node.missing_in_image.empty() || node.missing_in_image == in.path.upgrade_script;
-    return Failed(script ? "UpgradeScriptMissing" : "CorrectionJarMissing",
+    return Failed(script ? crd::reason::kUpgradeScriptMissing : crd::reason::kCorrectionJarMissing,
                   fmt::format("node {}: image {} has no {} where version {} keeps it{}; check "
                               "that it is an OMS image, or set {}",
                               frozen.name, image.reference,
@@ -64,7 +65,7 @@ base::Status CheckArchive(ports::RecordStore& store, const crd::Image& image) {
   OMS_ASSIGN(const std::string found, store.Sha256(image.archive));
   if (found == image.sha256) return base::Ok();
   return base::MakeError(
-      base::Code::kInvalid, "ArchiveChecksumDiffers",
+      base::Code::kInvalid, crd::reason::kArchiveChecksumDiffers,
       fmt::format(
           "the archive {} has the sha256 {}, but spec.image.sha256 says {}; fetch the archive "
           "again or correct the field",
@@ -110,7 +111,7 @@ base::Result<model::LoadedImage> Bring(const base::Context& ctx, const World& wo
       auto digests = model::DigestsIn(*held, image.reference);
       if (!digests) {
         return base::MakeError(
-            base::Code::kInvalid, "ImageNotInArchive",
+            base::Code::kInvalid, crd::reason::kImageNotInArchive,
             fmt::format("the archive {} holds no image {}, but {}; set {}.reference to the one "
                         "that is meant, or {}.archive to its archive",
                         image.archive, image.reference, model::NamesIn(*held), field, field));
@@ -126,7 +127,7 @@ base::Result<model::LoadedImage> Bring(const base::Context& ctx, const World& wo
   const auto listed = engine.InspectImage(ctx, image.reference);
   if (listed.Is(base::Code::kNotFound) && !image.archive.empty()) {
     return base::MakeError(
-        base::Code::kInvalid, "ImageNotInArchive",
+        base::Code::kInvalid, crd::reason::kImageNotInArchive,
         fmt::format("the archive {} was loaded, but the engine does not list {}; set {}.reference "
                     "to the name that the archive holds",
                     image.archive, image.reference, field));
@@ -149,7 +150,7 @@ void StartLoading(const base::Context& ctx, OperationSession& op, const std::str
                         Bring(task_ctx, *world, engine, image, field, progress));
              if (!expected.empty() && loaded.image_id != expected) {
                return base::MakeError(
-                   base::Code::kInvalid, "ImageIDDiffers",
+                   base::Code::kInvalid, crd::reason::kImageIdDiffers,
                    fmt::format("node {}: {} was {} when the new container was made, and now it is "
                                "{}; put the image back as it was, or revert spec.version",
                                name, image.reference, expected, loaded.image_id));
@@ -319,7 +320,7 @@ StepState LoadAssistant::Judge(const StepInput& in) {
               fmt::format("{} is not on node {} yet, or is another image than the archive's",
                           wanted.reference, frozen.name));
         return Failed(
-            "ImageIDDiffers",
+            crd::reason::kImageIdDiffers,
             fmt::format("node {}: {} has the id {}, but spec.deployment.assistant.id asks for "
                         "{}; load the right archive or correct the id",
                         frozen.name, wanted.reference, image->id, wanted.id));

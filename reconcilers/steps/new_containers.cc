@@ -6,6 +6,7 @@
 #include <map>
 #include <string_view>
 
+#include "crd/reasons.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/model/target_image.h"
 #include "reconcilers/oms/container_clone.h"
@@ -61,7 +62,7 @@ base::Status CreateOfImage(const base::Context& ctx, OperationSession& op,
   const auto created = op.engine(node.name).Create(ctx, node.new_name, body);
   // Somebody was faster. If it was a process before us, the next look finds it by its labels.
   if (created.Is(base::Code::kAlreadyExists)) {
-    return base::MakeError(base::Code::kTransient, "NameTaken",
+    return base::MakeError(base::Code::kTransient, crd::reason::kNameTaken,
                            fmt::format("node {}: the name '{}' is taken by another container",
                                        node.name, node.new_name));
   }
@@ -156,7 +157,7 @@ base::Result<bool> NoteDead(const base::Context& ctx, OperationSession& op,
   OMS_TRY(op.Save(
       ctx, [&](model::OperationRecord& record) { record.dead_containers[node.name] = name; }));
   op.Warn(
-      "ContainerNotRemoved",
+      crd::reason::kContainerNotRemoved,
       fmt::format("node {}: the new container '{}' is dead, which is as good as gone, and could "
                   "not be removed ({}); once that is mended: docker rm {}",
                   node.name, name, view->output.substr(kLeftDead.size()), name));
@@ -173,7 +174,7 @@ StepState CreateContainers::Judge(const StepInput& in) {
     if (!node.new_container) return Pending();
     if (node.new_container->dead) {
       return Failed(
-          "NameTaken",
+          crd::reason::kNameTaken,
           fmt::format("node {0}: the new container '{1}' is dead: its removal has failed, "
                       "and it can never run; remove it (docker rm {1}), and it is made "
                       "again",
@@ -181,7 +182,7 @@ StepState CreateContainers::Judge(const StepInput& in) {
     }
     if (HasRun(*node.new_container)) {
       return Failed(
-          "NewContainerStarted",
+          crd::reason::kNewContainerStarted,
           fmt::format("node {0}: somebody started the new container '{1}' at {2}, before "
                       "its turn{3}; remove it (docker rm -f {1}), and it is made again",
                       frozen.name, node.new_container->name, node.new_container->started_at,
@@ -299,7 +300,7 @@ StepState StopNewContainers::Judge(const StepInput& in) {
         // Whatever it is, it may be OMS: no database is dropped beside it, and nothing started.
         if (in.Passed(model::PointKind::kNewStarting) && node.planned_name_runs) {
           return Failed(
-              "NameTaken",
+              crd::reason::kNameTaken,
               fmt::format("node {}: a container '{}' runs that is not known to be of this "
                           "operation; stop and remove it, then annotate {}",
                           frozen.name, frozen.new_name, crd::kResetAt));

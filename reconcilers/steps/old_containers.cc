@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "crd/reasons.h"
 #include "reconcilers/oms/container_clone.h"
 #include "reconcilers/steps/component.h"
 #include "reconcilers/steps/new_containers.h"
@@ -37,7 +38,7 @@ void LoadOldImage(const base::Context& ctx, OperationSession& op, const model::F
         if (!listed.Is(base::Code::kNotFound)) return listed.ok() ? std::string() : id;
         const auto named = engine.InspectImage(task, image);
         return base::MakeError(
-            base::Code::kInvalid, "OldImageDiffers",
+            base::Code::kInvalid, crd::reason::kOldImageDiffers,
             fmt::format("node {}: the saved image {} was loaded, and the engine lists no {}, "
                         "of which the old container was{}; was the engine given another store "
                         "of images? Give it back the one that it had, or bring that image "
@@ -59,12 +60,12 @@ base::Status Recreate(const base::Context& ctx, OperationSession& op,
   const auto created = op.engine(node.name).Create(ctx, node.old_name, body);
   // Somebody was faster. If it was a process before us, the next look finds it by name and image.
   if (created.Is(base::Code::kAlreadyExists)) {
-    return base::MakeError(base::Code::kTransient, "NameTaken",
+    return base::MakeError(base::Code::kTransient, crd::reason::kNameTaken,
                            fmt::format("node {}: the name '{}' is taken by another container",
                                        node.name, node.old_name));
   }
   if (!created.ok()) return created.error();
-  op.Warn("OldContainerRecreated",
+  op.Warn(crd::reason::kOldContainerRecreated,
           fmt::format("node {}: the container '{}' was gone and was made again from its settings",
                       node.name, node.old_name));
   return base::Ok();
@@ -79,8 +80,9 @@ StepState StopContainers::Judge(const StepInput& in) {
       if (in.Passed(model::PointKind::kNewStarting)) return Done();
       // One that could not be asked is not gone.
       if (!in.facts.troubles.empty()) return Running("waiting for the engine");
-      return Failed("OldContainerGone", fmt::format("node {}: the old container '{}' is gone",
-                                                    frozen.name, frozen.old_name));
+      return Failed(
+          crd::reason::kOldContainerGone,
+          fmt::format("node {}: the old container '{}' is gone", frozen.name, frozen.old_name));
     }
     const ports::ContainerInfo& old = *node.old_container;
     // Once the new one was started the backup holds whatever the old one does; it must only stand.
@@ -186,7 +188,7 @@ StepState StartOldContainers::Judge(const StepInput& in) {
             node.old_container->status == "exited" &&
             node.old_container->started_at != frozen.old_started_at) {
           StepState died = Failed(
-              "OldContainerDied",
+              crd::reason::kOldContainerDied,
               fmt::format(
                   "node {}: the old container '{}', started at {}, has ended (exit code {}); "
                   "see `docker logs {}`",
@@ -198,7 +200,7 @@ StepState StartOldContainers::Judge(const StepInput& in) {
         }
         if (!node.old_container && node.old_name_taken) {
           return Failed(
-              "NameTaken",
+              crd::reason::kNameTaken,
               fmt::format("node {}: the old container '{}' is gone, and another one of that "
                           "name is in its place; rename or remove it, then annotate {}",
                           frozen.name, frozen.old_name, crd::kResetAt));
@@ -206,7 +208,7 @@ StepState StartOldContainers::Judge(const StepInput& in) {
         if (node.old_container || !node.old_image_gone) return Pending();
         if (!in.record.image_backups.contains(frozen.name)) {
           return Failed(
-              "OldImageGone",
+              crd::reason::kOldImageGone,
               fmt::format("node {}: the container '{}' and its image {} are gone, and no "
                           "copy of the image was kept; load the image again, then annotate "
                           "{}",

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "controller/base/human.h"
+#include "crd/reasons.h"
 #include "reconcilers/model/dump_choice.h"
 #include "reconcilers/model/maintenance_window.h"
 #include "reconcilers/oms/ha_config.h"
@@ -31,7 +32,7 @@ void CheckSpace(const crd::Spec& spec, const model::Facts& facts, Troubles& foun
   }
   if (facts.volume->free_bytes < need) {
     found.push_back(
-        {"DiskLow",
+        {crd::reason::kDiskLow,
          fmt::format("{} has {} free, but two dumps{} need about {}; make room or set "
                      "spec.backup.directory to a larger volume",
                      spec.backup.directory, base::Human(facts.volume->free_bytes),
@@ -76,7 +77,7 @@ void CheckLegacy(const crd::Spec& spec, const model::Facts& facts, Troubles& fou
   const ports::LegacyFindings& legacy = *facts.meta->legacy;
   if (!legacy.duplicates.empty()) {
     found.push_back(
-        {"DuplicateTaskNames",
+        {crd::reason::kDuplicateTaskNames,
          DescribeDuplicates(legacy.duplicates, facts.config ? facts.config->drc_rm_db : "of rm"),
          true});
   }
@@ -85,7 +86,7 @@ void CheckLegacy(const crd::Spec& spec, const model::Facts& facts, Troubles& fou
       legacy.black_regions.begin(),
       legacy.black_regions.begin() + std::min(legacy.black_regions.size(), kMostNamed));
   found.push_back(
-      {"BlackRegionNoChanged",
+      {crd::reason::kBlackRegionNoChanged,
        fmt::format(
            "config_job of database {} has sourceFile.blackRegionNo = {}, and cm_location is {}; if "
            "a data source is still the target of one task and the source of another, contact OMS "
@@ -99,9 +100,9 @@ void CheckMeta(const crd::Spec& spec, const model::Facts& facts, Troubles& found
   CheckHosts(facts, found);
   CheckLegacy(spec, facts, found);
   for (const auto& db : facts.meta->databases) {
-    if (!db.denied.empty()) found.push_back({"MetaDBDenied", db.denied, true});
+    if (!db.denied.empty()) found.push_back({crd::reason::kMetaDbDenied, db.denied, true});
     if (!db.broken_view.empty()) {
-      found.push_back({"ViewBroken",
+      found.push_back({crd::reason::kViewBroken,
                        fmt::format("the view {}; it could not be created again from a backup; drop "
                                    "it, or bring back what it reads",
                                    db.broken_view)});
@@ -115,7 +116,7 @@ void CheckMeta(const crd::Spec& spec, const model::Facts& facts, Troubles& found
   }
   if (facts.meta->heartbeat_moves == false) {
     found.push_back(
-        {"NotThisOMS",
+        {crd::reason::kNotThisOms,
          "the heart_beat row of this node's OMS_HOST_IP stands still although OMS runs: the "
          "databases that "
          "are reached are not the ones that this OMS writes; correct spec.metaDB.connect",
@@ -127,7 +128,7 @@ void CheckMeta(const crd::Spec& spec, const model::Facts& facts, Troubles& found
 void CheckWords(const crd::Spec& spec, Troubles& found) {
   const auto unknown = product::UnknownWords(spec.acknowledge);
   if (unknown.empty()) return;
-  found.push_back({"InvalidSpec",
+  found.push_back({crd::reason::kInvalidSpec,
                    fmt::format("spec.acknowledge has {}, which nothing asks for; the words that "
                                "it may hold are {}",
                                fmt::join(unknown, ", "), fmt::join(product::KnownWords(), ", "))});
@@ -154,12 +155,13 @@ void CheckOverview(const crd::Spec& spec, const crd::Version& from, const crd::V
   for (auto& limit :
        product::LimitsNotAcknowledged(from, to, SeenIn(facts), spec, product::Asks::kWait))
     (limit.tasks.empty() ? missing : broken).push_back(std::move(limit));
-  if (!broken.empty()) found.push_back({"TasksNotReady", product::TextOfBroken(broken), true});
+  if (!broken.empty())
+    found.push_back({crd::reason::kTasksNotReady, product::TextOfBroken(broken), true});
   if (missing.empty()) return;
   std::string text = product::TextOf(missing, spec.acknowledge);
   if (spec.task_api && !product::OffersTaskApi(from))
     text += fmt::format(" (spec.taskAPI is not asked: {} does not offer it)", from.ToString());
-  found.push_back({"AcknowledgementNeeded", std::move(text)});
+  found.push_back({crd::reason::kAcknowledgementNeeded, std::move(text)});
 }
 
 // Fields of the schema that this controller cannot honour yet. To go on as if they were not there
@@ -168,7 +170,7 @@ void CheckSupported(const crd::Spec& spec, Troubles& found) {
   const auto refuse = [&](bool set, std::string_view field, std::string_view instead) {
     if (!set) return;
     found.push_back(
-        {"NotSupportedYet",
+        {crd::reason::kNotSupportedYet,
          fmt::format("{} is not supported by this controller yet; {}", field, instead)});
   };
   refuse(spec.meta_db && spec.meta_db->cm_heartbeat, "spec.metaDB.cmHeartbeat",

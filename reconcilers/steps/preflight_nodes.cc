@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "crd/reasons.h"
 #include "reconcilers/model/scripts.h"
 #include "reconcilers/model/target_image.h"
 #include "reconcilers/oms/container_clone.h"
@@ -19,7 +20,7 @@ void CheckOldContainer(const model::NodeFacts& node, Troubles& found) {
   const ports::ContainerInfo& old = *node.old_container;
   if (old.auto_remove) {
     found.push_back(
-        {"AutoRemove",
+        {crd::reason::kAutoRemove,
          fmt::format("node {}: container '{}' was started with --rm, so a stop would delete it "
                      "and the way back with it; start OMS without --rm",
                      node.name, old.name)});
@@ -32,7 +33,7 @@ void CheckOldContainer(const model::NodeFacts& node, Troubles& found) {
         "io.kubernetes.pod.name", "PODMAN_SYSTEMD_UNIT"}) {
     if (old.labels.contains(label)) {
       found.push_back(
-          {"OwnedByOtherTool",
+          {crd::reason::kOwnedByOtherTool,
            fmt::format(
                "node {}: container '{}' is run by another tool (label {}), which would start it "
                "again in the middle; take it out of that tool's hands first",
@@ -41,7 +42,7 @@ void CheckOldContainer(const model::NodeFacts& node, Troubles& found) {
   }
   if (!old.running) {
     found.push_back(
-        {"OMSNotRunning",
+        {crd::reason::kOmsNotRunning,
          fmt::format(
              "node {}: container '{}' is {}; start it and see that OMS is well before an upgrade",
              node.name, old.name, old.status),
@@ -65,7 +66,7 @@ void CheckAgainstFirst(const model::NodeFacts& first, const model::NodeFacts& no
   if (first.running_version && node.running_version &&
       *first.running_version != *node.running_version) {
     found.push_back(
-        {"NodeVersionsDiffer",
+        {crd::reason::kNodeVersionsDiffer,
          fmt::format("node {} runs {}, and node {} runs {}; all nodes of an OMS run one version: "
                      "bring them to the same one first",
                      first.name, *first.running_version, node.name, *node.running_version)});
@@ -75,7 +76,7 @@ void CheckAgainstFirst(const model::NodeFacts& first, const model::NodeFacts& no
   const auto differs = [&](const std::string& what, const std::string& a, const std::string& b) {
     if (a == b) return;
     found.push_back(
-        {"NodeMetaDBsDiffer",
+        {crd::reason::kNodeMetaDbsDiffer,
          fmt::format("config.yaml of node {} has {} {}, and that of node {} has {}; all entries of "
                      "spec.nodes must be nodes of one OMS and one region, on the same databases",
                      first.name, what, a, node.name, b)});
@@ -94,7 +95,7 @@ void CheckTwo(const crd::Version& from, const crd::Version& to, const model::Nod
   const std::string ip = one.EnvValue("OMS_HOST_IP");
   if (a.engine->id == b.engine->id && one.id == other.id) {
     found.push_back(
-        {"SameContainer",
+        {crd::reason::kSameContainer,
          fmt::format("nodes {} and {} are the same container '{}' of the same engine; list each "
                      "node of OMS once",
                      a.name, b.name, one.name)});
@@ -102,7 +103,7 @@ void CheckTwo(const crd::Version& from, const crd::Version& to, const model::Nod
   }
   if (!ip.empty() && ip == other.EnvValue("OMS_HOST_IP")) {
     found.push_back(
-        {"SameHostIP",
+        {crd::reason::kSameHostIp,
          fmt::format("nodes {} and {} have the same OMS_HOST_IP {}; each node of OMS has its own, "
                      "by which its heartbeat is told from the other's",
                      a.name, b.name, ip)});
@@ -111,7 +112,7 @@ void CheckTwo(const crd::Version& from, const crd::Version& to, const model::Nod
   const std::string name = crd::NewContainerName(one.name, from, to);
   if (a.engine->id == b.engine->id && name == crd::NewContainerName(other.name, from, to)) {
     found.push_back(
-        {"NameTaken",
+        {crd::reason::kNameTaken,
          fmt::format("nodes {} and {}, on one engine, would both have the new container '{}'; "
                      "rename one of the containers",
                      a.name, b.name, name)});
@@ -124,7 +125,7 @@ void CheckNode(const model::NodeFacts& node, Troubles& found) {
   CheckOldContainer(node, found);
   if (!node.second_running.empty()) {
     found.push_back(
-        {"SecondContainerRuns",
+        {crd::reason::kSecondContainerRuns,
          fmt::format("node {}: container '{}' of this OMS runs as well; stop the one that is not "
                      "wanted, so that it is clear which of them OMS is",
                      node.name, node.second_running),
@@ -132,14 +133,14 @@ void CheckNode(const model::NodeFacts& node, Troubles& found) {
   }
   if (node.planned_name_taken) {
     found.push_back(
-        {"NameTaken",
+        {crd::reason::kNameTaken,
          fmt::format("node {}: the new container's name is taken by a container that is not of "
                      "this upgrade; rename or remove that one",
                      node.name)});
   }
   if (node.config && !node.config->regular) {
     found.push_back(
-        {"ConfigUnreadable",
+        {crd::reason::kConfigUnreadable,
          fmt::format(
              "node {}: /home/admin/conf/config.yaml is not a regular file (Docker makes a folder "
              "where the source of a mount does not exist); put the file back",
@@ -147,7 +148,7 @@ void CheckNode(const model::NodeFacts& node, Troubles& found) {
   }
   if (!node.config_in_the_way.empty()) {
     found.push_back(
-        {"ConfigFileExists",
+        {crd::reason::kConfigFileExists,
          fmt::format(
              "node {0}: {1} is there, where the new version's config.yaml is to be written, "
              "and was not made by this upgrade; move it away, and put what it says beyond "
@@ -157,7 +158,7 @@ void CheckNode(const model::NodeFacts& node, Troubles& found) {
   }
   if (!node.config_link.empty()) {
     found.push_back(
-        {"ConfigIsLink",
+        {crd::reason::kConfigIsLink,
          fmt::format(
              "node {}: config.yaml on the host is a symbolic link to {}, and an edit in "
              "place would put a file in its place; write spec.deployment.config: Beside, or "
@@ -172,7 +173,7 @@ void CheckNode(const model::NodeFacts& node, Troubles& found) {
     health.heartbeat_fresh = true;
     if (const std::string missing = health.Missing(); !missing.empty()) {
       found.push_back(
-          {"OMSUnhealthy",
+          {crd::reason::kOmsUnhealthy,
            fmt::format("node {}: OMS is not well before the upgrade: {}; mend that first",
                        node.name, missing),
            true});
@@ -186,7 +187,7 @@ void CheckHttps(const crd::Spec& spec, const model::NodeFacts& node, base::WallT
   const model::HttpsFacts& https = *node.https;
   if (https.certificate_mounted != https.key_mounted) {
     found.push_back(
-        {"CertificateHalfMounted",
+        {crd::reason::kCertificateHalfMounted,
          fmt::format("node {}: {} is mounted and {} is not; HTTPS needs both: run OMS with both "
                      "mounts, or with none",
                      node.name,
@@ -194,7 +195,7 @@ void CheckHttps(const crd::Spec& spec, const model::NodeFacts& node, base::WallT
                      https.certificate_mounted ? product::kKeyMount : product::kCertificateMount)});
   } else if (https.error) {
     found.push_back(
-        {https.error->reason.empty() ? "CertificateUnreadable" : https.error->reason,
+        {https.error->reason.empty() ? crd::reason::kCertificateUnreadable : https.error->reason,
          fmt::format("node {}: the mounted certificate and key ({}, {}) cannot be used: {}; put "
                      "the right files where they are mounted from",
                      node.name, product::kCertificateMount, product::kKeyMount,
@@ -204,7 +205,7 @@ void CheckHttps(const crd::Spec& spec, const model::NodeFacts& node, base::WallT
              (https.certificate->not_after <= now || https.certificate->not_before > now)) {
     const bool expired = https.certificate->not_after <= now;
     found.push_back(
-        {expired ? "CertificateExpired" : "CertificateNotYetValid",
+        {expired ? crd::reason::kCertificateExpired : crd::reason::kCertificateNotYetValid,
          fmt::format("node {}: the mounted certificate {} {} {}; put a valid one where it is "
                      "mounted from, with its key, and restart nginx of OMS",
                      node.name, product::kCertificateMount,
@@ -214,7 +215,7 @@ void CheckHttps(const crd::Spec& spec, const model::NodeFacts& node, base::WallT
          true});
   } else if (spec.https && !https.certificate_mounted) {
     found.push_back(
-        {"CertificateNotMounted",
+        {crd::reason::kCertificateNotMounted,
          fmt::format("node {}: spec.https is set, but no certificate is mounted at {}, so OMS "
                      "speaks HTTP; leave spec.https out, or run OMS with the two mounts",
                      node.name, product::kCertificateMount)});
@@ -249,7 +250,7 @@ void CheckComponents(const crd::Spec& spec, const crd::Version& from, const crd:
   }
   if (product::NeedsLegacySteps(from, to)) {
     found.push_back(
-        {"KeepTasksImpossible",
+        {crd::reason::kKeepTasksImpossible,
          fmt::format("from {} the tables are restructured while nobody may write them, so tasks "
                      "cannot keep running; set spec.deployment.keepTasksRunning to false",
                      from.ToString())});
@@ -258,7 +259,7 @@ void CheckComponents(const crd::Spec& spec, const crd::Version& from, const crd:
     if (!node.kept || !node.component) continue;
     if (node.component->name_taken) {
       found.push_back(
-          {"NameTaken",
+          {crd::reason::kNameTaken,
            fmt::format("node {}: there is a container '{}' that is not of this upgrade; see that "
                        "nobody upgrades the component by hand, and remove it",
                        node.name, model::kAssistantName),
@@ -269,7 +270,7 @@ void CheckComponents(const crd::Spec& spec, const crd::Version& from, const crd:
     if (node.old_container && (run == nullptr || !run->source.starts_with('/') ||
                                run->source.find(':') != std::string::npos)) {
       found.push_back(
-          {"RunFolderNotMounted",
+          {crd::reason::kRunFolderNotMounted,
            fmt::format("node {}: container '{}' has no folder of the host at {}, where the upgrade "
                        "assistant puts its packages; run the component with that mount, or set "
                        "spec.deployment.keepTasksRunning to false",
@@ -284,7 +285,7 @@ void CheckNodesTogether(const crd::Version& from, const crd::Version& to, const 
   if (std::all_of(facts.nodes.begin(), facts.nodes.end(), [](const model::NodeFacts& node) {
         return node.role == crd::NodeRole::kComponent;
       })) {
-    found.push_back({"NoManagementNode",
+    found.push_back({crd::reason::kNoManagementNode,
                      "every entry of spec.nodes has the role Component, and the upgrade script "
                      "runs on a management node; list one with the role All or Management"});
   }
@@ -303,7 +304,7 @@ void CheckCmNodes(const model::Facts& facts, Troubles& found) {
     const std::string ip = node.old_container->EnvValue("OMS_HOST_IP");
     if (ip.empty() || std::find(listed.begin(), listed.end(), ip) != listed.end()) continue;
     found.push_back(
-        {"HostNotInConfig",
+        {crd::reason::kHostNotInConfig,
          fmt::format("node {}: its OMS_HOST_IP {} is not in cm_nodes of config.yaml ({}), so the "
                      "new version would take this host for another region's; correct cm_nodes",
                      node.name, ip, fmt::join(listed, ", "))});
@@ -318,7 +319,7 @@ void CheckHosts(const model::Facts& facts, Troubles& found) {
   for (const auto& host : facts.meta->hosts) {
     if (host.status == "ONLINE" && !listed.contains(host.ip)) {
       found.push_back(
-          {"UnlistedHostOnline",
+          {crd::reason::kUnlistedHostOnline,
            fmt::format(
                "OMS host {} is ONLINE in the table host of the CM database, but no entry of "
                "spec.nodes has that OMS_HOST_IP (they have: {}); list every node of this OMS, or "

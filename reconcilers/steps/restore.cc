@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "controller/base/human.h"
+#include "crd/reasons.h"
 #include "reconcilers/act/restore_job.h"
 #include "reconcilers/steps/accept.h"
 #include "reconcilers/steps/compaction.h"
@@ -64,7 +65,8 @@ base::Status Conclude(const base::Context& ctx, OperationSession& op, const std:
     record.attempts[Concluded(database)] = Attempts(op, RestoreTask(database));
   }));
   if (difference.empty()) {
-    op.Event("DatabaseRestored", fmt::format("database {} equals its backup again", database));
+    op.Event(crd::reason::kDatabaseRestored,
+             fmt::format("database {} equals its backup again", database));
   } else {
     op.Warn(crd::reason::kRestoreDiffers,
             fmt::format("database {} was loaded and differs from its backup: {}", database,
@@ -77,7 +79,7 @@ base::Status Conclude(const base::Context& ctx, OperationSession& op, const std:
 base::Status Accept(const base::Context& ctx, OperationSession& op, const std::string& database) {
   const base::WallTime now = ctx.clock().Wall();
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.restored[database] = now; }));
-  op.Warn("DifferenceAccepted",
+  op.Warn(crd::reason::kDifferenceAccepted,
           fmt::format("database {} differs from its backup, and is taken as it is: {}", database,
                       op.record().restore_differs.at(database)));
   return base::Ok();
@@ -122,7 +124,7 @@ base::Status Unsaved(const base::Context& ctx, OperationSession& op, const std::
         UpgradedFolder(Attempts(op, std::string(model::NameOf(model::Step::kSaveUpgradedState)))),
         false, why};
   }));
-  op.Warn("UpgradedStateUnsaved",
+  op.Warn(crd::reason::kUpgradedStateUnsaved,
           "the upgraded databases could not be dumped whole before they are dropped: " + why);
   return base::Ok();
 }
@@ -154,10 +156,10 @@ StepState SaveUpgradedState::Judge(const StepInput& in) {
   // Nobody has used that state: the rollback goes on without it. The phase writes that down.
   if (!in.Seen(model::Step::kAwaitHealth))
     return Pending("giving the dump of the upgraded state up");
-  const std::string token = AcceptToken(in.record, "UpgradedStateUnsaved");
+  const std::string token = AcceptToken(in.record, crd::reason::kUpgradedStateUnsaved);
   if (in.facts.accept == token) return Pending("a person goes on without it");
   return Failed(
-      "UpgradedStateUnsaved",
+      crd::reason::kUpgradedStateUnsaved,
       fmt::format("the upgraded databases, which were in use, cannot be dumped before they are "
                   "dropped: {}; mend that and annotate {}, or go on without it by {}={}",
                   state.message, crd::kResetAt, crd::kAccept, token));
@@ -172,14 +174,16 @@ base::Status SaveUpgradedState::Act(const base::Context& ctx, OperationSession& 
     OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
       record.upgraded_state = model::SavedState{UpgradedFolder(last), true, {}};
     }));
-    op.Event("UpgradedStateSaved", fmt::format("the upgraded databases are kept in {}/{}",
-                                               op.record().folder, UpgradedFolder(last)));
+    op.Event(crd::reason::kUpgradedStateSaved,
+             fmt::format("the upgraded databases are kept in {}/{}", op.record().folder,
+                         UpgradedFolder(last)));
     return base::Ok();
   }
   if (SavesTried(op.record()) >= kMaxSaves &&
       (view == nullptr || view->state == model::TaskView::State::kFailed)) {
     const bool used = op.record().Seen(std::string(model::NameOf(model::Step::kAwaitHealth)));
-    const bool accepted = op.facts().accept == AcceptToken(op.record(), "UpgradedStateUnsaved");
+    const bool accepted =
+        op.facts().accept == AcceptToken(op.record(), crd::reason::kUpgradedStateUnsaved);
     if (!used || accepted) {
       return Unsaved(ctx, op, view == nullptr ? "its dump was cut off" : view->error.message);
     }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "crd/reasons.h"
 #include "reconcilers/act/once_script.h"
 #include "reconcilers/observe/script_look.h"
 #include "reconcilers/steps/console.h"

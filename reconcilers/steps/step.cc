@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "crd/reasons.h"
+
 namespace oms::steps {
 
 StepState SoonReady(std::string message) {

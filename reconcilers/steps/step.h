@@ -32,6 +32,7 @@
 #include "controller/base/context.h"
 #include "controller/base/result.h"
 #include "crd/oms_upgrade.h"
+#include "crd/reasons.h"
 #include "reconcilers/model/facts.h"
 #include "reconcilers/model/operation.h"
 #include "reconcilers/model/steps.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 #include "reconcilers/act/helper_container.h"
 #include "reconcilers/act/host_file.h"
 #include "reconcilers/model/databases.h"
@@ -57,7 +58,8 @@ void Trials::LookIntoImage(const observe::SiteNode& site, model::NodeFacts& node
       const auto there = act::ImageHasFile(
           ctx_, *site.engine, act::HelperFor(*record_, site.name, node.target_image->id, "look"),
           file);
-      if (!there.ok()) return Trouble(there.error().Wrap("node " + site.name), "EngineUnreachable");
+      if (!there.ok())
+        return Trouble(there.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
       memory_.script_in_image[key] = *there;
     }
     node.script_in_image = memory_.script_in_image[key];
@@ -88,7 +90,7 @@ void Trials::LookAtConfigPlace(const observe::SiteNode& site, model::NodeFacts& 
       ctx_, *site.engine, act::HelperFor(*record_, site.name, node.old_container->image_id, "look"),
       path.substr(0, std::max<size_t>(name, 2) - 1), path.substr(name));
   if (!there.ok() && !there.Is(base::Code::kNotFound))
-    return Trouble(there.error().Wrap("node " + site.name), "EngineUnreachable");
+    return Trouble(there.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
   if (in_place && there.ok() && there->path.kind == ports::PathInfo::Kind::kLink) {
     node.config_link = there->path.link;
   } else if (!in_place && there.ok()) {
@@ -119,21 +121,24 @@ void Trials::Prove() {
   if (!memory_.rights_proved) {
     for (ports::MetaDb* server : servers.Each()) {
       const auto proof = server->ProveRights(ctx_, suffix);
-      if (!proof.ok()) return Trouble(proof.error().Wrap(name(*server)), "MetaDBDenied");
+      if (!proof.ok())
+        return Trouble(proof.error().Wrap(name(*server)), crd::reason::kMetaDbDenied);
     }
     memory_.rights_proved = true;
   }
   // Where heatbeat_sequence lies, if it is to be compacted while a component writes it.
   if (facts_.keeps_tasks() && !memory_.rename_proved) {
     const auto proof = servers.cm().ProveTwoTableRename(ctx_, suffix);
-    if (!proof.ok()) return Trouble(proof.error().Wrap(name(servers.cm())), "MetaDBDenied");
+    if (!proof.ok())
+      return Trouble(proof.error().Wrap(name(servers.cm())), crd::reason::kMetaDbDenied);
     memory_.rename_proved = true;
   }
   const auto tool = model::ChooseTool(look_.spec, facts_);
   if (tool.ok() && *tool == ports::DumpTool::kMysqldump && !memory_.query_timeout_proved) {
     for (ports::MetaDb* server : servers.Each()) {
       const auto proof = server->ProveQueryTimeout(ctx_);
-      if (!proof.ok()) return Trouble(proof.error().Wrap(name(*server)), "MetaDBDenied");
+      if (!proof.ok())
+        return Trouble(proof.error().Wrap(name(*server)), crd::reason::kMetaDbDenied);
     }
     memory_.query_timeout_proved = true;
   }
@@ -142,7 +147,8 @@ void Trials::Prove() {
     for (const auto& frozen : model::DatabasesOf(*look_.site.config, *facts_.meta)) {
       ports::MetaDb& server = *servers.For(frozen.role);
       const auto proof = server.ProveRowsFit(ctx_, frozen.name);
-      if (!proof.ok()) return Trouble(proof.error().Wrap(name(server)), "MetaDBUnreachable");
+      if (!proof.ok())
+        return Trouble(proof.error().Wrap(name(server)), crd::reason::kMetaDbUnreachable);
     }
     memory_.rows_fit_proved = true;
   }

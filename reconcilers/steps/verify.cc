@@ -7,6 +7,7 @@
 
 #include "controller/base/human.h"
 #include "controller/base/json.h"
+#include "crd/reasons.h"
 #include "reconcilers/act/restore_job.h"
 #include "reconcilers/steps/compaction.h"
 

@@ -4,6 +4,7 @@
 
 #include "controller/base/context.h"
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 #include "reconcilers/decide/retention.h"
 #include "reconcilers/model/target_image.h"
 #include "reconcilers/oms/ha_config.h"

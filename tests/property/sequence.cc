@@ -4,6 +4,7 @@
 #include <optional>
 #include <random>
 
+#include "crd/reasons.h"
 #include "reconcilers/steps/accept.h"
 #include "tests/property/controller.h"
 

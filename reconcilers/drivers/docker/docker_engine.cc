@@ -17,6 +17,7 @@
 
 #include "controller/base/base64.h"
 #include "controller/base/json.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/docker/docker_http.h"
 #include "reconcilers/drivers/docker/docker_stream.h"
 #include "reconcilers/drivers/docker/tar.h"
@@ -227,7 +228,7 @@ class DockerEngine final : public ports::ContainerEngine {
     if (!list.is_array()) return Strange("the list of containers is not JSON");
     if (list.size() > kMostLabelled) {
       return MakeError(
-          Code::kInvalid, "EngineAnswerTooLong",
+          Code::kInvalid, crd::reason::kEngineAnswerTooLong,
           fmt::format("the Docker Engine at {} has {} containers with the label {}={}, "
                       "and more than {} are not looked at; remove those that nobody "
                       "goes back to",
@@ -268,7 +269,7 @@ class DockerEngine final : public ports::ContainerEngine {
     struct stat info {};
     if (fstat(fd, &info) != 0) return ArchiveError(archive, errno);
     if (!S_ISREG(info.st_mode) || info.st_size == 0) {
-      return MakeError(Code::kInvalid, "ImageArchive",
+      return MakeError(Code::kInvalid, crd::reason::kImageArchive,
                        fmt::format("the image archive {} is empty or not a regular file; give the "
                                    "file that `docker save` made",
                                    archive.string()));
@@ -288,14 +289,14 @@ class DockerEngine final : public ports::ContainerEngine {
       if (n < 0) return ArchiveError(archive, errno);
       if (n == 0) {
         return MakeError(
-            Code::kTransient, "ImageArchive",
+            Code::kTransient, crd::reason::kImageArchive,
             fmt::format("the image archive {} became shorter while it was read", archive.string()));
       }
       progress.done += static_cast<uint64_t>(n);
       return static_cast<size_t>(n);
     };
     return CallWithProgress(ctx, "load the image archive " + archive.string(), request,
-                            "ImageLoadFailed", [](const std::string& words) {
+                            crd::reason::kImageLoadFailed, [](const std::string& words) {
                               const bool full = words.find("no space left") != std::string::npos;
                               return full ? Code::kTransient : Code::kInvalid;
                             });
@@ -315,7 +316,7 @@ class DockerEngine final : public ports::ContainerEngine {
     }
     return CallWithProgress(ctx, "pull the image " + reference,
                             {.method = "POST", .target = "/images/create?" + query},
-                            "ImagePullFailed",
+                            crd::reason::kImagePullFailed,
                             // What cannot be pulled at all is refused with a status, as a rule.
                             [](const std::string&) { return Code::kTransient; });
   }
@@ -344,7 +345,7 @@ class DockerEngine final : public ports::ContainerEngine {
     // An engine that fails in the middle writes its error into the stream, and ends it in good
     // order.
     if (!IsTarEnd(end)) {
-      return MakeError(Code::kTransient, "ImageSaveFailed",
+      return MakeError(Code::kTransient, crd::reason::kImageSaveFailed,
                        fmt::format("the Docker Engine at {} did not send all of the image {}; see "
                                    "the engine's log",
                                    endpoint_.text, reference));
@@ -362,7 +363,8 @@ class DockerEngine final : public ports::ContainerEngine {
                           .body = body},
                          {}, kCreate);
     if (response.Is(Code::kConflict)) {
-      return MakeError(Code::kAlreadyExists, "ContainerNameTaken", response.error().message);
+      return MakeError(Code::kAlreadyExists, crd::reason::kContainerNameTaken,
+                       response.error().message);
     }
     if (!response.ok()) return response.error();
     std::string id = Text(At(Parse(response->body), "Id"));
@@ -422,7 +424,7 @@ class DockerEngine final : public ports::ContainerEngine {
     const Json doc = Parse(response.body);
     if (!At(doc, "StatusCode").is_number_integer()) return Strange("the end of a wait has no code");
     if (const std::string error = Text(At(At(doc, "Error"), "Message")); !error.empty()) {
-      return MakeError(Code::kTransient, "EngineError",
+      return MakeError(Code::kTransient, crd::reason::kEngineError,
                        fmt::format("waiting for the container {} failed: {}", id, ToUtf8(error)));
     }
     return ExitCode(At(doc, "StatusCode"));
@@ -477,7 +479,7 @@ class DockerEngine final : public ports::ContainerEngine {
       if (next.empty()) return file;
       target = std::move(next);
     }
-    return MakeError(Code::kInvalid, "NotAFile",
+    return MakeError(Code::kInvalid, crd::reason::kNotAFile,
                      fmt::format("{} in the container {} is a circle of symbolic links", path, id));
   }
 
@@ -570,20 +572,20 @@ class DockerEngine final : public ports::ContainerEngine {
   // ---- Errors ----
 
   base::Error Strange(std::string_view what) const {
-    return MakeError(Code::kTransient, "EngineError",
+    return MakeError(Code::kTransient, crd::reason::kEngineError,
                      fmt::format("the Docker Engine at {} gave an answer that cannot be understood "
                                  "({}); check that it is a Docker Engine",
                                  endpoint_.text, what));
   }
   base::Error NoContainer(const std::string& id) const {
-    return MakeError(Code::kNotFound, "NoSuchContainer",
+    return MakeError(Code::kNotFound, crd::reason::kNoSuchContainer,
                      fmt::format("there is no container {} on the Docker Engine at {}; check its "
                                  "name with `docker ps -a`",
                                  id, endpoint_.text));
   }
   static base::Error ArchiveError(const fs::path& archive, int error) {
     const bool transient = error == EIO || error == ESTALE;
-    return MakeError(transient ? Code::kTransient : Code::kInvalid, "ImageArchive",
+    return MakeError(transient ? Code::kTransient : Code::kInvalid, crd::reason::kImageArchive,
                      fmt::format("the image archive {} cannot be read ({}); check the path and its "
                                  "mode, as this controller sees them",
                                  archive.string(), std::generic_category().message(error)));
@@ -603,18 +605,18 @@ class DockerEngine final : public ports::ContainerEngine {
         fmt::format("the Docker Engine at {} refused to {}: {}", endpoint_.text, what, said);
     switch (response.status) {
       case 401:
-      case 403: return MakeError(Code::kDenied, "EngineDenied", text);
+      case 403: return MakeError(Code::kDenied, crd::reason::kEngineDenied, text);
       case 404: {
-        std::string reason = "NotFound";
-        if (said.starts_with("No such container")) reason = "NoSuchContainer";
-        if (said.starts_with("No such image")) reason = "NoSuchImage";
+        std::string reason = crd::inner_reason::kNotFound;
+        if (said.starts_with("No such container")) reason = crd::reason::kNoSuchContainer;
+        if (said.starts_with("No such image")) reason = crd::reason::kNoSuchImage;
         return MakeError(Code::kNotFound, reason, text);
       }
-      case 409: return MakeError(Code::kConflict, "EngineConflict", text);
+      case 409: return MakeError(Code::kConflict, crd::reason::kEngineConflict, text);
       default: break;
     }
-    if (response.status >= 500) return MakeError(Code::kTransient, "EngineError", text);
-    return MakeError(Code::kInvalid, "EngineRefused", text);
+    if (response.status >= 500) return MakeError(Code::kTransient, crd::reason::kEngineError, text);
+    return MakeError(Code::kInvalid, crd::reason::kEngineRefused, text);
   }
 
   // ---- Calls ----
@@ -655,9 +657,10 @@ class DockerEngine final : public ports::ContainerEngine {
     request.target = "/v" + version + request.target;
     auto response = Exchange(limit ? ctx.WithTimeout(*limit) : ctx, endpoint_, request, options);
     if (!response.ok()) {
-      if (response.error().reason == "EngineUnreachable") ForgetApiVersion();
-      return response.error().reason == "EngineAnswerTooLong" ? response.error().Wrap(what)
-                                                              : response.error();
+      if (response.error().reason == crd::reason::kEngineUnreachable) ForgetApiVersion();
+      return response.error().reason == crd::reason::kEngineAnswerTooLong
+                 ? response.error().Wrap(what)
+                 : response.error();
     }
     const int status = response->status;
     if ((status >= 200 && status < 300) || status == 304) return response;
@@ -732,7 +735,7 @@ class DockerEngine final : public ports::ContainerEngine {
     // A file where the path has a folder: the engine answers with 500 and errno's words.
     if (called.Is(Code::kTransient) &&
         called.error().message.find("not a directory") != std::string::npos) {
-      return MakeError(Code::kNotFound, "NotFound", called.error().message);
+      return MakeError(Code::kNotFound, crd::inner_reason::kNotFound, called.error().message);
     }
     if (!called.ok()) return called.error();
     return sent;
@@ -757,7 +760,7 @@ class DockerEngine final : public ports::ContainerEngine {
     return file;
   }
   base::Error TooLarge(const std::string& id, const std::string& path) {
-    return MakeError(Code::kInvalid, "FileTooLarge",
+    return MakeError(Code::kInvalid, crd::reason::kFileTooLarge,
                      fmt::format("{} in the container {} is larger than 64 MiB", path, id));
   }
 
@@ -804,7 +807,7 @@ Result<std::string> NegotiateApiVersion(std::string_view min, std::string_view m
   const auto lowest = min.empty() ? std::optional<int>(0) : Minor(min);
   if (!highest || !lowest || *highest < kMinMinor || *lowest > kMaxMinor) {
     return MakeError(
-        Code::kInvalid, "EngineApiVersion",
+        Code::kInvalid, crd::reason::kEngineApiVersion,
         fmt::format("it speaks API versions {} to {}, this controller 1.{} to 1.{}; use an engine "
                     "or a controller of another release",
                     min.empty() ? "?" : ToUtf8(min), max.empty() ? "?" : ToUtf8(max), kMinMinor,

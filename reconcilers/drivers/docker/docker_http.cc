@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "crd/reasons.h"
+
 namespace oms::drivers::docker {
 namespace {
 
@@ -70,7 +72,7 @@ class ResponseParser final : public beast::http::basic_parser<false> {
     if (options_.sink && response_.status == 200) {
       Refuse(options_.sink(piece), ec);
     } else if (response_.body.size() + piece.size() > options_.body_limit) {
-      Refuse(MakeError(Code::kInvalid, "EngineAnswerTooLong",
+      Refuse(MakeError(Code::kInvalid, crd::reason::kEngineAnswerTooLong,
                        fmt::format("the Docker Engine's answer is longer than {} MiB",
                                    options_.body_limit >> 20)),
              ec);
@@ -122,7 +124,7 @@ Status SendSource(const Context& ctx, http::HttpStream& stream, const HttpReques
 }
 
 base::Error Broken(const http::EngineEndpoint& endpoint, std::string_view why) {
-  return MakeError(Code::kTransient, "EngineUnreachable",
+  return MakeError(Code::kTransient, crd::reason::kEngineUnreachable,
                    fmt::format("the answer of the Docker Engine at {} broke off ({}); check that "
                                "the daemon still runs",
                                endpoint.text, why));
@@ -138,8 +140,8 @@ Result<HttpResponse> Exchange(const Context& ctx, const http::EngineEndpoint& en
   // write fails, and what it said (a status, or with TLS 1.3 that it does not take our certificate)
   // is still there to be read.
   const auto may_have_answered = [](const Status& status) {
-    return status.ok() ||
-           (status.Is(Code::kTransient) && status.error().reason == "EngineUnreachable");
+    return status.ok() || (status.Is(Code::kTransient) &&
+                           status.error().reason == crd::reason::kEngineUnreachable);
   };
   Status sent = stream->Write(ctx, RequestHead(endpoint, request) + request.body);
   if (sent.ok() && request.source) sent = SendSource(ctx, *stream, request);

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "controller/base/json.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/docker/tar.h"
 #include "reconcilers/drivers/files/gzip_stream.h"
 #include "reconcilers/drivers/files/zstd_stream.h"
@@ -37,7 +38,7 @@ constexpr size_t kMostImages = 1000, kMostNames = 1000, kLongestName = 512;
 constexpr std::string_view kHex = "0123456789abcdef";
 
 base::Error Bad(std::string what) {
-  return MakeError(Code::kInvalid, "ImageArchive", std::move(what));
+  return MakeError(Code::kInvalid, crd::reason::kImageArchive, std::move(what));
 }
 
 // ------------------------------------------------------------------------------------- the JSON
@@ -145,7 +146,8 @@ class Reading {
       const Status fed = packing == Packing::kGzip   ? Unpack(gzip_, piece)
                          : packing == Packing::kZstd ? Unpack(zstd_, piece)
                                                      : tar_.Feed(piece);
-      if (!fed.ok() && fed.error().reason == "SparseArchive") return std::optional<Images>();
+      if (!fed.ok() && fed.error().reason == crd::inner_reason::kSparseArchive)
+        return std::optional<Images>();
       if (!fed.ok()) return Broken(fed.error().message);
       if (packing == Packing::kNone) OMS_TRY(PassOver());
       OMS_ASSIGN(piece, Next());
@@ -169,7 +171,7 @@ class Reading {
   }
   base::Error Unread(int error) const {
     const bool transient = error == EIO || error == ESTALE;
-    return MakeError(transient ? Code::kTransient : Code::kInvalid, "ImageArchive",
+    return MakeError(transient ? Code::kTransient : Code::kInvalid, crd::reason::kImageArchive,
                      fmt::format("the image archive {} cannot be read ({}); check the path and its "
                                  "mode, as this controller sees them",
                                  archive_.string(), std::generic_category().message(error)));

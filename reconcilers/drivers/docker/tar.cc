@@ -8,6 +8,8 @@
 #include <map>
 #include <optional>
 
+#include "crd/reasons.h"
+
 namespace oms::drivers::docker {
 namespace {
 
@@ -27,7 +29,7 @@ constexpr Field kName{0, 100}, kMode{100, 8}, kUid{108, 8}, kGid{116, 8}, kSize{
 constexpr size_t kType = 156;
 
 base::Error Malformed(std::string_view what) {
-  return MakeError(Code::kInvalid, "BadArchive",
+  return MakeError(Code::kInvalid, crd::inner_reason::kBadArchive,
                    fmt::format("this tar archive cannot be read: {}", what));
 }
 
@@ -225,7 +227,7 @@ struct TarReader::State {
       return base::Ok();
     }
     if (header.entry.type == 'S') {
-      return MakeError(Code::kInvalid, "SparseArchive", "it holds a sparse file");
+      return MakeError(Code::kInvalid, crd::inner_reason::kSparseArchive, "it holds a sparse file");
     }
     if (header.extends && header.length > kMostExtension)
       return Malformed("a name that is too long");

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "crd/reasons.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
 
 namespace oms::drivers::dump {
@@ -22,7 +23,7 @@ using base::Result;
 using base::Status;
 
 base::Error VolumeError(std::string_view doing, const fs::path& path) {
-  return MakeError(Code::kTransient, "BackupVolume",
+  return MakeError(Code::kTransient, crd::reason::kBackupVolume,
                    fmt::format("{} {}: {}", doing, path.string(), std::strerror(errno)));
 }
 

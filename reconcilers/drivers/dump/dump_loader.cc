@@ -14,6 +14,7 @@
 
 #include "controller/base/sha256.h"
 #include "controller/base/task_group.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/dump/dump_files.h"
 #include "reconcilers/drivers/dump/dump_tool.h"
 #include "reconcilers/drivers/files/zstd_stream.h"
@@ -47,7 +48,7 @@ constexpr std::string_view kEnd = "oms-load end";
 using Sink = std::function<Status(std::string_view)>;
 
 base::Error Failed(Code code, std::string message) {
-  return MakeError(code, "LoadFailed", std::move(message));
+  return MakeError(code, crd::reason::kLoadFailed, std::move(message));
 }
 
 // A file of the dump, decompressed. Not thread-safe.
@@ -284,7 +285,7 @@ Status LoadDump(const Context& ctx, ports::Fence& fence, const LoadRequest& requ
     const auto health = relay->Health();
     // That another owns the operation is the news; how the client took it is not.
     if (health.Is(Code::kFenced)) return health.error();
-    if (done.error().reason != "LoadFailed" || health.ok()) return done;
+    if (done.error().reason != crd::reason::kLoadFailed || health.ok()) return done;
     // The client only knows that its connection was closed; why, the relay knows.
     return Failed(done.error().code,
                   fmt::format("{} [{}]", done.error().message, health.error().message));

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "crd/reasons.h"
+
 namespace oms::drivers::dump {
 
 using base::Code;
@@ -441,17 +443,18 @@ void DumpScanner::Foreign(std::string_view head) {
 
 Status DumpScanner::Finish() {
   if (!foreign_.empty()) {
-    return MakeError(Code::kTerminal, "DumpUnsupported",
+    return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
                      fmt::format("it holds \"{}\", which no dump of a table has", foreign_));
   }
   // A last line without its end may be a comment, or "--" that was to begin one.
   const bool whole = at_ == At::kGround && !conditional_ &&
                      (lex_ == Lex::kText || lex_ == Lex::kLine || lex_ == Lex::kDashDash);
   if (!whole) {
-    return MakeError(Code::kTransient, "DumpIncomplete", "it ends in the middle of a statement");
+    return MakeError(Code::kTransient, crd::reason::kDumpIncomplete,
+                     "it ends in the middle of a statement");
   }
   if (!uneven_.empty()) {
-    return MakeError(Code::kTransient, "DumpIncomplete",
+    return MakeError(Code::kTransient, crd::reason::kDumpIncomplete,
                      fmt::format("its rows of {} have not all the same columns", uneven_));
   }
   return base::Ok();

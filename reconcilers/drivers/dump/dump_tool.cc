@@ -21,6 +21,7 @@
 
 #include "controller/base/sha256.h"
 #include "controller/base/task_group.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/dump/dump_files.h"
 #include "reconcilers/drivers/dump/dump_loader.h"
 #include "reconcilers/drivers/dump/dump_scanner.h"
@@ -56,7 +57,7 @@ constexpr uint64_t kQueryMicros = 24ULL * 3600 * 1000 * 1000;
 constexpr char kModeLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_, ";
 
 base::Error Incomplete(std::string message) {
-  return MakeError(Code::kTransient, "DumpIncomplete", std::move(message));
+  return MakeError(Code::kTransient, crd::reason::kDumpIncomplete, std::move(message));
 }
 
 Status SyncFile(const fs::path& path) {
@@ -188,7 +189,7 @@ class Dumper final : public ports::BackupTool {
         const auto words = ToolWords(child->errors, request.server.password.Reveal());
         // The tool only knows that its connection was closed; why, the relay knows.
         return MakeError(
-            Code::kTransient, "DumpFailed",
+            Code::kTransient, crd::reason::kDumpFailed,
             fmt::format("{} of {} ended with exit code {}: {}{}", command.argv[0], request.database,
                         child->exit_code, words,
                         health.ok() ? "" : fmt::format(" [{}]", health.error().message)));
@@ -250,7 +251,7 @@ class Dumper final : public ports::BackupTool {
     OMS_ASSIGN(auto child, os::RunChild(ctx, {{Program(tool), "--version"}, {}, {}}));
     if (child.exit_code != 0) {
       return MakeError(
-          Code::kTerminal, "ChildNotStarted",
+          Code::kTerminal, crd::reason::kChildNotStarted,
           fmt::format("{} --version ended with exit code {}", Program(tool), child.exit_code));
     }
     return child.output.substr(0, child.output.find('\n'));
@@ -266,7 +267,7 @@ class Dumper final : public ports::BackupTool {
     }
     if (errno == EEXIST) {
       return MakeError(
-          Code::kAlreadyExists, "BackupVolume",
+          Code::kAlreadyExists, crd::reason::kBackupVolume,
           fmt::format("{} exists; each attempt has a folder of its own", folder.string()));
     }
     return VolumeError("cannot make", folder);
@@ -422,7 +423,7 @@ class Dumper final : public ports::BackupTool {
     const auto& obstacle =
         request.tool == DumpTool::kMydumper ? found.no_mydumper : found.no_mysqldump;
     if (obstacle.empty()) return base::Ok();
-    return MakeError(Code::kTerminal, "DumpUnsupported",
+    return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
                      fmt::format("{}; set spec.backup.tool to {}", obstacle,
                                  request.tool == DumpTool::kMydumper ? "mysqldump" : "mydumper"));
   }
@@ -448,7 +449,7 @@ class Dumper final : public ports::BackupTool {
       const auto scanned = scanner.Finish();
       if (!scanned.ok()) return InFile(scanned.error(), path);
       if (scanner.creates() != std::vector<std::string>{table} || scanner.beyond_schema()) {
-        return MakeError(Code::kTerminal, "DumpUnsupported",
+        return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
                          fmt::format("{} holds more than the definition of {}.{}; the server gives "
                                      "a text for it that is none",
                                      path.filename().string(), request.database, table));
@@ -548,7 +549,7 @@ class Dumper final : public ports::BackupTool {
     // view: name, text, charset, collation. The others: name, sql_mode, text, charset, collation.
     const size_t column = kind == "view" ? 1 : 2;
     if (rows.empty() || rows[0].size() <= column || !rows[0][column]) {
-      return MakeError(Code::kDenied, "MetaDBDenied",
+      return MakeError(Code::kDenied, crd::reason::kMetaDbDenied,
                        fmt::format("the text of {} {} may not be read; it would be missing "
                                    "from the backup",
                                    kind, name));
@@ -557,7 +558,7 @@ class Dumper final : public ports::BackupTool {
     std::string mode = kind == "view" ? "" : row[1].value_or("");
     std::erase(mode, '\'');
     if (mode.find_first_not_of(kModeLetters) != std::string::npos) {
-      return MakeError(Code::kTerminal, "DumpUnsupported",
+      return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
                        fmt::format("{} {}.{} has a sql_mode that is none", kind, database, name));
     }
     // What a comparison of two literals in it means. (OceanBase says "utf8mb4" of triggers.)
@@ -578,7 +579,7 @@ class Dumper final : public ports::BackupTool {
     for (const auto& table : tables) {
       if (table.longest + 1 <= allowed) continue;
       return MakeError(
-          Code::kTransient, "PacketTooSmall",
+          Code::kTransient, crd::reason::kPacketTooSmall,
           fmt::format("the dump of {}.{} has a statement of {} bytes, and @@global."
                       "max_allowed_packet of MetaDB {} is {}, so it could not be loaded again: {}",
                       request.database, table.name, table.longest,
@@ -759,7 +760,7 @@ Result<std::string> OptionFileValue(const std::string& value) {
   std::string quoted = "\"";
   for (const char c : value) {
     if (static_cast<unsigned char>(c) < 0x20) {
-      return MakeError(Code::kInvalid, "InvalidPassword",
+      return MakeError(Code::kInvalid, crd::inner_reason::kInvalidPassword,
                        "a control character in the MetaDB's user or password cannot be given to "
                        "the dump tool");
     }

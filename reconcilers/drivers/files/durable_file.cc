@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "controller/base/clock.h"
+#include "crd/reasons.h"
 
 namespace oms::drivers::files {
 
@@ -47,7 +48,7 @@ base::Error FileError(std::string_view doing, const fs::path& path, int error) {
       break;
     default: break;
   }
-  return MakeError(code, "BackupVolume",
+  return MakeError(code, crd::reason::kBackupVolume,
                    fmt::format("{} {} failed ({}){}", doing, path.string(),
                                std::generic_category().message(error), what_to_do));
 }

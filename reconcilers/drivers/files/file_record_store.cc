@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "controller/base/clock.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/files/durable_file.h"
 #include "reconcilers/drivers/files/payload_removal.h"
 
@@ -54,7 +55,7 @@ Status ReadPieces(const fs::path& file, Take take) {
   struct stat info {};
   if (fstat(fd.get(), &info) != 0) return FileError("reading the file", file, errno);
   if (!S_ISREG(info.st_mode)) {
-    return MakeError(Code::kTerminal, "BackupVolume",
+    return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
                      fmt::format("{} is not a regular file; put it out of the way", file.string()));
   }
   (void)posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -72,7 +73,7 @@ Result<std::string> ReadText(const fs::path& file) {
   std::string text;
   OMS_TRY(ReadPieces(file, [&](std::string_view piece) -> Status {
     if (text.size() + piece.size() > kMaxTextFile) {
-      return MakeError(Code::kTerminal, "BackupVolume",
+      return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
                        fmt::format("{} is too long to be one of ours", file.string()));
     }
     text += piece;
@@ -114,7 +115,7 @@ class FileRecordStore final : public ports::RecordStore {
   Result<VolumeInfo> Look(const fs::path& directory) override {
     auto identity = ReadText(directory / kIdentityFile);
     if (identity.Is(Code::kNotFound)) {
-      return MakeError(Code::kNotFound, "BackupVolume",
+      return MakeError(Code::kNotFound, crd::reason::kBackupVolume,
                        fmt::format("{} has no identity file; check that the backup volume is "
                                    "mounted there",
                                    directory.string()));
@@ -122,7 +123,7 @@ class FileRecordStore final : public ports::RecordStore {
     if (!identity.ok()) return identity.error();
     while (!identity->empty() && identity->back() == '\n') identity->pop_back();
     if (identity->empty()) {
-      return MakeError(Code::kTerminal, "BackupVolume",
+      return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
                        fmt::format("the identity file in {} is empty; restore it from the volume's "
                                    "own backup, or remove it if the volume holds no operation",
                                    directory.string()));
@@ -154,7 +155,7 @@ class FileRecordStore final : public ports::RecordStore {
       if (it.depth() == 3) it.disable_recursion_pending();
       std::error_code ignored;
       if (it->path().filename() == "record" && it->is_directory(ignored)) {
-        return MakeError(Code::kTerminal, "BackupVolume",
+        return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
                          fmt::format("{} holds operations but no identity file {}; restore that "
                                      "file, then the operation goes on",
                                      directory.string(), kIdentityFile));
@@ -176,7 +177,7 @@ class FileRecordStore final : public ports::RecordStore {
       if (ec && ec != std::errc::no_such_file_or_directory) {
         return FileError("reading the folder", folder, ec.value());
       }
-      return MakeError(Code::kNotFound, "BackupVolume",
+      return MakeError(Code::kNotFound, crd::reason::kBackupVolume,
                        fmt::format("the operation's folder {} does not exist", folder.string()));
     }
     OMS_TRY(SyncWhatIsNot(folder / "record"));
@@ -200,7 +201,7 @@ class FileRecordStore final : public ports::RecordStore {
     // A gap: the record that we read has gone, or this is another volume than the one we read.
     if (n != highest + 1) {
       return MakeError(
-          Code::kTerminal, "BackupVolume",
+          Code::kTerminal, crd::reason::kBackupVolume,
           fmt::format("record {} of {} cannot follow record {}; records are missing, so "
                       "check that the right backup volume is mounted",
                       n, folder.string(), highest));
@@ -248,7 +249,7 @@ class FileRecordStore final : public ports::RecordStore {
     struct stat info {};
     if (stat(file.c_str(), &info) != 0) return FileError("looking at", file, errno);
     if (!S_ISREG(info.st_mode)) {
-      return MakeError(Code::kTerminal, "BackupVolume",
+      return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
                        fmt::format("{} is not a regular file", file.string()));
     }
     return static_cast<uint64_t>(info.st_size);

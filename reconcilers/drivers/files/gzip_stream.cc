@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include "crd/reasons.h"
+
 namespace oms::drivers::files {
 
 using base::Code;
@@ -65,7 +67,8 @@ Result<bool> GzipDecompressor::Next(std::string& text) {
       (void)inflateReset(&state.stream);
     } else if (code != Z_OK && code != Z_BUF_ERROR) {
       const char* words = state.stream.msg;
-      return MakeError(Code::kInvalid, "GzipBroken", words == nullptr ? "it is broken" : words);
+      return MakeError(Code::kInvalid, crd::inner_reason::kGzipBroken,
+                       words == nullptr ? "it is broken" : words);
     }
     if (made == 0) continue;
     text.append(state.out, 0, made);

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "crd/reasons.h"
 #include "reconcilers/drivers/files/durable_file.h"
 
 namespace oms::drivers::files {
@@ -45,7 +46,7 @@ class Descriptor {
 };
 
 base::Error Refused(const fs::path& path, std::string_view why) {
-  return MakeError(Code::kTerminal, "BackupVolume",
+  return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
                    fmt::format("{} {}, so nothing is removed there", path.string(), why));
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <zstd.h>
 
+#include "crd/reasons.h"
+
 namespace oms::drivers::files {
 
 using base::Code;
@@ -71,7 +73,7 @@ Result<bool> ZstdDecompressor::Next(std::string& text) {
     const size_t before = state.in.pos;
     const size_t left = ZSTD_decompressStream(state.context.get(), &out, &state.in);
     if (ZSTD_isError(left)) {
-      return MakeError(Code::kTransient, "ZstdBroken", ZSTD_getErrorName(left));
+      return MakeError(Code::kTransient, crd::inner_reason::kZstdBroken, ZSTD_getErrorName(left));
     }
     // At a frame's end a call that moves nothing asks for a next frame; none has begun.
     if (out.pos > 0 || state.in.pos > before) state.open = left != 0;

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "controller/base/fd.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/http/tls_client.h"
 
 namespace oms::drivers::http {
@@ -36,7 +37,7 @@ base::Status WaitFor(const base::Context& ctx, int fd, short events) {
 }
 
 base::Error Refused(const std::string& host, int port, int number) {
-  return MakeError(Code::kTransient, "Refused",
+  return MakeError(Code::kTransient, crd::inner_reason::kRefused,
                    fmt::format("nothing answers at {}:{} ({})", host, port, std::strerror(number)));
 }
 
@@ -117,7 +118,7 @@ base::Result<ports::HttpAnswer> HttpExchange(const base::Context& ctx, const Htt
   if (const int problem =
           getaddrinfo(ask.host.c_str(), std::to_string(ask.port).c_str(), &hints, &found);
       problem != 0) {
-    return MakeError(Code::kTransient, "Refused",
+    return MakeError(Code::kTransient, crd::inner_reason::kRefused,
                      fmt::format("{}: {}", ask.host, gai_strerror(problem)));
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, freeaddrinfo);

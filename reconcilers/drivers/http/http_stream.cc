@@ -15,6 +15,8 @@
 #include <functional>
 #include <utility>  // Before Asio: 1.74 uses std::exchange without it.
 
+#include "crd/reasons.h"
+
 namespace oms::drivers::http {
 namespace {
 
@@ -31,7 +33,7 @@ constexpr base::Duration kConnectTimeout = std::chrono::seconds(10);
 constexpr base::Duration kSlice = std::chrono::milliseconds(200);
 
 base::Error Unreachable(const EngineEndpoint& endpoint, std::string_view why) {
-  return MakeError(Code::kTransient, "EngineUnreachable",
+  return MakeError(Code::kTransient, crd::reason::kEngineUnreachable,
                    fmt::format("no Docker Engine answers at {} ({}); check that the daemon runs "
                                "and that the endpoint is right",
                                endpoint.text, why));
@@ -40,7 +42,7 @@ base::Error Unreachable(const EngineEndpoint& endpoint, std::string_view why) {
 // The text of an SSL error holds names of protocol errors only, never key material.
 base::Error TlsRefused(const EngineEndpoint& endpoint, std::string_view why) {
   return MakeError(
-      Code::kDenied, "EngineTls",
+      Code::kDenied, crd::reason::kEngineTls,
       fmt::format("TLS with the Docker Engine at {} was refused ({}); check that ca.pem signed the "
                   "engine's certificate, that this certificate names {}, and that the engine "
                   "accepts the client certificate",
@@ -134,7 +136,7 @@ class StreamBase : public HttpStream {
  private:
   base::Error Failed(const error_code& ec) const {
     if (IsTlsError(ec)) return TlsRefused(endpoint_, ec.message());
-    return MakeError(Code::kTransient, "EngineUnreachable",
+    return MakeError(Code::kTransient, crd::reason::kEngineUnreachable,
                      fmt::format("the connection to the Docker Engine at {} broke ({}); check that "
                                  "the daemon still runs{}",
                                  endpoint_.text, ec.message(),
@@ -159,7 +161,7 @@ class UnixStream final : public StreamBase {
     if (!outcome.ec) return base::Ok();
     if (outcome.ec == boost::system::errc::permission_denied) {
       return MakeError(
-          Code::kDenied, "EngineDenied",
+          Code::kDenied, crd::reason::kEngineDenied,
           fmt::format("the socket {} may not be opened by this controller; run it as a "
                       "user or group that owns the socket (usually the group docker)",
                       endpoint().text));
@@ -189,7 +191,7 @@ Result<std::unique_ptr<asio::ssl::context>> MakeTlsContext(const EngineEndpoint&
   auto context = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
   SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
   const auto invalid = [&](std::string_view which) {
-    return MakeError(Code::kInvalid, "EngineTls",
+    return MakeError(Code::kInvalid, crd::reason::kEngineTls,
                      fmt::format("{} for the Docker Engine at {} cannot be read; write PEM text",
                                  which, endpoint.text));
   };
@@ -298,7 +300,7 @@ Result<EngineEndpoint> ParseEndpoint(const ports::EngineAddress& address) {
   endpoint.text = address.endpoint;
   const std::string_view text = address.endpoint;
   const auto invalid = [&](std::string_view why) {
-    return MakeError(Code::kInvalid, "EngineEndpoint",
+    return MakeError(Code::kInvalid, crd::reason::kEngineEndpoint,
                      fmt::format("the engine endpoint \"{}\" cannot be used: {}; write "
                                  "unix:///var/run/docker.sock or tcp://host:2376",
                                  address.endpoint, why));
@@ -330,7 +332,7 @@ Result<EngineEndpoint> ParseEndpoint(const ports::EngineAddress& address) {
     return invalid("the host is not a name or an address");
   }
   if (address.tls_ca.empty() || address.tls_cert.empty() || address.tls_key.empty()) {
-    return MakeError(Code::kInvalid, "EngineTls",
+    return MakeError(Code::kInvalid, crd::reason::kEngineTls,
                      fmt::format("the Docker Engine at {} is reached over TCP, so ca.pem, cert.pem "
                                  "and key.pem are needed; name the Secret in engine.tls.secretRef",
                                  address.endpoint));

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "controller/base/base64.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/http/http_exchange.h"
 #include "reconcilers/drivers/http/task_api_answer.h"
 
@@ -52,7 +53,8 @@ class Asking {
 base::Error NoAnswer(const base::Error& error, std::string_view operation) {
   if (error.code == Code::kCancelled) return error;
   const bool late = error.code == Code::kTimeout;
-  return MakeError(error.code, late ? "TaskAPITimeout" : "TaskAPIUnreachable",
+  return MakeError(error.code,
+                   late ? crd::reason::kTaskApiTimeout : crd::reason::kTaskApiUnreachable,
                    late ? fmt::format("no answer to {} in time", operation)
                         : fmt::format("{}: {}", operation, error.message));
 }
@@ -77,20 +79,20 @@ base::Result<std::string> Asking::Call(std::string_view operation, const json& q
     case 200: break;
     case 401:
     case 403:
-      return MakeError(Code::kDenied, "TaskAPIDenied",
+      return MakeError(Code::kDenied, crd::reason::kTaskApiDenied,
                        fmt::format("OMS does not let this user ask ({} is answered with {})",
                                    operation, answer->status));
     case 404:
-      return MakeError(Code::kNotFound, "TaskAPINotOffered",
+      return MakeError(Code::kNotFound, crd::reason::kTaskApiNotOffered,
                        fmt::format("there is no task API at {}:{} ({} is answered with 404)",
                                    address_.host, address_.port, operation));
     default:
-      return MakeError(Code::kTransient, "TaskAPIRefused",
+      return MakeError(Code::kTransient, crd::reason::kTaskApiRefused,
                        fmt::format("{} is answered with {}", operation, answer->status));
   }
   if (answer->body.size() + 4096 >= kMaxAnswer) {
     return MakeError(
-        Code::kTransient, "TaskAPIAnswerInvalid",
+        Code::kTransient, crd::reason::kTaskApiAnswerInvalid,
         fmt::format("the answer to {} is longer than {} KiB", operation, kMaxAnswer >> 10));
   }
   return std::move(answer->body);
@@ -116,7 +118,7 @@ base::Status Asking::List(const char* type) {
       listed_.push_back(std::move(task));
     }
     if (listed_.size() > kMostTasks || bytes_ > kMostBytes) {
-      return MakeError(Code::kTransient, "TaskAPIAnswerInvalid",
+      return MakeError(Code::kTransient, crd::reason::kTaskApiAnswerInvalid,
                        fmt::format("{} answers more than {} tasks, or {} MiB", kOperation,
                                    kMostTasks, kMostBytes >> 20));
     }
@@ -125,7 +127,7 @@ base::Status Asking::List(const char* type) {
     if (page.tasks.size() < kPageSize && !lacks) return base::Ok();
     if (page.tasks.empty() || same_again) break;
   }
-  return MakeError(Code::kTransient, "TaskAPIAnswerInvalid",
+  return MakeError(Code::kTransient, crd::reason::kTaskApiAnswerInvalid,
                    fmt::format("the pages that {} answers do not come to an end, or hold fewer "
                                "tasks than they count",
                                kOperation));

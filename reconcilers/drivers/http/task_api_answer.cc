@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/base/json.h"
+#include "crd/reasons.h"
 
 namespace oms::drivers::http {
 namespace {
@@ -17,7 +18,7 @@ using nlohmann::json;
 using ports::OmsTaskStep;
 
 base::Error Invalid(std::string_view operation, std::string_view what) {
-  return MakeError(Code::kTransient, "TaskAPIAnswerInvalid",
+  return MakeError(Code::kTransient, crd::reason::kTaskApiAnswerInvalid,
                    fmt::format("the answer to {} {}", operation, what));
 }
 
@@ -73,7 +74,7 @@ base::Result<json> Succeeded(std::string_view body, std::string_view operation) 
   if (!success) return Invalid(operation, "does not say whether it succeeded");
   if (!*success) {
     const std::string code = ErrorCode(answer);
-    return MakeError(Code::kTransient, "TaskAPIRefused",
+    return MakeError(Code::kTransient, crd::reason::kTaskApiRefused,
                      fmt::format("OMS answers to {} that it cannot{}", operation,
                                  code.empty() ? "" : fmt::format(" ({})", code)));
   }

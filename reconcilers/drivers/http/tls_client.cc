@@ -13,6 +13,8 @@
 #include <ctime>
 #include <vector>
 
+#include "crd/reasons.h"
+
 namespace oms::drivers::http {
 namespace {
 
@@ -46,7 +48,7 @@ std::vector<Owned<X509>> Certificates(const std::string& pem) {
 }
 
 base::Error Untrusted(std::string_view why) {
-  return MakeError(Code::kTransient, "CertificateUntrusted",
+  return MakeError(Code::kTransient, crd::reason::kCertificateUntrusted,
                    fmt::format("its HTTPS certificate is not believed: {}", why));
 }
 
@@ -56,7 +58,7 @@ int NoPassword(char*, int, int, void*) { return -1; }
 Result<base::WallTime> Time(const ASN1_TIME* time) {
   std::tm parts{};
   if (ASN1_TIME_to_tm(time, &parts) != 1) {
-    return MakeError(Code::kInvalid, "CertificateUnreadable",
+    return MakeError(Code::kInvalid, crd::reason::kCertificateUnreadable,
                      "the certificate's dates make no sense");
   }
   return base::WallTimeOf(timegm(&parts));
@@ -127,7 +129,7 @@ class Client final : public TlsClient {
       return {base::Ok(), 0};
     }
     const char* why = code == 0 ? "the connection ended" : ERR_reason_error_string(code);
-    return {MakeError(Code::kTransient, "Refused",
+    return {MakeError(Code::kTransient, crd::inner_reason::kRefused,
                       fmt::format("no HTTPS is spoken there ({})", why == nullptr ? "?" : why))};
   }
 
@@ -186,20 +188,21 @@ Result<ports::CertificateInfo> ReadKeyPair(const std::string& certificate,
                                            const base::Secret& key) {
   const auto certificates = Certificates(certificate);
   if (certificates.empty()) {
-    return MakeError(Code::kInvalid, "CertificateUnreadable", "there is no PEM certificate in it");
+    return MakeError(Code::kInvalid, crd::reason::kCertificateUnreadable,
+                     "there is no PEM certificate in it");
   }
   const Owned<BIO> text = Text(key.Reveal());
   const Owned<EVP_PKEY> own(PEM_read_bio_PrivateKey(text.get(), nullptr, NoPassword, nullptr));
   ERR_clear_error();
   if (own == nullptr) {
-    return MakeError(Code::kInvalid, "KeyUnreadable",
+    return MakeError(Code::kInvalid, crd::reason::kKeyUnreadable,
                      "there is no PEM key without a password in it");
   }
   X509* first = certificates.front().get();
   const bool together = X509_check_private_key(first, own.get()) == 1;
   ERR_clear_error();
   if (!together) {
-    return MakeError(Code::kInvalid, "KeyOfAnotherCertificate",
+    return MakeError(Code::kInvalid, crd::reason::kKeyOfAnotherCertificate,
                      "the key does not belong to the certificate");
   }
   ports::CertificateInfo info;

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "controller/base/sha256.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/mysql/grants.h"
 #include "reconcilers/drivers/mysql/mysql_relay.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
@@ -392,7 +393,7 @@ class MysqlMetaDb final : public ports::MetaDb {
   Status ProveFence(const Context& outer) override {
     const Context ctx = outer.WithTimeout(kProve);
     const auto cannot = [&](std::string_view why) {
-      return MakeError(Code::kTerminal, "CannotFence",
+      return MakeError(Code::kTerminal, crd::reason::kCannotFence,
                        fmt::format("MetaDB {}: {}. A controller that was taken over from could not "
                                    "be stopped here; connect to the server itself (an observer of "
                                    "OceanBase), not to a proxy",
@@ -409,7 +410,7 @@ class MysqlMetaDb final : public ports::MetaDb {
     const auto after = victim->Scalar(ctx, "SELECT 1");
     if (after.ok()) return cannot("a connection that was killed went on");
     OMS_TRY(ctx.Check());
-    if (after.error().reason != "MetaDBUnreachable") {
+    if (after.error().reason != crd::reason::kMetaDbUnreachable) {
       return cannot("a killed connection answered: " + after.error().message);
     }
     bool gone = false;
@@ -431,7 +432,7 @@ class MysqlMetaDb final : public ports::MetaDb {
     const auto relayed = MysqlSession::Open(ctx, address_, options);
     // The client only sees that its connection ends; why is the relay's to say.
     if (const auto health = relay->Health(); !relayed.ok() && !health.ok()) {
-      if (health.error().reason != "CannotFence") return health;
+      if (health.error().reason != crd::reason::kCannotFence) return health;
       return cannot("the connection id in the server's greeting is not in its process list");
     }
     if (!relayed.ok()) return relayed.error();
@@ -481,7 +482,7 @@ class MysqlMetaDb final : public ports::MetaDb {
     const auto set = session->Execute(ctx, "SET GLOBAL ob_trx_timeout = @@global.ob_trx_timeout");
     if (set.ok()) return base::Ok();
     if (!set.Is(Code::kDenied)) return set.error();
-    return MakeError(Code::kDenied, "MetaDBDenied",
+    return MakeError(Code::kDenied, crd::reason::kMetaDbDenied,
                      fmt::format("user '{}' may not SET GLOBAL ({}), by which ob_query_timeout is "
                                  "raised for mysqldump: GRANT ALTER SYSTEM ON *.* to that user, or "
                                  "let mydumper dump (spec.backup.tool) where it can",
@@ -511,7 +512,7 @@ class MysqlMetaDb final : public ports::MetaDb {
                                "WHERE cfg_name = 'ha.config' AND cfg_value = BINARY ?",
                                {desired, expected}));
     if (found > 0) return base::Ok();
-    return MakeError(Code::kConflict, "HAConfigChanged",
+    return MakeError(Code::kConflict, crd::reason::kHaConfigChanged,
                      "ha.config is not what it was when it was read; somebody else changed it");
   }
 
@@ -527,7 +528,7 @@ class MysqlMetaDb final : public ports::MetaDb {
       return !t.exists ? 0 : std::max(t.max_id, t.auto_increment > 0 ? t.auto_increment - 1 : 0);
     };
     const auto refuse = [&] {
-      return MakeError(Code::kConflict, "HeartbeatTablesChanged",
+      return MakeError(Code::kConflict, crd::reason::kHeartbeatTablesChanged,
                        "the heartbeat sequence tables changed while they were being compacted");
     };
     const auto last_row = [&](const char* from, const char* into) {
@@ -640,7 +641,7 @@ class MysqlMetaDb final : public ports::MetaDb {
     }
     OMS_ASSIGN(const auto there, KillAndWait(ctx, *session, writers));
     if (there.empty()) return EndReaders(ctx, *session, std::move(readers));
-    return MakeError(Code::kTransient, "ConnectionsEnding",
+    return MakeError(Code::kTransient, crd::reason::kConnectionsEnding,
                      fmt::format("MetaDB {}: {} stay{} in the process list after KILL; the server "
                                  "takes back what {} had written",
                                  ServerName(address_), Ids(there), there.size() == 1 ? "s" : "",
@@ -672,7 +673,7 @@ class MysqlMetaDb final : public ports::MetaDb {
 
   static base::Error NoTwoTableRename(const base::Error& refused) {
     return MakeError(
-        Code::kTerminal, "TwoTableRenameMissing",
+        Code::kTerminal, crd::reason::kTwoTableRenameMissing,
         fmt::format("the MetaDB cannot rename two tables in one statement ({}), so "
                     "heatbeat_sequence cannot be compacted while a component writes it; nothing "
                     "was renamed. Set spec.deployment.keepTasksRunning to false; an upgrade that "
@@ -683,7 +684,7 @@ class MysqlMetaDb final : public ports::MetaDb {
   // Another process may be at the same proof: it drops what this one has made.
   base::Error OfProbe(const base::Error& error, const std::string& name) const {
     if (error.code != Code::kNotFound && error.code != Code::kAlreadyExists) return error;
-    return MakeError(Code::kTransient, "MetaDBBusy",
+    return MakeError(Code::kTransient, crd::reason::kMetaDbBusy,
                      fmt::format("MetaDB {}: somebody else dropped {} in the same moment",
                                  ServerName(address_), name));
   }
@@ -719,7 +720,7 @@ class MysqlMetaDb final : public ports::MetaDb {
       ours = row.empty();
     }
     if (ours) return base::Ok();
-    return MakeError(Code::kTerminal, "ProbeDatabaseInUse",
+    return MakeError(Code::kTerminal, crd::reason::kProbeDatabaseInUse,
                      fmt::format("MetaDB {}: the database {}, by which this controller proves its "
                                  "rights, holds something; rename or drop it",
                                  ServerName(address_), name));
@@ -742,7 +743,7 @@ class MysqlMetaDb final : public ports::MetaDb {
                                         "WHERE schema_name = ?",
                                         {database}));
     if (rows.empty()) {
-      return MakeError(Code::kNotFound, "MetaDBNotFound",
+      return MakeError(Code::kNotFound, crd::reason::kMetaDbNotFound,
                        fmt::format("database \"{}\" does not exist", database));
     }
     name = database;
@@ -991,7 +992,7 @@ class MysqlMetaDb final : public ports::MetaDb {
         if (Number(found[0].at(i + 1)) > Number(found[0].at(worst + 1))) worst = i;
       }
       return MakeError(
-          Code::kTransient, "PacketTooSmall",
+          Code::kTransient, crd::reason::kPacketTooSmall,
           fmt::format("a row of {}.{} holds {} bytes ({} of them in column {}), which a dump may "
                       "write as twice as many in one statement, and @@global.max_allowed_packet is "
                       "{}, so it could not be loaded again: {}",
@@ -1036,7 +1037,7 @@ class MysqlMetaDb final : public ports::MetaDb {
                                      const std::string& database, const std::string& table) {
     OMS_ASSIGN(auto columns, Columns(ctx, session, database, table));
     if (columns.empty()) {
-      return MakeError(Code::kTransient, "MetaDBError",
+      return MakeError(Code::kTransient, crd::reason::kMetaDbError,
                        fmt::format("{}.{} shows no columns", database, table));
     }
     const std::string crc = fmt::format("CRC32(CONCAT_WS('#',{}))", SumExpression(columns));
@@ -1059,7 +1060,7 @@ class MysqlMetaDb final : public ports::MetaDb {
                                  const std::string& database, const std::string& name) {
     if (error.code != Code::kTerminal && error.code != Code::kNotFound) return error;
     return MakeError(
-        Code::kTerminal, "DigestFailed",
+        Code::kTerminal, crd::reason::kDigestFailed,
         fmt::format("the {} {}.{} cannot be read: {}", kind, database, name, error.message));
   }
 
@@ -1080,7 +1081,7 @@ class MysqlMetaDb final : public ports::MetaDb {
     // table, view: name, text. trigger, procedure, function: name, sql_mode, text.
     const size_t column = kind == "table" || kind == "view" ? 1 : 2;
     if (rows.empty() || rows[0].size() <= column || !rows[0][column]) {
-      return MakeError(Code::kDenied, "MetaDBDenied",
+      return MakeError(Code::kDenied, crd::reason::kMetaDbDenied,
                        fmt::format("SHOW CREATE {} {}.{} shows no text; the user lacks the right "
                                    "to see it, so a dump would lack it too",
                                    kind, database, name));
@@ -1293,7 +1294,7 @@ Status CheckDefinition(std::string_view kind, const std::string& database, const
   }
   if (begins && std::isspace(static_cast<unsigned char>(text[kCreate.size()])) != 0)
     return base::Ok();
-  return MakeError(Code::kTerminal, "DumpUnsupported",
+  return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
                    fmt::format("what the server gives as the text of {} {}.{} does not begin with "
                                "CREATE, and a restore would run it",
                                kind, database, name));

@@ -16,6 +16,7 @@
 
 #include "controller/base/json.h"
 #include "controller/base/task_group.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
 
 namespace oms::drivers::mysql {
@@ -46,7 +47,7 @@ Result<std::unique_ptr<MysqlSession>> Open(const Context& ctx, const DbServerAdd
 
 base::Error Fenced(const std::string& oms) {
   return MakeError(
-      Code::kFenced, "OwnedByAnother",
+      Code::kFenced, crd::reason::kOwnedByAnother,
       fmt::format("another process owns {} by now; this one writes nothing more", oms));
 }
 
@@ -107,7 +108,7 @@ class RowFence final : public Fence {
     lock.unlock();
     OMS_TRY(ctx.Check());
     return MakeError(
-        Code::kTimeout, "MetaDBTimeout",
+        Code::kTimeout, crd::reason::kMetaDbTimeout,
         fmt::format("MetaDB {}: registering a connection took too long", ServerName(address_)));
   }
 
@@ -147,7 +148,7 @@ class RowFence final : public Fence {
       return Write(stop, session, batch);
     } catch (const std::exception& e) {
       session.reset();
-      return MakeError(Code::kTransient, "MetaDBError",
+      return MakeError(Code::kTransient, crd::reason::kMetaDbError,
                        fmt::format("MetaDB {}: a connection could not be registered: {}",
                                    ServerName(address_), e.what()));
     }
@@ -230,7 +231,7 @@ class MysqlOwnership final : public Ownership {
     const Context ctx = outer.WithTimeout(kClaim);
     OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     const auto lost = [&] {
-      return MakeError(Code::kConflict, "OwnershipChanged",
+      return MakeError(Code::kConflict, crd::reason::kOwnershipChanged,
                        fmt::format("somebody else took {} in the same moment", oms));
     };
     OMS_TRY(ctx.Check());
@@ -368,7 +369,7 @@ class MysqlOwnership final : public Ownership {
     const auto [end, problem] =
         std::from_chars(epoch.data(), epoch.data() + epoch.size(), row.epoch);
     if (problem != std::errc() || end != epoch.data() + epoch.size()) {
-      return MakeError(Code::kTransient, "MetaDBError",
+      return MakeError(Code::kTransient, crd::reason::kMetaDbError,
                        fmt::format("the row of OMS '{}' has an epoch that is no number", oms));
     }
     row.operation_id = text(4);

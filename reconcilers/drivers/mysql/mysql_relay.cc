@@ -28,6 +28,7 @@
 
 #include "controller/base/fd.h"
 #include "controller/base/task_group.h"
+#include "crd/reasons.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
 #include "reconcilers/drivers/mysql/mysql_wire.h"
 #include "reconcilers/drivers/mysql/own_connections.h"
@@ -58,7 +59,7 @@ constexpr int kPollMs = 20;
 constexpr auto kGoodbye = std::chrono::milliseconds(200);
 
 base::Error RelayError(std::string message) {
-  return MakeError(Code::kTransient, "RelayFailed", std::move(message));
+  return MakeError(Code::kTransient, crd::reason::kRelayFailed, std::move(message));
 }
 
 // A byte stream that never blocks by itself. -1: not now, 0: ended, else bytes.
@@ -391,7 +392,7 @@ class Relay final : public MysqlRelay {
       if (error == 0) return fd;
       last = std::strerror(error);
     }
-    return MakeError(Code::kTransient, "MetaDBUnreachable",
+    return MakeError(Code::kTransient, crd::reason::kMetaDbUnreachable,
                      fmt::format("MetaDB {}: {}", ServerName(address_), last));
   }
 
@@ -466,7 +467,7 @@ class Relay final : public MysqlRelay {
       if (n == 1) break;
       const int why = SSL_get_error(tls->ssl(), n);
       if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
-        return MakeError(Code::kDenied, "MetaDBTLSFailed",
+        return MakeError(Code::kDenied, crd::reason::kMetaDbTlsFailed,
                          fmt::format("MetaDB {}: TLS: {}", ServerName(address_), TlsErrorText()));
       }
       const auto left = std::chrono::duration_cast<base::Duration>(deadline - Now());
@@ -501,7 +502,7 @@ class Relay final : public MysqlRelay {
     const auto greeting = ReadGreeting(hello);
     if (!greeting) return RelayError("the server's greeting is not MySQL's protocol 10");
     if (tls_ && !greeting->offers_tls) {
-      return MakeError(Code::kDenied, "MetaDBTLSFailed",
+      return MakeError(Code::kDenied, crd::reason::kMetaDbTlsFailed,
                        fmt::format("MetaDB {} offers no TLS", ServerName(address_)));
     }
     // The child's first answer goes by the plug-in that the greeting names.
@@ -700,7 +701,7 @@ class Relay final : public MysqlRelay {
     }
     DbConnection exact = connection;
     if (rows.empty()) {
-      return MakeError(Code::kTerminal, "CannotFence",
+      return MakeError(Code::kTerminal, crd::reason::kCannotFence,
                        fmt::format("MetaDB {} does not list a connection that has logged in; it "
                                    "could not be ended",
                                    ServerName(address_)));
@@ -733,7 +734,8 @@ class Relay final : public MysqlRelay {
     const auto patience = std::min<base::Duration>(ctx.Remaining(), kLoginTimeout);
     const Turn::Taken turn = session_turn_.Take(patience);
     if (!turn) {
-      return MakeError(Code::kTimeout, "MetaDBTimeout", "the process list could not be asked");
+      return MakeError(Code::kTimeout, crd::reason::kMetaDbTimeout,
+                       "the process list could not be asked");
     }
     const bool reused = session_ && !session_->dead();
     if (!reused) OMS_TRY(OpenSession(ctx));

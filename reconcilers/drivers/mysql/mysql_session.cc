@@ -21,6 +21,7 @@
 #include <system_error>
 #include <thread>
 
+#include "crd/reasons.h"
 #include "reconcilers/drivers/mysql/mysql_wire.h"
 #include "reconcilers/drivers/mysql/own_connections.h"
 
@@ -265,7 +266,7 @@ Status CheckIdentifier(std::string_view name) {
                c == '_' || c == '$' || c == '-';
       });
   if (good) return base::Ok();
-  return MakeError(Code::kInvalid, "InvalidName",
+  return MakeError(Code::kInvalid, crd::inner_reason::kInvalidName,
                    fmt::format("\"{}\" is not a name of a database or table that is accepted here "
                                "(letters, digits, _ $ -, at most 64)",
                                name));
@@ -294,7 +295,7 @@ std::string WithoutSecret(std::string text, const std::string& secret) {
 
 base::Error WouldShowPassword(std::string_view server, std::string_view how) {
   return MakeError(
-      Code::kDenied, "MetaDBDenied",
+      Code::kDenied, crd::reason::kMetaDbDenied,
       fmt::format("MetaDB {}: this login would show the password to the server, and to "
                   "whoever is in between: {}; set spec.metaDB.connect.tls",
                   server, how));
@@ -315,8 +316,8 @@ base::Error Classify(int number, std::string_view message, std::string_view serv
     case 1370:  // on a routine
     case 1410:  // may not grant
     case 1698:  // no password
-      return error(Code::kDenied, "MetaDBDenied");
-    case 2026: return error(Code::kDenied, "MetaDBTLSFailed");
+      return error(Code::kDenied, crd::reason::kMetaDbDenied);
+    case 2026: return error(Code::kDenied, crd::reason::kMetaDbTlsFailed);
     case 1046:  // no database selected
     case 1049:  // unknown database
     case 1051:  // unknown table in DROP
@@ -325,7 +326,7 @@ base::Error Classify(int number, std::string_view message, std::string_view serv
     case 1008:  // no such database in DROP
     case 1305:  // no such routine
     case 1360:  // no such trigger
-      return error(Code::kNotFound, "MetaDBNotFound");
+      return error(Code::kNotFound, crd::reason::kMetaDbNotFound);
     case 1007:
     case 1050:
     case 1062: return error(Code::kAlreadyExists, "MetaDBAlreadyExists");
@@ -347,14 +348,14 @@ base::Error Classify(int number, std::string_view message, std::string_view serv
     case 2006:
     case 2012:
     case 2013:
-    case 2055: return error(Code::kTransient, "MetaDBUnreachable");
+    case 2055: return error(Code::kTransient, crd::reason::kMetaDbUnreachable);
     case 1205:
     case 1213:
     case 1317:
     case 6001:  // OceanBase: two writes of one row
     case 6005:  // OceanBase: the row is locked
     case 6235:  // OceanBase: the same as 6001, under REPEATABLE READ
-      return error(Code::kTransient, "MetaDBBusy");
+      return error(Code::kTransient, crd::reason::kMetaDbBusy);
     case 1021:  // disk full
     case 1041:  // out of memory
     case 1047:  // Galera: not ready for this command
@@ -362,17 +363,18 @@ base::Error Classify(int number, std::string_view message, std::string_view serv
     case 1226:  // more than this user may, in this hour
     case 1290:  // --read-only: while its role changes
     case 1836:  // the same, of MySQL
-      return error(Code::kTransient, "MetaDBError");
+      return error(Code::kTransient, crd::reason::kMetaDbError);
     case 1969:  // MariaDB: max_statement_time
     case 3024:  // MySQL: the same
     case 4012:  // OceanBase: ob_query_timeout
     case 6210:  // OceanBase: ob_trx_timeout
-    case 6212: return error(Code::kTimeout, "MetaDBTimeout");
+    case 6212: return error(Code::kTimeout, crd::reason::kMetaDbTimeout);
     default:
       // OceanBase's own errors are mostly of the kind "not now": not master, schema being
       // refreshed, memory.
-      if (number >= 4000 && number < 10000) return error(Code::kTransient, "MetaDBError");
-      return error(Code::kTerminal, "MetaDBError");
+      if (number >= 4000 && number < 10000)
+        return error(Code::kTransient, crd::reason::kMetaDbError);
+      return error(Code::kTerminal, crd::reason::kMetaDbError);
   }
 }
 
@@ -450,7 +452,7 @@ struct MysqlSession::Worker {
     const auto answer = std::make_shared<std::optional<Result<T>>>();
     std::unique_lock lock(mutex);
     if (dead) {
-      return MakeError(Code::kTransient, "MetaDBUnreachable",
+      return MakeError(Code::kTransient, crd::reason::kMetaDbUnreachable,
                        fmt::format("MetaDB {}: this connection has ended", ServerName(address)));
     }
     busy = true;
@@ -462,7 +464,7 @@ struct MysqlSession::Worker {
         int number = e.getErrorCode();
         if (number == 2026 && self->id != 0) number = 2013;
         auto error = self->ErrorOf(number, e.what());
-        if (error.reason == "MetaDBUnreachable" || !self->connection) {
+        if (error.reason == crd::reason::kMetaDbUnreachable || !self->connection) {
           const std::lock_guard guard(self->mutex);
           self->dead = true;
         }
@@ -471,13 +473,13 @@ struct MysqlSession::Worker {
         if (self->id != 0) KillInBackground(self->address, self->id);
         const std::lock_guard guard(self->mutex);
         self->dead = true;
-        answer->emplace(MakeError(Code::kTerminal, "MetaDBError",
+        answer->emplace(MakeError(Code::kTerminal, crd::reason::kMetaDbError,
                                   fmt::format("MetaDB {}: the answer to one question is {}",
                                               ServerName(self->address), e.what())));
       } catch (const std::exception& e) {
         const std::lock_guard guard(self->mutex);
         self->dead = true;
-        answer->emplace(MakeError(Code::kTransient, "MetaDBError",
+        answer->emplace(MakeError(Code::kTransient, crd::reason::kMetaDbError,
                                   WithoutSecret(e.what(), self->address.password.Reveal())));
       }
     };
@@ -502,8 +504,8 @@ struct MysqlSession::Worker {
       const std::string what =
           fmt::format("MetaDB {}: the call was still under way", ServerName(address));
       // The statement may have ended in that instant. Whoever asked has gone away all the same.
-      if (ctx.Stopped()) return MakeError(Code::kCancelled, "Cancelled", what);
-      return MakeError(Code::kTimeout, "MetaDBTimeout", what);
+      if (ctx.Stopped()) return MakeError(Code::kCancelled, crd::inner_reason::kCancelled, what);
+      return MakeError(Code::kTimeout, crd::reason::kMetaDbTimeout, what);
     }
     return std::move(**answer);
   }
@@ -534,7 +536,7 @@ Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& outer,
   }
   if (!options.database.empty()) OMS_TRY(CheckIdentifier(options.database));
   if (LeftBehind::Count(ServerName(address)) >= kMostLeftBehind) {
-    return MakeError(Code::kTransient, "MetaDBUnreachable",
+    return MakeError(Code::kTransient, crd::reason::kMetaDbUnreachable,
                      fmt::format("MetaDB {}: {} earlier calls to it have not ended yet; it answers "
                                  "too slowly, or without an end",
                                  ServerName(address), kMostLeftBehind));
@@ -546,7 +548,7 @@ Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& outer,
     worker->thread = std::thread([worker] { Worker::Loop(worker); });
   } catch (const std::system_error& e) {
     return MakeError(
-        Code::kTransient, "MetaDBError",
+        Code::kTransient, crd::reason::kMetaDbError,
         fmt::format("MetaDB {}: no thread for a connection: {}", ServerName(address), e.what()));
   }
   std::unique_ptr<MysqlSession> session(new MysqlSession(worker));

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <map>
 
+#include "crd/reasons.h"
+
 namespace oms::drivers::mysql {
 namespace {
 
@@ -19,7 +21,7 @@ base::Result<uint64_t> MaxAllowedPacket(const base::Context& ctx, MysqlSession& 
   OMS_ASSIGN(const auto value, session.Scalar(ctx, "SELECT @@global.max_allowed_packet"));
   const uint64_t bytes = value ? std::strtoull(value->c_str(), nullptr, 10) : 0;
   if (bytes > 0) return bytes;
-  return base::MakeError(base::Code::kTransient, "MetaDBError",
+  return base::MakeError(base::Code::kTransient, crd::reason::kMetaDbError,
                          "the server does not say its max_allowed_packet");
 }
 

@@ -23,6 +23,7 @@
 
 #include "controller/base/fd.h"
 #include "controller/base/task_group.h"
+#include "crd/reasons.h"
 
 namespace oms::drivers::os {
 
@@ -38,7 +39,7 @@ constexpr size_t kTail = 16 * 1024;
 constexpr char kInputClosed[] = "ChildInputClosed";
 
 base::Error NotStarted(const std::string& program, int error) {
-  return MakeError(Code::kTerminal, "ChildNotStarted",
+  return MakeError(Code::kTerminal, crd::reason::kChildNotStarted,
                    fmt::format("cannot run {}: {}", program, std::strerror(error)));
 }
 
@@ -123,7 +124,7 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
         open(command.output_file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (output_write.get() < 0) {
       return MakeError(
-          Code::kTransient, "BackupVolume",
+          Code::kTransient, crd::reason::kBackupVolume,
           fmt::format("cannot make {}: {}", command.output_file.string(), std::strerror(errno)));
     }
   } else {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string>
 
+#include "crd/reasons.h"
+
 namespace oms::crd {
 namespace {
 

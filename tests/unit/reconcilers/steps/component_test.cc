@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "crd/reasons.h"
 #include "reconcilers/steps/image.h"
 #include "tests/unit/reconcilers/upgrade_facts.h"
 

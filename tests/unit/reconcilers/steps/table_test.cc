@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "crd/reasons.h"
 #include "reconcilers/model/target_image.h"
 #include "reconcilers/steps/console.h"
 #include "tests/unit/reconcilers/upgrade_facts.h"

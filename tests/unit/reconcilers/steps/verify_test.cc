@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "crd/reasons.h"
 #include "tests/unit/reconcilers/upgrade_facts.h"
 
 namespace oms::steps {
