@@ -11,7 +11,7 @@
 namespace oms::crd {
 
 namespace reason {
-// How it stands (Ready).
+// Ready.
 inline constexpr char kUpToDate[] = "UpToDate";
 inline constexpr char kSucceeded[] = "Succeeded";
 inline constexpr char kRolledBackByRequest[] = "RolledBackByRequest";
@@ -30,14 +30,14 @@ inline constexpr char kVersionDiffers[] = "VersionDiffers";
 inline constexpr char kNewContainerGone[] = "NewContainerGone";
 inline constexpr char kAbandoned[] = "Abandoned";
 inline constexpr char kAsExpected[] = "AsExpected";
-// Of a step.
+// Steps.
 inline constexpr char kNotStarted[] = "NotStarted";
 inline constexpr char kInProgress[] = "InProgress";
 inline constexpr char kDone[] = "Done";
 inline constexpr char kSkipped[] = "Skipped";
 inline constexpr char kFailed[] = "Failed";
 inline constexpr char kReverted[] = "Reverted";
-// What is asked for.
+// The spec.
 inline constexpr char kInvalidVersion[] = "InvalidVersion";
 inline constexpr char kUnknownVersion[] = "UnknownVersion";
 inline constexpr char kUnsupportedPath[] = "UnsupportedPath";
@@ -154,7 +154,7 @@ inline constexpr char kTemporaryFolder[] = "TemporaryFolder";
 inline constexpr char kBackupVolume[] = "BackupVolume";
 inline constexpr char kRecordFormat[] = "RecordFormat";
 inline constexpr char kDiskLow[] = "DiskLow";
-// On the way.
+// During an upgrade.
 inline constexpr char kNoEffect[] = "NoEffect";
 inline constexpr char kOldContainerGone[] = "OldContainerGone";
 inline constexpr char kNewContainerStarted[] = "NewContainerStarted";
@@ -180,7 +180,7 @@ inline constexpr char kScriptOutcomeUnknown[] = "ScriptOutcomeUnknown";
 inline constexpr char kNewContainerDied[] = "NewContainerDied";
 inline constexpr char kServicesNotHealthy[] = "ServicesNotHealthy";
 inline constexpr char kDeadlineExceeded[] = "DeadlineExceeded";
-// On the way back.
+// During a rollback.
 inline constexpr char kVersionReverted[] = "VersionReverted";
 inline constexpr char kFailurePolicy[] = "FailurePolicy";
 inline constexpr char kDeleted[] = "Deleted";
@@ -194,7 +194,7 @@ inline constexpr char kRestoreDiffers[] = "RestoreDiffers";
 inline constexpr char kOldImageGone[] = "OldImageGone";
 inline constexpr char kOldImageDiffers[] = "OldImageDiffers";
 inline constexpr char kOldContainerDied[] = "OldContainerDied";
-// Events beside these.
+// Other events.
 inline constexpr char kUpgradeStarted[] = "UpgradeStarted";
 inline constexpr char kUpgradeSucceeded[] = "UpgradeSucceeded";
 inline constexpr char kRollbackStarted[] = "RollbackStarted";

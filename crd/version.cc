@@ -119,8 +119,9 @@ base::Result<Version> VersionFromImage(std::string_view reference) {
   }
   return base::MakeError(
       base::Code::kInvalid, reason::kNoVersionInTag,
-      fmt::format("the tag of image '{}' names no version of OMS such as 4.3.1 or feature_4.3.1",
-                  Shown(reference)));
+      fmt::format(
+          "the tag of image '{}' does not state an OMS version such as 4.3.1 or feature_4.3.1",
+          Shown(reference)));
 }
 
 std::string NewContainerName(std::string_view old_name, const Version& from, const Version& to) {

@@ -38,9 +38,10 @@ Status Context::Check() const {
   if (stop_.stop_requested()) return MakeError(Code::kCancelled, "stopping");
   if (may_act_ && !(*may_act_)()) {
     return MakeError(Code::kFenced,
-                     "the Lease of this process has run out; another may be at work");
+                     "the Lease of this process has expired; another replica may be active");
   }
-  if (clock_->Now() >= deadline_) return MakeError(Code::kTimeout, "the time for this was used up");
+  if (clock_->Now() >= deadline_)
+    return MakeError(Code::kTimeout, "the deadline for this was exceeded");
   return Ok();
 }
 

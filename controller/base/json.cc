@@ -34,7 +34,7 @@ template <typename Json>
 Result<Json> Parse(std::string_view text, int max_depth) {
   if (DeeperThan(text, max_depth)) {
     return MakeError(Code::kInvalid,
-                     fmt::format("is JSON that is nested more than {} deep", max_depth));
+                     fmt::format("is JSON that is nested more than {} levels deep", max_depth));
   }
   Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (value.is_discarded()) return MakeError(Code::kInvalid, "is not JSON");

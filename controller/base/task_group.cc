@@ -17,7 +17,7 @@ std::string WhatWasThrown() {
   } catch (const std::exception& error) {
     return error.what();
   } catch (...) {
-    return "what was thrown is no std::exception";
+    return "the exception is not a std::exception";
   }
 }
 
@@ -45,7 +45,7 @@ void TaskGroup::Start(std::string name, std::function<void(std::stop_token)> tas
 void TaskGroup::Failed(const std::string& name) {
   if (on_failure_) {
     const std::string what =
-        fmt::format("the thread '{}' ended by an exception: {}", name, WhatWasThrown());
+        fmt::format("thread '{}' ended with an exception: {}", name, WhatWasThrown());
     Logger().Error("{}", what);
     if (*on_failure_) (*on_failure_)(what);
   } else {

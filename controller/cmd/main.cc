@@ -73,7 +73,7 @@ int Serve(const cmd::Options& options) {
   kube::ApiClient& client = **api;
   const auto cluster = ClusterId(ctx.WithTimeout(std::chrono::seconds(30)), client);
   if (!cluster.ok()) {
-    logger.Error("the API server does not tell who it is: {}", cluster.error().message);
+    logger.Error("the identity of the cluster cannot be read: {}", cluster.error().message);
     return 1;
   }
 
@@ -97,7 +97,7 @@ int Serve(const cmd::Options& options) {
     if (cmd::IsWorthAPass(before.get(), after.get())) queue.Add(key);
   });
   informer.SetOnParseError([&](const kube::ObjectKey& key, const base::Error& error) {
-    logger.With("key", key.ToString()).Error("passed over: {}", error.message);
+    logger.With("key", key.ToString()).Error("ignored: {}", error.message);
   });
 
   const auto engines = drivers::docker::MakeDockerEngineProvider();
@@ -162,12 +162,13 @@ int Serve(const cmd::Options& options) {
   http.Handle("/metrics", [&] {
     return runtime::HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", metrics.Text()};
   });
-  http.Handle("/readyz", runtime::CheckHandler(
-                             {{"informer", [&] {
-                                 return informer.HasSynced()
-                                            ? std::string()
-                                            : std::string("the list of resources is not there yet");
-                               }}}));
+  http.Handle(
+      "/readyz",
+      runtime::CheckHandler({{"informer", [&] {
+                                return informer.HasSynced()
+                                           ? std::string()
+                                           : std::string("the list of resources is not loaded yet");
+                              }}}));
 
   manager.Add(
       "http", [&] { return http.Start(options.http_addr); }, [&] { http.Stop(); });

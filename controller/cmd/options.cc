@@ -49,14 +49,14 @@ const std::map<std::string, Flag>& Flags() {
         Text(&Options::kubeconfig)}},
       {"namespace", {"NAME", "watch this namespace only; default: all", Text(&Options::ns)}},
       {"http-addr",
-       {"HOST:PORT", "where /healthz, /readyz and /metrics answer; default 0.0.0.0:8080",
+       {"HOST:PORT", "address that serves /healthz, /readyz and /metrics; default 0.0.0.0:8080",
         Text(&Options::http_addr)}},
       {"lease-namespace",
        {"NAME", "namespace of the Lease; default oms-system", Text(&Options::lease_namespace)}},
       {"lease-name",
        {"NAME", "name of the Lease; default oms-upgrade-controller", Text(&Options::lease_name)}},
       {"leader-elect",
-       {"true|false", "one process of many acts; default true",
+       {"true|false", "enable leader election, so that only one replica acts; default true",
         [](Options& options, const std::string& value) {
           if (value != "true" && value != "false") return Bad("--leader-elect takes true or false");
           options.leader_elect = value == "true";
@@ -64,14 +64,14 @@ const std::map<std::string, Flag>& Flags() {
         }}},
       {"lease-duration",
        {"TIME",
-        "how long others take the Lease for held after its last renewal, in whole seconds; default "
-        "15s",
+        "lease duration: how long other replicas wait after the last renewal, in whole seconds; "
+        "default 15s",
         Time("lease-duration", &Options::lease_duration)}},
       {"renew-deadline",
-       {"TIME", "who could not renew the Lease for this long exits; default 10s",
+       {"TIME", "exit if the Lease cannot be renewed for this long; default 10s",
         Time("renew-deadline", &Options::renew_deadline)}},
       {"retry-period",
-       {"TIME", "pause between two tries to take or renew the Lease; default 2s",
+       {"TIME", "pause between two attempts to acquire or renew the Lease; default 2s",
         Time("retry-period", &Options::retry_period)}},
       {"log-format",
        {"json|text", "default json",
@@ -93,7 +93,7 @@ const std::map<std::string, Flag>& Flags() {
           return base::Ok();
         }}},
       {"workers",
-       {"N", "resources that are worked on at once; default 2",
+       {"N", "how many resources are reconciled at the same time; default 2",
         [](Options& options, const std::string& value) {
           const auto end = value.data() + value.size();
           const auto read = std::from_chars(value.data(), end, options.workers);
@@ -105,17 +105,17 @@ const std::map<std::string, Flag>& Flags() {
         }}},
       {"allow-engine",
        {"PATTERN",
-        "an engine endpoint that resources may name, * for anything; may be given more than once; "
-        "default unix:///var/run/docker.sock",
+        "engine endpoint that resources may use, * for any; can be repeated; default "
+        "unix:///var/run/docker.sock",
         List(&Options::allow_engine)}},
       {"allow-backup-dir",
        {"DIR",
-        "a folder below which backups may lie; may be given more than once; default "
+        "folder below which backups may be stored; can be repeated; default "
         "/var/lib/oms-upgrade/backups",
         List(&Options::allow_backup_dir)}},
       {"allow-archive-dir",
        {"DIR",
-        "a folder below which image archives may be read; may be given more than once; default "
+        "folder below which image archives may be read; can be repeated; default "
         "/var/lib/oms-upgrade/images",
         List(&Options::allow_archive_dir)}},
   };
@@ -175,7 +175,8 @@ base::Result<Options> ParseOptions(const std::vector<std::string>& args) {
 
 std::string Usage() {
   std::string text =
-      "oms-upgrade-controller: carries OceanBase Migration Service from version to version.\n\n";
+      "oms-upgrade-controller: upgrades OceanBase Migration Service (OMS), and rolls it back, as "
+      "its OmsUpgrade asks.\n\n";
   for (const auto& [name, flag] : Flags())
     text += fmt::format("  --{} {}\n        {}\n", name, flag.value, flag.help);
   return text + "  --version\n  --help\n";

@@ -214,7 +214,7 @@ base::Result<ExecCredential> RunExecPlugin(const base::Context& ctx, const KubeC
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     output.append(buffer, static_cast<size_t>(got));
-    if (output.size() > kMaxOutput) return failed(Code::kInvalid, "answered too much");
+    if (output.size() > kMaxOutput) return failed(Code::kInvalid, "answered with too much data");
   }
   int status = 0;
   while (true) {
@@ -231,7 +231,7 @@ base::Result<ExecCredential> RunExecPlugin(const base::Context& ctx, const KubeC
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     return failed(Code::kDenied,
                   WIFEXITED(status)
-                      ? fmt::format("failed with exit code {}: run it by hand to see why",
+                      ? fmt::format("failed with exit code {}: run it manually to see why",
                                     WEXITSTATUS(status))
                       : fmt::format("was ended by signal {}", WTERMSIG(status)));
   }

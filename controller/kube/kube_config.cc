@@ -78,7 +78,7 @@ base::Status ReadCluster(const YAML::Node& cluster, const std::string& directory
     return Invalid(fmt::format("the server '{}' is not an https:// address", out.server));
   }
   if (Scalar(cluster, "insecure-skip-tls-verify") == "true") {
-    return Invalid("insecure-skip-tls-verify is refused: give certificate-authority instead");
+    return Invalid("insecure-skip-tls-verify is refused: set certificate-authority instead");
   }
   if (!Scalar(cluster, "proxy-url").empty()) return Invalid("proxy-url is not supported");
   out.tls_server_name = Scalar(cluster, "tls-server-name");
@@ -118,7 +118,7 @@ base::Result<ExecPlugin> ReadExec(const YAML::Node& exec, const std::string& dir
 
 base::Status ReadUser(const YAML::Node& user, const std::string& directory, KubeConfig& out) {
   if (!Scalar(user, "username").empty() || !Scalar(user, "password").empty()) {
-    return Invalid("user name and password are not supported (API servers took them out in 1.19)");
+    return Invalid("user name and password are not supported (removed from API servers in 1.19)");
   }
   if (user["auth-provider"]) {
     return Invalid("auth-provider is not supported (removed in 1.26): use an exec plug-in");
@@ -213,12 +213,12 @@ base::Result<KubeConfig> FindKubeConfig(const std::string& path, const std::stri
   if (const char* variable = std::getenv("KUBECONFIG"); variable != nullptr && *variable != '\0') {
     // Several files in one variable would have to be merged.
     if (std::string_view(variable).find(':') != std::string_view::npos) {
-      return Invalid("KUBECONFIG names several files; name one by --kubeconfig");
+      return Invalid("KUBECONFIG lists several files; select one with --kubeconfig");
     }
     return LoadKubeConfig(variable, context);
   }
   return MakeError(Code::kNotFound,
-                   "no cluster is named: run in a Pod, or give --kubeconfig or KUBECONFIG");
+                   "no cluster is configured: run in a Pod, or set --kubeconfig or KUBECONFIG");
 }
 
 }  // namespace oms::kube

@@ -112,7 +112,7 @@ std::string SetUpTls(SSL_CTX* ctx, const std::string& ca, const ExecCredential& 
     ++count;
   }
   ERR_clear_error();
-  if (count == 0) return "the certificate authority holds no PEM certificate";
+  if (count == 0) return "the certificate authority contains no PEM certificate";
   SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
   if (pair.certificate_pem.empty()) return {};
 
@@ -383,7 +383,7 @@ class RestClient::Impl {
         }
       } catch (const http::http_exception& error) {
         if (cancel.cause() == CancelScope::Cause::kNone && IsTimeout(error)) {
-          ctx.log().Debug("nothing was heard on the watch for too long");
+          ctx.log().Debug("the watch received nothing for too long");
           return base::Ok();
         }
         throw;
@@ -410,7 +410,7 @@ class RestClient::Impl {
     switch (cancel.cause()) {
       case CancelScope::Cause::kStopped: return MakeError(Code::kCancelled, what + ": stopping");
       case CancelScope::Cause::kDeadline:
-        return MakeError(Code::kTimeout, what + ": no answer in the time for this");
+        return MakeError(Code::kTimeout, what + ": no answer before the deadline");
       case CancelScope::Cause::kNoReply:
         return MakeError(Code::kTimeout, what + ": no answer in time");
       case CancelScope::Cause::kDropped:

@@ -120,13 +120,12 @@ void Controller::Process(const base::Context& ctx, const kube::ObjectKey& key) {
       if (errors_ != nullptr) errors_->Add({options_.name});
       if (terminal_errors_ != nullptr) terminal_errors_->Add({options_.name});
       queue_.Forget(key);
-      pass.log().Error("reconcile ended, not tried again until something changes: {}",
-                       error.message);
+      pass.log().Error("reconcile failed, no retry until something changes: {}", error.message);
       return;
     case base::Code::kFenced:
       count("error");
       if (errors_ != nullptr) errors_->Add({options_.name});
-      pass.log().Error("this process may not act any more: {}", error.message);
+      pass.log().Error("this process must not act any more: {}", error.message);
       if (options_.on_fenced) options_.on_fenced(error);
       return;
     case base::Code::kCancelled:
@@ -144,7 +143,7 @@ void Controller::Process(const base::Context& ctx, const kube::ObjectKey& key) {
   count("error");
   if (errors_ != nullptr) errors_->Add({options_.name});
   queue_.AddRateLimited(key);
-  pass.log().Warn("reconcile failed ({}, {} in a row), tried again soon: {}", ToString(error.code),
+  pass.log().Warn("reconcile failed ({}, {} in a row), will be retried: {}", ToString(error.code),
                   queue_.Failures(key), error.message);
 }
 

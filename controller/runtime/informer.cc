@@ -121,10 +121,10 @@ base::Duration InformerLoop::WatchStep(const base::Context& ctx) {
       failures_ = 0;
       return base::Duration(0);
     }
-    return Failed(ctx, base::MakeError(Code::kTransient, "the watch ended at once"));
+    return Failed(ctx, base::MakeError(Code::kTransient, "the watch ended immediately"));
   }
   if (status.Is(Code::kExpired)) {
-    ctx.log().Info("the watch of {} is too far behind; listing anew", options_.type.ToString());
+    ctx.log().Info("the watch of {} is too far behind; listing again", options_.type.ToString());
     state_ = State::kList;
     listing_.clear();
     continue_token_.clear();

@@ -84,7 +84,7 @@ bool Manager::StopPart(const Part& part) const {
     part.stop();
     return true;
   } catch (const std::exception& error) {
-    logger_.Error("{} did not stop well: {}", part.name, error.what());
+    logger_.Error("{} did not stop cleanly: {}", part.name, error.what());
     return false;
   }
 }

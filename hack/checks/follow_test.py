@@ -131,7 +131,7 @@ class Follower(unittest.TestCase):
         item["status"]["operation"].update(t2="2025-01-01T00:02:00Z", downtime="2m")
         self.story.tell(item)
         text = self.out.getvalue()
-        self.assertIn("rollback, the upgrade from 4.3.0 to 4.3.1 is turned back", text)
+        self.assertIn("rollback, the upgrade from 4.3.0 to 4.3.1 is rolled back", text)
         self.assertEqual(text.count("HADisabled"), 2)
         self.assertEqual([text.count(t) for t in ("T1", "T2", "T3")], [1, 1, 1])
         self.assertLess(text.index("NewContainersStopped"), text.index("T3"))

@@ -155,7 +155,7 @@ class Story:
         if operation.get("direction") != "Rollback":
             return "operation %s: upgrade from %s to %s" % (name, *ends)
         undone = operation.get("undoes")
-        what = "(%s) is undone" % undone[:8] if undone else "is turned back"
+        what = "(%s) is undone" % undone[:8] if undone else "is rolled back"
         return "operation %s: rollback, the upgrade from %s to %s %s" % (
             name, *sorted(ends, key=lambda v: [int(n) for n in re.findall(r"\d+", v or "")]), what)
 

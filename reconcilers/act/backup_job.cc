@@ -57,7 +57,7 @@ class Job {
       const std::string lacks = WhatDumpLacks(manifest.databases[i].digest, dumped_[i]);
       if (lacks.empty()) continue;
       return MakeError(Code::kTransient, crd::reason::kDumpIncomplete,
-                       fmt::format("the dump by {} is not what it was made of: {}",
+                       fmt::format("the dump made by {} differs from the databases: {}",
                                    record::ToString(plan_.tool), lacks));
     }
     manifest.completed = base::FormatTime(ctx.clock().Wall());
@@ -71,7 +71,7 @@ class Job {
     OMS_ASSIGN(const auto back, store_.ReadFile(plan_.folder / record::kManifestName));
     if (back != text) {
       return MakeError(Code::kTransient, crd::reason::kBackupVolume,
-                       "manifest.json reads otherwise than it was written");
+                       "manifest.json differs from what was just written");
     }
     return record::Manifest::FromJson(back);
   }
@@ -143,10 +143,9 @@ class Job {
                 : heartbeats_.emplace(planned.name, tables.base.max_id).first->second;
       first = false;
       if (tables.base.max_id != expected) {
-        return Disturbed(
-            fmt::format("the heartbeat's highest id in {} went from {} to {}: an OMS "
-                        "still writes there",
-                        planned.name, expected, tables.base.max_id));
+        return Disturbed(fmt::format(
+            "the highest heartbeat id in {} changed from {} to {}: an OMS still writes there",
+            planned.name, expected, tables.base.max_id));
       }
     }
     return base::Ok();
@@ -284,10 +283,11 @@ class Job {
   static Status CheckSums(const record::ManifestDatabase& database) {
     for (const auto& table : database.digest.tables) {
       if (table.null_crcs == 0) continue;
-      return MakeError(Code::kTerminal, crd::reason::kSumsImpossible,
-                       fmt::format("{} rows of {}.{} cannot be summed (a value is longer than the "
-                                   "server's max_allowed_packet); raise it",
-                                   table.null_crcs, database.name, table.name));
+      return MakeError(
+          Code::kTerminal, crd::reason::kSumsImpossible,
+          fmt::format("no checksum of {} rows of {}.{} can be computed (a value is longer than "
+                      "max_allowed_packet of the server); raise max_allowed_packet",
+                      table.null_crcs, database.name, table.name));
     }
     return base::Ok();
   }

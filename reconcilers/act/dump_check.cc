@@ -14,7 +14,7 @@ std::string ColumnsLacking(const ports::TableSum& table, const ports::DumpedTabl
   if (dumped.columns.empty()) {
     // Then a load fills all that are there to be seen, one after the other.
     if (dumped.values == table.columns.size()) return {};
-    return fmt::format("each row in the files has {} values, and the table {} columns",
+    return fmt::format("each row in the files has {} values, but the table has {} columns",
                        dumped.values, table.columns.size());
   }
   if (dumped.values != dumped.columns.size()) {
@@ -31,7 +31,7 @@ std::string ColumnsLacking(const ports::TableSum& table, const ports::DumpedTabl
     const bool known =
         std::any_of(table.columns.begin(), table.columns.end(),
                     [&](const ports::TableColumn& column) { return column.name == name; });
-    if (!known) return fmt::format("the files have a column {}, and the table has none", name);
+    if (!known) return fmt::format("the files have a column {} that the table does not have", name);
   }
   return {};
 }
@@ -57,7 +57,7 @@ std::string WhatDumpLacks(const ports::DatabaseDigest& digest,
     if (found != files.end()) files.erase(found);
   }
   if (files.empty()) return {};
-  return fmt::format("the files hold {} rows of a table {}, which {} has not",
+  return fmt::format("the files contain {} rows of a table {}, which {} does not have",
                      files.begin()->second->rows, files.begin()->first, digest.name);
 }
 

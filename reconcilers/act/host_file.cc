@@ -101,10 +101,11 @@ Status RemoveHelper(const Context& ctx, ports::ContainerEngine& engine, const He
                       return it != left->labels.end() && it->second == label.second;
                     });
   if (!ours) {
-    return MakeError(Code::kAlreadyExists, crd::reason::kHelperNameTaken,
-                     fmt::format("a container {} that is not this controller's exists; rename or "
-                                 "remove it",
-                                 helper.name));
+    return MakeError(
+        Code::kAlreadyExists, crd::reason::kHelperNameTaken,
+        fmt::format(
+            "container {} exists and was not created by this controller; rename or remove it",
+            helper.name));
   }
   return engine.Remove(ctx, left->id, true);
 }
@@ -145,7 +146,7 @@ Status RunHelper(const Context& ctx, ports::ContainerEngine& engine, const std::
   if (code == 0) return base::Ok();
   if (code == kIsThere) {
     return MakeError(Code::kAlreadyExists, crd::inner_reason::kHostFileExists,
-                     fmt::format("{} is there already on the engine's host", path));
+                     fmt::format("{} already exists on the engine's host", path));
   }
   auto logs = engine.Logs(ctx, id, 20);
   return MakeError(Code::kTerminal, crd::reason::kHostFile,

@@ -27,7 +27,7 @@ void LongTasks::Start(const base::Context& ctx, const std::string& name, base::D
           result = work(task_ctx, task->progress);
         } catch (const std::exception& problem) {
           result = base::MakeError(base::Code::kInternal,
-                                   std::string("a defect in a task: ") + problem.what());
+                                   std::string("internal error in a task: ") + problem.what());
         }
         {
           std::lock_guard inner(mutex_);

@@ -41,8 +41,8 @@ constexpr char kClaimName[] = "oms-upgrade-claim";
 base::Error MarkerFailed(const std::string& container, const std::string& marker,
                          const std::string& output) {
   return MakeError(Code::kTerminal, crd::reason::kMarkerFailed,
-                   fmt::format("the folder {} cannot be made in the container {} ({}); make the "
-                               "logs mount writable and give it room. Nothing was run",
+                   fmt::format("folder {} cannot be created in container {} ({}); make the logs "
+                               "mount writable and free some space. Nothing was run",
                                marker, container, observe::LastLines(output)));
 }
 

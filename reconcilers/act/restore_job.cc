@@ -22,11 +22,10 @@ using base::MakeError;
 using base::Result;
 
 base::Error Corrupt(const std::string& what) {
-  return MakeError(
-      Code::kTerminal, crd::reason::kBackupCorrupt,
-      fmt::format("{}; nothing was dropped because of it. Bring the file back from a copy of your "
-                  "own, then annotate {} with a new value",
-                  what, crd::kResetAt));
+  return MakeError(Code::kTerminal, crd::reason::kBackupCorrupt,
+                   fmt::format("{}; nothing was dropped. Restore the file from your own copy, then "
+                               "set annotation {} to a new value",
+                               what, crd::kResetAt));
 }
 
 std::string SumOf(const ports::DatabaseDigest& digest) {
@@ -61,8 +60,9 @@ Result<record::Manifest> VerifyForRestore(ports::RecordStore& store,
     const auto sha256 = store.Sha256(folder / record::kManifestName);
     if (!sha256.ok() && !sha256.Is(Code::kNotFound)) return sha256.error();
     if (!sha256.ok() || *sha256 != manifest_sha256) {
-      return Corrupt(fmt::format("{}/{} {}", folder.string(), record::kManifestName,
-                                 sha256.ok() ? "is not the one that was written" : "is missing"));
+      return Corrupt(
+          fmt::format("{}/{} {}", folder.string(), record::kManifestName,
+                      sha256.ok() ? "differs from the one that was written" : "is missing"));
     }
   }
   auto verified = record::VerifyManifest(store, folder, database);
@@ -111,7 +111,7 @@ Result<std::string> RestoreDatabase(const Context& ctx, const RestoreRequest& re
              VerifyForRestore(store, request.folder, request.manifest_sha256, request.database));
   const record::ManifestDatabase* database = manifest.Find(request.database);
   if (database == nullptr) {
-    return Corrupt(fmt::format("{}/{} does not hold database {}", request.folder.string(),
+    return Corrupt(fmt::format("{}/{} does not contain database {}", request.folder.string(),
                                record::kManifestName, request.database));
   }
   ports::MetaDb& meta_db = *meta_dbs.For(database->role);

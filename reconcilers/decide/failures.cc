@@ -126,10 +126,9 @@ std::optional<base::Error> WithoutEffect(const model::OperationRecord& record, m
   if (!idle && row.acts < most) return std::nullopt;
   return base::MakeError(
       base::Code::kTransient, crd::reason::kNoEffect,
-      fmt::format(
-          "{} was done {} times, and the next look did not show it{}{}; see whether somebody "
-          "or something sets it back",
-          model::NameOf(step), row.acts, at.message.empty() ? "" : ": ", at.message));
+      fmt::format("{} was done {} times, but the next check did not show it{}{}; check whether "
+                  "somebody or something reverts it",
+                  model::NameOf(step), row.acts, at.message.empty() ? "" : ": ", at.message));
 }
 
 void Forgive(const steps::State& state, const model::Facts& facts,

@@ -36,7 +36,8 @@ std::optional<std::string> WrongWith(const model::Facts& facts, const model::Nod
   }
   if (health.says_unhealthy) return health.health_problem;
   if (!health.host_online) return health.host_problem;
-  if (HeartStandsStill(facts, node, memory)) return "its heartbeat (table heart_beat) stands still";
+  if (HeartStandsStill(facts, node, memory))
+    return "its heartbeat (table heart_beat) does not advance";
   return std::string();
 }
 

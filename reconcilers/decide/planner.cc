@@ -40,7 +40,7 @@ std::optional<Decision> TurnAsAsked(const crd::Spec& spec, const model::Operatio
   const auto turn = [&](const char* why, const std::string& because) {
     return Decision{
         Kind::kTurn, model::Step::kVerifyBackups, why,
-        fmt::format("{}; the upgrade from {} to {} is turned back{}", because, record.from,
+        fmt::format("{}; the upgrade from {} to {} is rolled back{}", because, record.from,
                     record.to, BeforeTheStop(record) ? ", nothing was stopped yet" : "")};
   };
   if (wishes.deleting) return turn(crd::reason::kDeleted, "the resource is being deleted");
@@ -69,8 +69,8 @@ std::optional<Decision> TurnAfterFailure(const crd::Spec& spec,
   by_policy = by_policy && spec.strategy.on_failure == crd::OnFailure::kRollback;
   if (step == model::Step::kPreflight || !(third || by_policy)) return std::nullopt;
   return Decision{Kind::kTurn, step, third ? crd::reason::kSuperseded : crd::reason::kFailurePolicy,
-                  fmt::format("{}, so the upgrade from {} to {} is turned back{}", why, record.from,
-                              record.to, third ? "; then " + spec.version + " is begun" : "")};
+                  fmt::format("{}, so the upgrade from {} to {} is rolled back{}", why, record.from,
+                              record.to, third ? "; then " + spec.version + " starts" : "")};
 }
 
 // ------------------------------------------------------------------------------------------- gates
@@ -98,13 +98,13 @@ std::optional<Decision> Gate(const crd::Spec& spec, const model::OperationRecord
   const bool reverted = back && WantsVersion(spec, record.from);
   if (spec.suspend && !reverted) {
     return Decision{Kind::kHold, step, crd::reason::kSuspended,
-                    fmt::format("suspended before {}; set spec.suspend to false to go on",
+                    fmt::format("suspended before {}; set spec.suspend to false to continue",
                                 model::NameOf(step))};
   }
   if (spec.mode == crd::Mode::kPlan && !reverted) {
     return Decision{Kind::kHold, step, crd::reason::kPlanned,
-                    fmt::format("held before {}: spec.mode is Plan, so nothing is touched; set it "
-                                "to Apply to go on",
+                    fmt::format("paused before {}: spec.mode is Plan, so nothing is changed; set "
+                                "it to Apply to continue",
                                 model::NameOf(step))};
   }
   if (back || !BeginsDowntime(spec, record, step)) return std::nullopt;
@@ -116,11 +116,10 @@ std::optional<Decision> Gate(const crd::Spec& spec, const model::OperationRecord
   // it.
   if (spec.approval == crd::Approval::kManual && !wishes.plan_hash.empty() &&
       wishes.plan_hash != record.plan_hash && wishes.approve != wishes.plan_hash) {
-    return Decision{
-        Kind::kHold, step, crd::reason::kAwaitingApproval,
-        fmt::format("the plan is another one than when it was begun (status.plan); it goes on once "
-                    "the resource is annotated with {}={}",
-                    crd::kApprove, wishes.plan_hash)};
+    return Decision{Kind::kHold, step, crd::reason::kAwaitingApproval,
+                    fmt::format("the plan has changed since the operation began (status.plan); to "
+                                "continue, annotate the resource with {}={}",
+                                crd::kApprove, wishes.plan_hash)};
   }
   return std::nullopt;
 }
@@ -192,14 +191,13 @@ std::optional<Decision> PastDeadline(const crd::Spec& spec, const model::Operati
   const base::WallTime since = std::max(*stopped, record.progress_since.value_or(*stopped));
   if (facts.now - since <= spec.strategy.progress_deadline) return std::nullopt;
   const std::string late = fmt::format(
-      "{} has not ended, and the upgrade is {} past its stop of OMS "
-      "(spec.strategy.progressDeadline)",
+      "{} is not finished {} after the upgrade stopped OMS (spec.strategy.progressDeadline)",
       model::NameOf(step), base::FormatDuration(spec.strategy.progress_deadline));
   const bool past_script = record.Seen(std::string(model::NameOf(model::Step::kRunUpgradeScript)));
   if (auto turn = TurnAfterFailure(spec, record, step, late, !past_script)) return *std::move(turn);
   return Decision{Kind::kStall, step, crd::reason::kDeadlineExceeded,
-                  fmt::format("{}; revert spec.version to {} to go back, or annotate {} with a new "
-                              "value to give it as long again",
+                  fmt::format("{}; revert spec.version to {} to roll back, or set annotation {} to "
+                              "a new value to allow the same time again",
                               late, record.from, crd::kResetAt),
                   kLookAgainAtTrouble};
 }
@@ -220,10 +218,10 @@ bool Flaps(const Closed& closed) {
 }
 
 Decision AwaitApproval(const Closed& closed, const std::string& because) {
-  return {Kind::kHold, model::Step::kPreflight, crd::reason::kAwaitingApproval,
-          fmt::format("{}; it begins once the resource is annotated with {}={}{}{}", because,
-                      crd::kApprove, closed.plan_hash, closed.plan_text.empty() ? "" : ". ",
-                      closed.plan_text)};
+  return {
+      Kind::kHold, model::Step::kPreflight, crd::reason::kAwaitingApproval,
+      fmt::format("{}; to start it, annotate the resource with {}={}{}{}", because, crd::kApprove,
+                  closed.plan_hash, closed.plan_text.empty() ? "" : ". ", closed.plan_text)};
 }
 
 // What holds any operation before it is opened. Nullopt: open it.
@@ -231,35 +229,33 @@ std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& c
                                           const Wishes& wishes, bool undo) {
   const char* what = undo ? "the rollback" : "the upgrade";
   if (spec.suspend) {
-    return Decision{Kind::kHold, model::Step::kPreflight, crd::reason::kSuspended,
-                    fmt::format("{} is suspended before its start; set spec.suspend to false to go "
-                                "on",
-                                what)};
+    return Decision{
+        Kind::kHold, model::Step::kPreflight, crd::reason::kSuspended,
+        fmt::format("{} is suspended before its start; set spec.suspend to false to continue",
+                    what)};
   }
   if (spec.mode == crd::Mode::kPlan) {
     return Decision{Kind::kHold, model::Step::kPreflight, crd::reason::kPlanned,
                     fmt::format("{} is planned (status.plan); spec.mode is Plan, so nothing is "
-                                "touched; set it to Apply to go on",
+                                "changed; set it to Apply to continue",
                                 what)};
   }
   const bool approved = !closed.plan_hash.empty() && wishes.approve == closed.plan_hash;
   if (approved) return std::nullopt;
   if (Flaps(closed)) {
     return AwaitApproval(closed, fmt::format("{} would be one of more than {} operations within an "
-                                             "hour; do two sources edit spec.version?",
+                                             "hour; check whether two sources edit spec.version",
                                              what, kMaxFlaps));
   }
   if (spec.approval == crd::Approval::kManual) {
-    return AwaitApproval(closed, fmt::format("{} waits for approval (status.plan says what it "
-                                             "would do)",
-                                             what));
+    return AwaitApproval(
+        closed, fmt::format("{} waits for approval (status.plan shows what it would do)", what));
   }
   if (undo && closed.way_back->ended &&
       closed.now - *closed.way_back->ended > spec.strategy.rollback_window) {
     return AwaitApproval(
         closed,
-        fmt::format("the upgrade to {} succeeded more than {} ago, so going back is not "
-                    "done without being asked",
+        fmt::format("the upgrade to {} succeeded more than {} ago, so a rollback needs approval",
                     closed.way_back->to, base::FormatDuration(spec.strategy.rollback_window)));
   }
   return std::nullopt;
@@ -278,15 +274,15 @@ Decision Refused(const crd::Spec& spec, const Closed& closed, const crd::Version
     const bool ignored = WantsVersion(spec, closed.way_back->from);
     possible +=
         ignored ? std::string(
-                      ", or spec.strategy.onVersionRevert to Rollback: Ignore "
-                      "keeps the last upgrade from being taken back")
-                : fmt::format(", or to {} to take the last upgrade back", closed.way_back->from);
+                      ", or spec.strategy.onVersionRevert to Rollback: with Ignore the last "
+                      "upgrade is not rolled back")
+                : fmt::format(", or to {} to roll back the last upgrade", closed.way_back->from);
   }
-  return {Kind::kStall, model::Step::kPreflight, crd::reason::kDowngradeRefused,
-          fmt::format("OMS runs {}, and spec.version asks for the lower {}; OMS cannot be "
-                      "downgraded in place, and only the last upgrade can be taken back. Set "
-                      "spec.version to {}",
-                      closed.running.ToString(), wanted.ToString(), possible)};
+  return {
+      Kind::kStall, model::Step::kPreflight, crd::reason::kDowngradeRefused,
+      fmt::format("OMS runs {}, but spec.version asks for the lower {}; OMS cannot be downgraded "
+                  "in place, and only the last upgrade can be rolled back. Set spec.version to {}",
+                  closed.running.ToString(), wanted.ToString(), possible)};
 }
 
 }  // namespace
@@ -295,16 +291,16 @@ std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, con
   if (closed.last == nullptr || closed.last->latched != wishes.resource) return std::nullopt;
   const model::OperationRecord& last = *closed.last;
   const std::string how = fmt::format(
-      "edit the resource, or annotate {} with a new value, to begin anew", crd::kResetAt);
+      "to start again, edit the resource or set annotation {} to a new value", crd::kResetAt);
   const auto held = [&](const char* why, const std::string& message) {
     return Decision{Kind::kStall, model::Step::kPreflight, why,
-                    fmt::format("{}; nothing begins by itself: {}", message, how)};
+                    fmt::format("{}; nothing starts automatically: {}", message, how)};
   };
   if (last.outcome == model::OperationOutcome::kAbandoned) {
     return held(
         crd::reason::kAbandoned,
-        fmt::format("the operation from {} to {} was given up{}; what it left behind is in "
-                    "status.followUps, its record and its backups are in {}",
+        fmt::format("the operation from {} to {} was abandoned{}; status.followUps lists what it "
+                    "left behind, its record and its backups are in {}",
                     last.from, last.to,
                     last.Passed(model::PointKind::kStopping) ? " after OMS was stopped" : "",
                     last.folder));
@@ -382,11 +378,11 @@ std::optional<Decision> TurnOnToken(const model::OperationRecord& record,
          why != crd::reason::kNewContainerDied)) {
       return std::nullopt;
     }
-    return Decision{Kind::kTurn, info.step, crd::reason::kRetryRequested,
-                    fmt::format("asked by {} to try again after {}: what ran once is not run "
-                                "again, so the upgrade from {} to {} is turned back, and begun "
-                                "anew then",
-                                crd::kResetAt, why, record.from, record.to)};
+    return Decision{
+        Kind::kTurn, info.step, crd::reason::kRetryRequested,
+        fmt::format("annotation {} asks for a retry after {}: what ran once is not run again, so "
+                    "the upgrade from {} to {} is rolled back, and then starts again",
+                    crd::kResetAt, why, record.from, record.to)};
   }
   return std::nullopt;
 }
@@ -400,8 +396,8 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
   }
   if (CalledOff(spec, record, wishes)) {
     return {Kind::kCallOff, model::Step::kRestoreHa, crd::reason::kSuperseded,
-            fmt::format("spec.version asks for {} again before OMS was stopped: going back to {} "
-                        "is called off",
+            fmt::format("spec.version asks for {} again before OMS was stopped: the rollback to {} "
+                        "is cancelled",
                         record.to, record.from)};
   }
   const auto steps = model::StepsOf(record.direction);
@@ -426,7 +422,7 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
       return {Kind::kRun, info.step, crd::reason::kProgressing, at.message};
     }
     if (decision.kind == Kind::kWait && WantsThird(spec, record)) {
-      decision.message += fmt::format("{}then {} is begun, for which spec.version asks now",
+      decision.message += fmt::format("{}then {} starts, for which spec.version asks now",
                                       decision.message.empty() ? "" : "; ", spec.version);
     }
     if (!back && spec.ha.control == crd::HaControl::kAuto && HeldTooLongWithHaOff(record, facts) &&
@@ -443,7 +439,7 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
   }
   return {Kind::kClose, steps.back().step,
           back ? crd::reason::kRolledBackByRequest : crd::reason::kSucceeded,
-          back ? fmt::format("went back from {} to {}", record.to, record.from)
+          back ? fmt::format("rolled back from {} to {}", record.to, record.from)
                : fmt::format("upgraded from {} to {}", record.from, record.to)};
 }
 

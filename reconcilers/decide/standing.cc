@@ -24,10 +24,11 @@ Decision WhatItCameTo(const StandingView& view) {
       last.from == view.running.ToString()) {
     decision.reason = crd::reason::kRolledBackByRequest;
     decision.message =
-        !last.undoes ? fmt::format("the upgrade from {} to {} was turned back; OMS runs {}",
-                                   last.from, last.to, last.from)
-                     : fmt::format("went back from {} to {}, with the data of before the upgrade",
-                                   last.to, last.from);
+        !last.undoes
+            ? fmt::format("the upgrade from {} to {} was rolled back; OMS runs {}", last.from,
+                          last.to, last.from)
+            : fmt::format("rolled back from {} to {}, with the data from before the upgrade",
+                          last.to, last.from);
   }
   return decision;
 }
@@ -46,7 +47,7 @@ bool LeftDataUnknown(const model::OperationRecord& record) {
 
 Decision DecideStanding(const StandingView& view) {
   Decision decision = WhatItCameTo(view);
-  if (view.ha_off) decision.message += "; HA is off now: what stops will not start by itself";
+  if (view.ha_off) decision.message += "; HA is off: components that stop are not restarted";
   if (view.not_running) {
     decision.kind = Kind::kHold;
     decision.warning = true;
@@ -58,8 +59,8 @@ Decision DecideStanding(const StandingView& view) {
     decision.kind = Kind::kHold;
     decision.reason = crd::reason::kAbandoned;
     decision.message += fmt::format(
-        "; but the operation from {} to {} was given up in its middle, and whether the databases "
-        "are whole is not known here. See RESTORE.md in {}; once you have seen that OMS is whole, "
+        "; but the operation from {} to {} was abandoned midway, so it is unknown whether the "
+        "databases are intact. See RESTORE.md in {}; after you have checked that OMS is intact, "
         "annotate {}={}",
         view.last->from, view.last->to, view.last->folder, crd::kAccept,
         steps::AcceptToken(*view.last, crd::reason::kAbandoned));
@@ -70,8 +71,8 @@ Decision DecideStanding(const StandingView& view) {
   decision.kind = Kind::kHold;
   decision.warning = true;
   decision.reason = crd::reason::kOmsUnhealthy;
-  decision.message +=
-      fmt::format("; but OMS is not well: {}; it is left as it is: mend that", view.unwell);
+  decision.message += fmt::format(
+      "; but OMS is not healthy: {}; the controller does not change it: repair OMS", view.unwell);
   return decision;
 }
 

@@ -70,12 +70,11 @@ Decision NewContainerGone(const model::OperationRecord& upgraded, const observe:
   }
   return Decision{
       Decision::Kind::kStall, model::Step::kPreflight, crd::reason::kNewContainerGone,
-      fmt::format(
-          "the container {} is gone, in which OMS {} ran, and the databases are those of {}: "
-          "{} must not be started on them. Set spec.version to {} to go back, with the data "
-          "of before the upgrade; or run {} again from its image as it was, and write its "
-          "name in spec.nodes[].container.name",
-          gone, upgraded.to, upgraded.to, old, upgraded.from, upgraded.to),
+      fmt::format("container {}, which ran OMS {}, is gone, and the databases are those of {}: {} "
+                  "must not be started on them. Set spec.version to {} to roll back to the data "
+                  "from before the upgrade; or run {} again from its image with the same settings, "
+                  "and write its name in spec.nodes[].container.name",
+                  gone, upgraded.to, upgraded.to, old, upgraded.from, upgraded.to),
       kLookAgainAtTrouble};
 }
 

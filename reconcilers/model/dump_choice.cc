@@ -33,14 +33,14 @@ base::Result<ports::DumpTool> ChooseTool(crd::BackupTool wanted,
   if (wanted != crd::BackupTool::kMydumper && no_mysqldump.empty())
     return ports::DumpTool::kMysqldump;
   if (!no_mydumper.empty() && !no_mysqldump.empty()) {
-    return Unsupported(fmt::format(
-        "no tool can dump these databases so that they could be brought back: {}{}; change or drop "
-        "what is named",
-        no_mydumper, no_mysqldump == no_mydumper ? "" : "; " + no_mysqldump));
+    return Unsupported(
+        fmt::format("no tool can dump these databases so that they can be restored: {}{}; change "
+                    "or drop these objects",
+                    no_mydumper, no_mysqldump == no_mydumper ? "" : "; " + no_mysqldump));
   }
   const bool mydumper = wanted == crd::BackupTool::kMydumper;
   return Unsupported(
-      fmt::format("{}, so that dump would be no way back; set spec.backup.tool to {}, or to Auto",
+      fmt::format("{}, so that dump could not be restored; set spec.backup.tool to {}, or to Auto",
                   mydumper ? no_mydumper : no_mysqldump, mydumper ? "mysqldump" : "mydumper"));
 }
 

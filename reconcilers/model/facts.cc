@@ -10,7 +10,7 @@ std::string HealthFacts::Missing() const {
   for (const auto& program : programs) {
     if (program.state != "RUNNING") return fmt::format("{} is {}", program.name, program.state);
   }
-  if (programs.empty()) return "supervisord knows no program";
+  if (programs.empty()) return "supervisord has no program";
   if (!health_problem.empty()) return health_problem;
   if (!host_online) {
     return host_problem.empty() ? "its host is not ONLINE in the CM database" : host_problem;

@@ -40,8 +40,8 @@ base::Result<TimeOfDay> ParseTimeOfDay(std::string_view field, const std::string
                          (text[3] - '0') * 10 + (text[4] - '0')};
     if (time.hour < 24 && time.minute < 60) return time;
   }
-  return Invalid(field, fmt::format("'{}' is no time of day; write it as \"01:00\" or \"23:30\", "
-                                    "and midnight as \"00:00\"",
+  return Invalid(field, fmt::format("'{}' is not a time of day; write it as \"01:00\" or "
+                                    "\"23:30\", and midnight as \"00:00\"",
                                     text));
 }
 
@@ -51,7 +51,8 @@ base::Result<std::set<int>> ParseDays(const std::vector<std::string>& names) {
   for (const auto& name : names) {
     const auto found = std::find(kDays.begin(), kDays.end(), name);
     if (found == kDays.end()) {
-      return Invalid("days", fmt::format("'{}' is no day; write {}", name, fmt::join(kDays, ", ")));
+      return Invalid("days", fmt::format("'{}' is not a day of the week; write {}", name,
+                                         fmt::join(kDays, ", ")));
     }
     days.insert(static_cast<int>(found - kDays.begin()));
   }
@@ -104,9 +105,10 @@ base::Result<WindowState> LookAtWindow(const crd::MaintenanceWindow& window, bas
   OMS_ASSIGN(const TimeOfDay start, ParseTimeOfDay("start", window.start));
   OMS_ASSIGN(const TimeOfDay end, ParseTimeOfDay("end", window.end));
   if (start == end) {
-    return Invalid("end", fmt::format("it is {} as start is: the window would never open; write "
-                                      "another end, or leave maintenanceWindow out for any time",
-                                      window.end));
+    return Invalid("end",
+                   fmt::format("it is {}, the same as start: the window would never open; set "
+                               "another end, or omit maintenanceWindow to allow any time",
+                               window.end));
   }
   OMS_ASSIGN(const absl::TimeZone zone, LoadZone(window.time_zone));
 

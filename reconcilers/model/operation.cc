@@ -568,8 +568,7 @@ base::Result<OperationRecord> OperationRecord::FromJson(std::string_view text) {
     if (format > kFormat) {
       return base::MakeError(base::Code::kInvalid, crd::reason::kRecordFormat,
                              fmt::format("the operation record has format {}, newer than this "
-                                         "controller's {}; go on with the newer "
-                                         "controller",
+                                         "controller's {}; use the newer controller",
                                          format, kFormat));
     }
     return RecordFromJson(value);
@@ -581,7 +580,7 @@ base::Result<OperationRecord> OperationRecord::FromJson(std::string_view text) {
 
 base::Result<OperationRecord> FoldRecords(const std::vector<std::string>& texts) {
   if (texts.empty())
-    return base::MakeError(base::Code::kNotFound, "the folder holds no operation record");
+    return base::MakeError(base::Code::kNotFound, "the folder contains no operation record");
   std::vector<Point> points;
   std::optional<OperationRecord> last;
   for (const auto& text : texts) {

@@ -25,8 +25,8 @@ bool Acknowledged(const crd::Spec& spec) {
 
 std::string WhatToDo(const crd::Version& to, const char* what) {
   return fmt::format(
-      "set spec.image to the image of {}, or correct spec.version; where the {} is a name of your "
-      "own that says nothing of OMS's version, add {} to spec.acknowledge",
+      "set spec.image to the image of {}, or correct spec.version; if the {} is your own name that "
+      "does not state the OMS version, add {} to spec.acknowledge",
       to.ToString(), what, product::kAcknowledgeImageName);
 }
 
@@ -37,7 +37,7 @@ std::optional<Trouble> CheckImageTag(const crd::Spec& spec, const crd::Version& 
   if (!named.ok() || SameNumber(*named, to) || Acknowledged(spec)) return std::nullopt;
   return Trouble{
       crd::reason::kImageVersionDiffers,
-      fmt::format("spec.version asks for {}, and spec.image.reference {} names version {}; {}",
+      fmt::format("spec.version asks for {}, but spec.image.reference {} names version {}; {}",
                   to.ToString(), spec.image.reference, named->ToString(), WhatToDo(to, "tag"))};
 }
 
@@ -59,10 +59,10 @@ std::optional<Trouble> CheckImage(const crd::Spec& spec, const crd::Version& to,
     if (!named.ok() || SameNumber(*named, to)) continue;
     return Trouble{
         crd::reason::kImageVersionDiffers,
-        fmt::format("node {}: spec.version asks for {}, and the label {} of the image {} "
-                    "says {}; {}",
-                    running.node, to.ToString(), key, spec.image.reference, named->ToString(),
-                    WhatToDo(to, "label"))};
+        fmt::format(
+            "node {}: spec.version asks for {}, but the label {} of the image {} says {}; {}",
+            running.node, to.ToString(), key, spec.image.reference, named->ToString(),
+            WhatToDo(to, "label"))};
   }
   return std::nullopt;
 }

@@ -308,8 +308,8 @@ base::Result<std::string> Observation::ReadText(const SiteNode& site, const std:
   if (!file.ok()) return file.error().Wrap(std::string(path));
   if (file->regular) return std::move(file->content);
   return base::MakeError(base::Code::kInvalid, crd::reason::kCertificateUnreadable,
-                         fmt::format("{} is not a regular file (Docker makes a folder where the "
-                                     "source of a mount does not exist); put the file back",
+                         fmt::format("{} is not a regular file (Docker creates a folder if the "
+                                     "source of a mount does not exist); restore the file",
                                      path));
 }
 
@@ -578,7 +578,7 @@ void Observation::JoinHealth(const model::MetaFacts& meta) {
     }
     if (row == meta.hosts.end()) {
       node.health->host_problem =
-          fmt::format("the table host of the CM database has no row of {}", ip);
+          fmt::format("the table host of the CM database has no row for {}", ip);
     } else if (!node.health->host_online) {
       node.health->host_problem = fmt::format(
           "host {} is {} in the table host of the CM database, not ONLINE", ip, row->status);
@@ -635,8 +635,9 @@ std::optional<uint64_t> Observation::SizeOf(const crd::Image& image, const char*
   if (size.ok()) return *size;
   facts_.troubles.push_back(
       {crd::reason::kArchiveNotFound,
-       fmt::format("{} {} cannot be read ({}); put the archive there, where this controller runs",
-                   field, image.archive, size.error().message),
+       fmt::format(
+           "{} {} cannot be read ({}); put the archive at that path on the controller's host",
+           field, image.archive, size.error().message),
        true});
   return std::nullopt;
 }
@@ -653,7 +654,7 @@ base::Result<std::vector<ports::OmsTask>> Observation::AskOmsTasks() {
                        {query.host, query.port, query.https});
   }
   return base::MakeError(base::Code::kTransient, crd::reason::kTaskApiUnreachable,
-                         "no node that runs has a console that could be asked");
+                         "no running node has a console to ask");
 }
 
 void Observation::LookAtOmsTasks() {

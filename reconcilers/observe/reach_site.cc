@@ -202,9 +202,8 @@ bool Reaching::Config() {
   }
   if (!file->regular) {
     return Fail({crd::reason::kConfigUnreadable,
-                 fmt::format("node {}: {} in container '{}' is not a regular "
-                             "file (Docker makes a folder where the source of "
-                             "a mount does not exist); put the file back",
+                 fmt::format("node {}: {} in container '{}' is not a regular file (Docker creates "
+                             "a folder if the source of a mount does not exist); restore the file",
                              node.name, kConfigPath, node.Current()->name)});
   }
   site_.config_file = *std::move(file);
@@ -293,11 +292,11 @@ std::optional<ports::DbServerAddress> Reaching::WayTo(const product::MetaAddress
   if (elsewhere && !connect->password_secret_ref) {
     return fail(
         {crd::reason::kInvalidSpec,
-         fmt::format("{0} leads to another host or port ({1}) than config.yaml ({2}), and "
-                     "the password in config.yaml is not sent there: name the one for it "
-                     "in {0}.passwordSecretRef",
-                     field, address.Name(),
-                     ports::DbServerAddress{config.host, config.port, "", {}, "", true}.Name())});
+         fmt::format(
+             "{0} leads to another host or port ({1}) than config.yaml ({2}), and the password in "
+             "config.yaml is not sent there: set the password in {0}.passwordSecretRef",
+             field, address.Name(),
+             ports::DbServerAddress{config.host, config.port, "", {}, "", true}.Name())});
   }
   if (connect->password_secret_ref) {
     auto data = SecretData(connect->password_secret_ref->name);
@@ -345,9 +344,10 @@ bool Reaching::OneWayForTwo(const crd::MetaDb& spec) {
   const bool two = config.rm.host != config.cm.host || config.rm.port != config.cm.port;
   if (!two || !spec.connect || (spec.rm && spec.cm)) return false;
   if (spec.connect->host.empty() && spec.connect->port == 0) return false;
-  Fail({crd::reason::kInvalidSpec,
-        "config.yaml has the CM database on another server than RM's, and spec.metaDB.connect says "
-        "one way for both; write spec.metaDB.rm.connect and spec.metaDB.cm.connect instead"});
+  Fail(
+      {crd::reason::kInvalidSpec,
+       "config.yaml has the CM database on another server than RM's, but spec.metaDB.connect gives "
+       "one address for both; write spec.metaDB.rm.connect and spec.metaDB.cm.connect instead"});
   return true;
 }
 
@@ -375,8 +375,8 @@ bool Reaching::MetaDatabase() {
   }
   if (!config.SeparateCm() && site_.server->identity != site_.cm_server->identity) {
     return Fail({crd::reason::kNotThisOms,
-                 fmt::format("config.yaml has RM and CM on one server, but spec.metaDB leads to "
-                             "two ({} and {}); correct spec.metaDB.rm and spec.metaDB.cm",
+                 fmt::format("config.yaml has RM and CM on one server, but spec.metaDB names two "
+                             "({} and {}); correct spec.metaDB.rm and spec.metaDB.cm",
                              site_.server->identity, site_.cm_server->identity)});
   }
   return true;
@@ -426,7 +426,7 @@ bool Reaching::Record() {
     return Fail(
         {crd::reason::kWrongBackupVolume,
          fmt::format(
-             "the operation's folder is {}, but {} {}; mount the volume that holds it", folder,
+             "the operation's folder is {}, but {} {}; mount the volume that contains it", folder,
              directory,
              holds.ok() ? "carries the identity of another volume" : "carries no identity file")});
   }
@@ -435,9 +435,8 @@ bool Reaching::Record() {
     // A crash between the row and the first record leaves this: the operation never began.
     if (site_.row && site_.row->operation_id.empty()) return true;
     return Fail({crd::reason::kWrongBackupVolume,
-                 fmt::format("the row in the MetaDB says that operation {} lies in {}, but there "
-                             "is no record; mount the volume "
-                             "that holds it",
+                 fmt::format("the row in the MetaDB says that operation {} is in {}, but there is "
+                             "no record; mount the volume that contains it",
                              site_.row ? site_.row->operation_id : "?", folder)});
   }
   if (!found.ok()) return Fail(TroubleOf(found.error(), crd::reason::kRecordFormat));
@@ -458,9 +457,9 @@ bool Reaching::RecordIsShown() {
   site_.record.reset();  // Not the last one; what is shown stays.
   return Fail(
       {crd::reason::kOperationsDiffer,
-       fmt::format("status names the open operation {} in {}, but the row in the MetaDB "
-                   "names the earlier {} in {}: was the MetaDB brought back to an earlier "
-                   "state? If so, give the open one up by {}={}; else bring the row back",
+       fmt::format("status names the open operation {} in {}, but the row in the MetaDB names the "
+                   "earlier {} in {}: was the MetaDB restored to an earlier state? If so, abandon "
+                   "the open operation with {}={}; otherwise restore the ownership row",
                    shown_.id, shown_.folder, named.id, named.folder, crd::kAbandon, shown_.id)});
 }
 

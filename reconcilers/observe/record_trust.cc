@@ -18,33 +18,31 @@ base::Status RecordTrust::CheckPlace(const std::string& folder) const {
   }
   return base::MakeError(
       base::Code::kInvalid, crd::reason::kBackupDirectoryNotAllowed,
-      fmt::format("the operation is said to lie in {}, which is not below a folder that this "
-                  "controller may use; it was started with --allow-backup-dir {}",
+      fmt::format("the operation's folder is {}, which is not below a folder that this controller "
+                  "may use; it was started with --allow-backup-dir {}",
                   folder, fmt::join(limits.backup_dirs, ", ")));
 }
 
 base::Status RecordTrust::Check(const model::OperationRecord& record, const std::string& folder,
                                 const std::string& identity) const {
   if (fs::path(record.folder).lexically_normal() != fs::path(folder).lexically_normal()) {
-    return base::MakeError(
-        base::Code::kInvalid, crd::reason::kWrongBackupVolume,
-        fmt::format("the record in {} is of an operation that lies in {}; mount its volume where "
-                    "that one is, and put no copy of a folder beside it",
-                    folder, record.folder));
+    return base::MakeError(base::Code::kInvalid, crd::reason::kWrongBackupVolume,
+                           fmt::format("the record in {} belongs to an operation in {}; mount its "
+                                       "volume there, and do not put a copy of a folder beside it",
+                                       folder, record.folder));
   }
   if (record.volume.empty() || record.volume != identity) {
-    return base::MakeError(
-        base::Code::kInvalid, crd::reason::kWrongBackupVolume,
-        fmt::format("the record in {} was written on another volume than the one that is there; "
-                    "mount the volume that holds the operation",
-                    folder));
+    return base::MakeError(base::Code::kInvalid, crd::reason::kWrongBackupVolume,
+                           fmt::format("the record in {} was written on another volume than the "
+                                       "mounted one; mount the volume that contains the operation",
+                                       folder));
   }
   if (record.owner() == me) return base::Ok();
   if (!take_over.empty() && record.owner_object == take_over) return base::Ok();
   return base::MakeError(
       base::Code::kDenied, crd::reason::kOperationOwnedByAnother,
-      fmt::format("the operation in {} is that of OmsUpgrade {}{}; if this OMS was that one's and "
-                  "is this one's now, annotate this one with {}={}",
+      fmt::format("the operation in {} belongs to OmsUpgrade {}{}; if this resource owns that OMS "
+                  "now, annotate it with {}={}",
                   folder, record.owner_object,
                   record.owner_cluster == me.cluster ? "" : " of another cluster", crd::kTakeOver,
                   record.owner_object));

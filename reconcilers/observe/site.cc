@@ -98,7 +98,8 @@ const model::UpgradedComponent* UpgradedInPlace(const Site& site, const SiteNode
 }
 
 std::optional<model::Trouble> WhatDoesNotRun(const crd::Spec& spec, const Site& site) {
-  constexpr std::string_view kLeft = "{}; it is left as it is: start {}, or edit spec.version";
+  constexpr std::string_view kLeft =
+      "{}; the controller does not start it: start {}, or edit spec.version";
   for (const auto& node : site.nodes) {
     const ports::ContainerInfo* current = node.Current();
     if (current == nullptr || !current->running) {

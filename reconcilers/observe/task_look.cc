@@ -27,10 +27,10 @@ std::string_view WhatToDo(const base::Error& error) {
   if (error.reason == crd::reason::kTaskApiNotOffered) return "correct spec.taskAPI.endpoint";
   if (error.reason == crd::reason::kTaskApiUnreachable ||
       error.reason == crd::reason::kTaskApiTimeout)
-    return "see that OMS answers there (spec.taskAPI.endpoint)";
+    return "check that OMS answers there (spec.taskAPI.endpoint)";
   if (error.reason == crd::reason::kTaskApiRefused ||
       error.reason == crd::reason::kTaskApiAnswerInvalid)
-    return "look at ghana/Ghana/oms-api.log in OMS's logs";
+    return "check ghana/Ghana/oms-api.log in OMS's logs";
   return "correct it";
 }
 
@@ -90,7 +90,7 @@ model::Trouble TroubleOfTasks(const base::Error& error, const std::string& ns,
                            spec.secret_ref.name)
              : std::string(WhatToDo(error));
   return {error.reason.empty() ? crd::reason::kTaskApiUnreachable : error.reason,
-          fmt::format("spec.taskAPI: {}; {}, or leave spec.taskAPI out and confirm by "
+          fmt::format("spec.taskAPI: {}; {}, or remove spec.taskAPI and confirm in "
                       "spec.acknowledge what is asked for then",
                       error.message, to_do),
           true};

@@ -138,7 +138,7 @@ class Collector final : public YAML::EventHandler {
     if (AtKey()) {
       if (null || value.empty()) Fail(mark, "a key is empty");
       if (!levels_.back().keys.insert(value).second) {
-        Fail(mark, fmt::format("the key {} is there twice", Shown(value)));
+        Fail(mark, fmt::format("the key {} appears twice", Shown(value)));
       }
       levels_.back().expect_key = false;
       if (levels_.size() == 1) {
@@ -210,7 +210,7 @@ class Collector final : public YAML::EventHandler {
 
 Result<std::vector<Entry>> ReadEntries(const std::string& text) {
   if (text.size() > kMaxConfigBytes) return Invalid("is larger than 1 MiB");
-  if (text.find('\0') != std::string::npos) return Invalid("holds a NUL byte; it must be UTF-8");
+  if (text.find('\0') != std::string::npos) return Invalid("contains a NUL byte; it must be UTF-8");
   Collector collector(text);
   try {
     std::istringstream stream(text);
@@ -219,7 +219,7 @@ Result<std::vector<Entry>> ReadEntries(const std::string& text) {
     if (collector.error()) return *collector.error();
     if (!collector.is_map()) return Invalid("must be keys and values, one 'key: value' per line");
     Collector second(text);
-    if (parser.HandleNextDocument(second)) return Invalid("holds more than one document (---)");
+    if (parser.HandleNextDocument(second)) return Invalid("contains more than one document (---)");
   } catch (const YAML::Exception& e) {
     // Its text may quote the file, so only the place is told.
     return Invalid(
@@ -276,13 +276,13 @@ Result<std::string> AddressField(const std::vector<Entry>& entries, const std::s
   const Entry* const fresh = Find(entries, new_key);
   const Entry* const old = Find(entries, old_key);
   if (fresh == nullptr && old == nullptr) {
-    return Invalid(fmt::format("neither {} nor {} is there", old_key, new_key));
+    return Invalid(fmt::format("neither {} nor {} is set", old_key, new_key));
   }
   OMS_ASSIGN(const std::string new_text, Text(entries, new_key));
   OMS_ASSIGN(const std::string old_text, Text(entries, old_key));
   if (fresh != nullptr && old != nullptr && new_text != old_text) {
-    return Invalid(fmt::format(
-        "{} and {} are both there and differ; leave only the one that is right", old_key, new_key));
+    return Invalid(fmt::format("{} and {} are both set and differ; keep only the correct one",
+                               old_key, new_key));
   }
   const std::string& text = fresh != nullptr ? new_text : old_text;
   if (text.empty() && !may_be_empty) {
@@ -306,7 +306,7 @@ Result<MetaAddress> Address(const std::vector<Entry>& entries,
 }
 
 Result<std::string> DatabaseName(const std::vector<Entry>& entries, std::string_view key) {
-  if (Find(entries, key) == nullptr) return Invalid(fmt::format("{} is not there", key));
+  if (Find(entries, key) == nullptr) return Invalid(fmt::format("{} is missing", key));
   OMS_ASSIGN(std::string name, Text(entries, key));
   if (!IsDatabaseName(name)) {
     return Invalid(fmt::format(

@@ -161,10 +161,10 @@ Result<std::string> CloneForUpgrade(const CloneInput& input) {
   Json host_config = HostConfigOf(doc);
   KeepAnonymousVolumes(doc, At(image, "Volumes"), host_config);
   if (input.config_source && !ReplaceConfigSource(host_config, *input.config_source)) {
-    return MakeError(Code::kInvalid, crd::reason::kConfigNotMounted,
-                     fmt::format("the container {} has no file of the host mounted at {}; start it "
-                                 "with -v <file>:{}",
-                                 Text(At(doc, "Name")), kConfigMount, kConfigMount));
+    return MakeError(
+        Code::kInvalid, crd::reason::kConfigNotMounted,
+        fmt::format("the container {} has no host file mounted at {}; start it with -v <file>:{}",
+                    Text(At(doc, "Name")), kConfigMount, kConfigMount));
   }
 
   Json body = Json::object();
@@ -247,18 +247,18 @@ base::Status CheckGuideFlags(const ports::ContainerInfo& container) {
     }
   }
   if (!missing.empty()) {
-    return MakeError(Code::kInvalid, crd::reason::kGuideFlags,
-                     fmt::format("the container {} was not started as the upgrade guide asks: {} "
-                                 "missing; run it again from its image with these flags of `docker "
-                                 "run` beside its own",
-                                 container.name, fmt::join(missing, ", ")));
+    return MakeError(
+        Code::kInvalid, crd::reason::kGuideFlags,
+        fmt::format("the container {} was not started as the upgrade guide asks: {} missing; run "
+                    "it again from its image with these `docker run` flags in addition to its own",
+                    container.name, fmt::join(missing, ", ")));
   }
   if (container.auto_remove) {
-    return MakeError(Code::kInvalid, crd::reason::kGuideFlags,
-                     fmt::format("the container {} was started with --rm, so the engine would "
-                                 "delete it when it is stopped, and with it the way back; run it "
-                                 "again without --rm",
-                                 container.name));
+    return MakeError(
+        Code::kInvalid, crd::reason::kGuideFlags,
+        fmt::format("the container {} was started with --rm, so the engine would delete it when it "
+                    "is stopped, and no rollback would be possible; run it again without --rm",
+                    container.name));
   }
   return base::Ok();
 }

@@ -133,7 +133,7 @@ Result<Document> Open(const std::string& raw) {
   std::set<std::string_view> keys;
   for (const auto& member : document.members) {
     if (!keys.insert(member.key).second) {
-      return Invalid("a key is there twice; correct it in the console");
+      return Invalid("a key appears twice; correct it in the console");
     }
   }
   return document;
@@ -231,7 +231,7 @@ Result<std::string> Edit(const Document& document, const std::vector<Change>& ch
 
   if (const auto edited = base::ParseOrderedJson(text); !edited.ok() || *edited != expected) {
     return MakeError(Code::kInternal, crd::reason::kHaConfigInvalid,
-                     "ha.config: the edit did not give what was expected");
+                     "ha.config: the edit did not have the expected result");
   }
   if (!document.in_string) return text;
   return ordered_json(text).dump();

@@ -47,10 +47,10 @@ constexpr std::array kRows = {
     // "If an oblogproxy task exists in the current version, upgrade is not supported. You must
     // directly deploy OMS V4.3.1." Of the page for 4.3.1 alone.
     Row{"NoOblogproxyTasks", kEnterprise, kAny, V(4, 0, 1), V(4, 3, 1), Where::kAlways, Asks::kWait,
-        "no task reads by oblogproxy, which cannot be upgraded (overview: deploy afresh)"},
+        "no task reads through oblogproxy, which cannot be upgraded (overview: deploy a new one)"},
     Row{"NoOblogproxyTasks", kEnterprise, V(4, 0, 1), kNone, V(4, 3, 1), Where::kAlways,
         Asks::kTell,
-        "no task reads by oblogproxy, which cannot be upgraded (overview: deploy afresh)"},
+        "no task reads through oblogproxy, which cannot be upgraded (overview: deploy a new one)"},
 
     // "Make sure that data is synchronized in quasi-real-time, and that the forward switchover
     // process of the tasks is completed. We recommend that you do not use the new version to
@@ -67,9 +67,11 @@ constexpr std::array kRows = {
     // steps). A person resumes it: no data is lost, so it waits only where all does.
     Row{"NoFullImportRunning", kEnterprise, kAny, V(4, 0, 1), V(4, 0, 1), Where::kAlways,
         Asks::kWait,
-        "no Full-Import runs: the stop breaks it off, and OMS does not resume it (guide, step 11)"},
+        "no Full-Import is running: the stop interrupts it, and OMS does not resume it (guide, "
+        "step 11)"},
     Row{"NoFullImportRunning", kBoth, V(4, 0, 1), kNone, kAny, Where::kAlways, Asks::kTell,
-        "no Full-Import runs: the stop breaks it off, and OMS does not resume it (guide, step 8)"},
+        "no Full-Import is running: the stop interrupts it, and OMS does not resume it (guide, "
+        "step 8)"},
 
     // "Before you upgrade OMS V3.2.1 or V3.2.2, if DDL synchronization is involved, you must add
     // the
@@ -83,8 +85,8 @@ constexpr std::array kRows = {
     // They are not shown in the console any more, so nobody would notice that they stand still.
     Row{"NoDataHubTasks", kEnterprise, V(3, 2, 1), V(3, 2, 2), V(3, 2, 2), Where::kAlways,
         Asks::kWait,
-        "no task is of DataHub: they vanish from the console; else ask OMS support "
-        "(overview)"},
+        "there is no DataHub task: such tasks disappear from the console; otherwise ask OMS "
+        "support (overview)"},
 
     // "An issue of incompatibility may occur due to the format change of trans." May, and for one
     // serialization that few use.
@@ -96,8 +98,8 @@ constexpr std::array kRows = {
     // below. Of the guide for 4.3.1 alone, the first version whose config.yaml can say so. Seen in
     // config.yaml, so it is asked of nobody else.
     Row{"TasksReadyForSeparateCM", kBoth, kAny, kNone, V(4, 3, 1), Where::kSeparateCm, Asks::kWait,
-        "CM has a database server of its own, so each task with reverse increment must be far "
-        "enough: one with Full-Import and Incr-Sync, or with Incr-Sync alone, in the reverse "
+        "CM has its own database server, so each task with reverse increment must have progressed "
+        "far enough: one with Full-Import and Incr-Sync, or with Incr-Sync alone, in the reverse "
         "increment step; one with Full-Import alone past the end of that step (guide, "
         "prerequisites)"},
 
@@ -106,7 +108,7 @@ constexpr std::array kRows = {
     Row{"ConnectorUnguarded", kBoth, kAny, V(4, 1, 1), V(4, 1, 1), Where::kConnectorUnguarded,
         Asks::kWait,
         "ha.config has enableJdbcWriter on and enableConnector off: from 4.1.1 on HA would not "
-        "restart Incr-Sync; set enableConnector to true, or accept that (ha.config reference)"},
+        "restart Incr-Sync; set enableConnector to true, or accept this (ha.config reference)"},
 };
 
 bool Below(const Version& a, const Version& b) {  // By number, whatever the edition.
@@ -181,7 +183,7 @@ std::string TextOf(const std::vector<OverviewLimit>& missing,
     write.push_back(limit.word);
     sentences.push_back(fmt::format("{}: {}", limit.word, limit.must));
   }
-  return fmt::format("write spec.acknowledge: [{}] once each of these holds. {}.",
+  return fmt::format("write spec.acknowledge: [{}] once all of these are true. {}.",
                      fmt::join(write, ", "), fmt::join(sentences, ". "));
 }
 
@@ -189,11 +191,11 @@ std::string TextOfBroken(const std::vector<OverviewLimit>& broken) {
   std::vector<std::string> sentences;
   for (const auto& limit : broken) {
     sentences.push_back(
-        fmt::format("{}: {}. OMS shows otherwise: {}", limit.word, limit.must, limit.tasks));
+        fmt::format("{}: {}. But OMS reports: {}", limit.word, limit.must, limit.tasks));
   }
   return fmt::format(
-      "tasks are not as this upgrade needs them; bring them there, which is seen by "
-      "itself. {}",
+      "tasks are not in the state that this upgrade needs; once you have changed them, the upgrade "
+      "continues automatically. {}",
       fmt::join(sentences, ". "));
 }
 

@@ -88,7 +88,7 @@ Finding Settled(const ports::OmsTask& task) {
 }
 
 Finding NoFullImport(const ports::OmsTask& task) {
-  return Unless(!IsUnderWay(Find(task, kFull)), "its full migration runs");
+  return Unless(!IsUnderWay(Find(task, kFull)), "its full migration is running");
 }
 
 // A log is read of OceanBase alone.
@@ -96,7 +96,7 @@ Finding ByLogProxy(const std::string& type, std::optional<bool> log_proxy) {
   if (type.empty()) return kCannotTell;
   if (!type.starts_with("OB_")) return Well();
   if (!log_proxy) return kCannotTell;
-  return Unless(!*log_proxy, "reads by oblogproxy");
+  return Unless(!*log_proxy, "reads through oblogproxy");
 }
 
 // The reverse increment reads the log of the target.

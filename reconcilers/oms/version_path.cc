@@ -112,10 +112,9 @@ base::Result<Start> EnterprisePath(const Version& from, const Version& to, bool 
   if (!known && !accept_unlisted) {
     return MakeError(
         Code::kTerminal, crd::reason::kUnknownVersion,
-        fmt::format(
-            "{} is no release of OMS that this controller knows (the newest is {}): correct "
-            "spec.version, or add {} to spec.acknowledge to go there all the same",
-            to.ToString(), kEnterpriseReleases.back().ToString(), kAcknowledgeUnlisted));
+        fmt::format("{} is not a release of OMS that this controller knows (the newest is {}): "
+                    "correct spec.version, or add {} to spec.acknowledge to upgrade to it anyway",
+                    to.ToString(), kEnterpriseReleases.back().ToString(), kAcknowledgeUnlisted));
   }
   return start;
 }
@@ -126,8 +125,8 @@ base::Status CommunityPath(const Version& from, const Version& to, bool accept_u
       std::any_of(kCommunityFreshOnly.begin(), kCommunityFreshOnly.end(),
                   [&](const Version& release) { return SameRelease(release, to); });
   if (fresh_only) {
-    return Unsupported(
-        fmt::format("no upgrade leads to {}: it can only be deployed afresh", to.ToString()));
+    return Unsupported(fmt::format(
+        "no upgrade leads to {}: it can only be deployed as a new installation", to.ToString()));
   }
   std::string next;
   for (const auto& step : kCommunitySteps) {
@@ -143,10 +142,10 @@ base::Status CommunityPath(const Version& from, const Version& to, bool accept_u
     possible +=
         fmt::format("{}{} or later", possible.empty() ? "" : ", or ", kCommunityObd.to.ToString());
   }
-  if (possible.empty()) possible = "no version that is documented";
+  if (possible.empty()) possible = "no documented version";
   return Unsupported(fmt::format(
-      "the community edition moves by neighbours, and no step from {} to {} is documented; from {} "
-      "the next is {}: set spec.version to that, or add {} to spec.acknowledge",
+      "the Community Edition can only be upgraded step by step, and no step from {} to {} is "
+      "documented; from {} the next is {}: set spec.version to that, or add {} to spec.acknowledge",
       from.ToString(), to.ToString(), from.ToString(), possible, kAcknowledgeUnlisted));
 }
 
@@ -207,15 +206,15 @@ base::Result<PathSteps> CheckPath(const Version& from, const Version& to,
                                   const PathOptions& options) {
   if (from.edition != to.edition) {
     return Unsupported(fmt::format(
-        "{} is of the {} edition and {} of the {} edition; one cannot become the other: set "
-        "spec.version to a version of the edition that runs",
+        "{} is of the {} edition and {} of the {} edition; one cannot be upgraded to the other: "
+        "set spec.version to a version of the running edition",
         from.ToString(), crd::ToString(from.edition), to.ToString(), crd::ToString(to.edition)));
   }
   if (to < from) {
     return MakeError(
         Code::kTerminal, crd::reason::kDowngradeRefused,
-        fmt::format("{} runs, and {} is lower; OMS cannot be downgraded, only brought back to the "
-                    "version that its last upgrade came from: set spec.version to {} or higher",
+        fmt::format("{} runs, and {} is lower; OMS cannot be downgraded, only rolled back to the "
+                    "version before its last upgrade: set spec.version to {} or higher",
                     from.ToString(), to.ToString(), from.ToString()));
   }
   if (to == from) {

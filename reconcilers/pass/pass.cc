@@ -223,8 +223,8 @@ UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::InTrouble() {
     std::string message = trouble.message;
     if (deleting() && open) {
       message += fmt::format(
-          "; the resource is being deleted, and goes once its databases are restored; or give the "
-          "operation up by {}={}",
+          "; the resource is being deleted, and is removed once its databases are restored; or "
+          "abandon the operation with {}={}",
           crd::kAbandon, site_.record ? site_.record->id : known_.status.operation->id);
     }
     return Rest({stalls ? Kind::kStall : Kind::kUnknown, model::Step::kPreflight, trouble.reason,

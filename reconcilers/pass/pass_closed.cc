@@ -79,9 +79,9 @@ base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& c
   }));
   facts_.reset();
   Event(false, crd::reason::kSaidWhole,
-        fmt::format("OMS is taken to be whole after the operation from {} to {} that was given up, "
-                    "as {} says so",
-                    last.from, last.to, crd::kAccept));
+        fmt::format(
+            "OMS is considered intact after the abandoned operation from {} to {}, as {} confirms",
+            last.from, last.to, crd::kAccept));
   return true;
 }
 
@@ -97,7 +97,7 @@ void UpgradeReconciler::Pass::LetGo(const base::Context& ctx) {
   if (gone.ok() || gone.Is(base::Code::kDenied)) {
     memory_.let_go_of = site_.record->id;
   } else {
-    ctx.log().Warn("Secrets are not let go yet: {}", gone.error().message);
+    ctx.log().Warn("the finalizers of Secrets are not removed yet: {}", gone.error().message);
   }
 }
 
@@ -141,8 +141,8 @@ bool UpgradeReconciler::Pass::LookAtHa(const base::Context& ctx) {
   }
   if (!memory_.told_ha_off) {
     Event(true, crd::reason::kHaSwitchedOff,
-          "somebody has switched HA off (ha.config, enable=false) since the last operation; it is "
-          "left as it is, and what stops will not start by itself");
+          "somebody has switched HA off (ha.config, enable=false) since the last operation; the "
+          "controller does not change it, and components that stop are not restarted");
   }
   memory_.told_ha_off = true;
   return true;
@@ -193,7 +193,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};
   if (!site_.running) {
     return Stall(crd::reason::kContainerNotFound,
-                 "there is no OMS container any more, and no operation is open");
+                 "the OMS container no longer exists, and no operation is open");
   }
   const model::OperationRecord* gone = decide::NewContainerGoneOf(site_);
   // What counts is what the databases are.
@@ -278,9 +278,9 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
                                         record.volume));
   memory_.failures = {};
   Event(false, undo ? crd::reason::kRollbackStarted : crd::reason::kUpgradeStarted,
-        undo ? fmt::format("going back from {} to {} begins; everything about it is in {}",
+        undo ? fmt::format("rollback from {} to {} begins; its record and backups are in {}",
                            record.to, record.from, record.folder)
-             : fmt::format("upgrade from {} to {} begins; everything about it is in {}",
+             : fmt::format("upgrade from {} to {} begins; its record and backups are in {}",
                            record.from, record.to, record.folder));
   if (undo) return Next::kAgain;
   // No warnings: nobody has seen anything amiss.
@@ -295,7 +295,7 @@ std::string UpgradeReconciler::Pass::WayOut() const {
   const std::string id = site_.record              ? site_.record->id
                          : known_.status.operation ? known_.status.operation->id
                                                    : std::string();
-  if (!id.empty()) way += fmt::format(", or give the operation up by {}={}", crd::kAbandon, id);
+  if (!id.empty()) way += fmt::format(", or abandon the operation with {}={}", crd::kAbandon, id);
   return way;
 }
 
@@ -306,8 +306,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs
   if (site_.record) owner_.tasks_.Stop(site_.record->id + "/");
   if (open) {
     Event(true, crd::reason::kOrphaned,
-          fmt::format("the resource is deleted and leaves an open operation behind; everything "
-                      "about it is in {}",
+          fmt::format("the resource was deleted and leaves an open operation behind; its record "
+                      "and backups are in {}",
                       site_.record ? site_.record->folder
                       : operation  ? operation->folder
                                    : ""));
@@ -330,8 +330,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
   const bool open = !others && (operation_open() || unseen_open());
   if (site_.trouble && !orphans() && !others) {
     return Stall(site_.trouble->reason,
-                 fmt::format("the resource is being deleted, but whether an operation is open "
-                             "cannot be seen: {}; mend that, or {}",
+                 fmt::format("the resource is being deleted, but the controller cannot tell "
+                             "whether an operation is open: {}; correct that, or {}",
                              site_.trouble->message, WayOut()));
   }
   if (!open && !others && site_.row && !site_.row->Free() && !site_.trouble) {

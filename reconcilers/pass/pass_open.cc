@@ -39,7 +39,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   // OMS may be down: what cannot be written now is written in the next pass.
   if (!deleting()) {
     const auto held = owner_.status_.AddFinalizer(ctx, key_, known_);
-    if (!held.ok()) ctx.log().Warn("the finalizer is not put back: {}", held.error().message);
+    if (!held.ok())
+      ctx.log().Warn("the finalizer could not be added again: {}", held.error().message);
   }
   OMS_TRY(HoldWhatIsNamed(ctx));
   OMS_ASSIGN(const bool corrected, TakeImage(ctx));
@@ -104,7 +105,8 @@ base::Status UpgradeReconciler::Pass::HoldWhatIsNamed(const base::Context& ctx) 
     facts_.reset();
   }
   const auto held = act::HoldSecrets(ctx, *owner_.ports_.api, key_.ns, names, resource_->meta.uid);
-  if (!held.ok()) ctx.log().Warn("Secrets are not held: {}", held.error().message);
+  if (!held.ok())
+    ctx.log().Warn("the finalizers of Secrets could not be added: {}", held.error().message);
   if (held.ok() || held.Is(base::Code::kDenied)) memory_.held = names;
   return base::Ok();
 }
@@ -221,7 +223,7 @@ void UpgradeReconciler::Pass::RemoveLeftConfig(const base::Context& ctx,
   ctx.log().Warn("the rewritten config.yaml is left behind: {}", removed.error().message);
   Event(true, crd::reason::kConfigFileLeft,
         fmt::format("the config.yaml that was rewritten for {} could not be removed ({}); remove "
-                    "it by hand: it holds the MetaDB's password",
+                    "it manually: it contains the MetaDB's password",
                     site_.record->to, removed.error().message));
 }
 
@@ -275,7 +277,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Abandon(
     if (deleting()) return LeaveAsItIs(ctx, false);
     if (!ours.ok()) return Stall(ours.error().reason, ours.error().message);
     return Stall(crd::reason::kAbandoned,
-                 fmt::format("the operation was given up; {}",
+                 fmt::format("the operation was abandoned; {}",
                              site_.trouble ? site_.trouble->message : decision_.message));
   }
   owner_.tasks_.Stop(Annotation(crd::kAbandon) + "/");
@@ -293,8 +295,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Abandon(
 
 void UpgradeReconciler::Pass::TellAbandoned(const model::OperationRecord& record) {
   Event(true, crd::reason::kAbandoned,
-        fmt::format("the operation from {} to {} was given up by annotation; containers and "
-                    "databases stay as they are; its record, its backups and RESTORE.md are in {}",
+        fmt::format("the operation from {} to {} was abandoned by annotation; containers and "
+                    "databases are not changed; its record, its backups and RESTORE.md are in {}",
                     record.from, record.to, record.folder));
   for (const auto& left : show::FollowUpsOf(record))
     Event(left.warning, crd::reason::kFollowUp, left.text);

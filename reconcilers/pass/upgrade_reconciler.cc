@@ -41,7 +41,7 @@ void UpgradeReconciler::Forget(const base::Context& ctx, const kube::ObjectKey& 
       row.ownership->Release(ctx.WithTimeout(std::chrono::seconds(30)), row.oms, row.epoch);
   // Whoever comes next finds its owner gone.
   if (!given.ok())
-    ctx.log().Warn("the row of OMS '{}' is not given free: {}", row.oms, given.error().message);
+    ctx.log().Warn("the row of OMS '{}' is not released: {}", row.oms, given.error().message);
 }
 
 base::Result<runtime::Outcome> UpgradeReconciler::Reconcile(const base::Context& ctx,

@@ -149,7 +149,7 @@ Result<Manifest> Manifest::FromJson(std::string_view text) {
   const auto parsed = base::ParseJson(text);
   if (!parsed.ok()) return Invalid("it " + parsed.error().message);
   const auto& json = *parsed;
-  if (!json.is_object()) return Invalid("it is no JSON object");
+  if (!json.is_object()) return Invalid("it is not a JSON object");
   try {
     const int format = Whole<int>(json.at("format"));
     if (format > kFormat || format < 1) {
@@ -238,39 +238,38 @@ std::string RestoreText(const Manifest& manifest, const RestoreHints& hints) {
   const std::string suffix = zstd ? ".sql.zst" : ".sql";
   const std::string read = zstd ? "zstd -dcq" : "cat";
   std::string text = fmt::format(
-      R"(# How to bring OMS {0} back by hand
+      R"(# How to restore OMS {0} manually
 
-This folder holds the databases of OMS {0} as they were at {1}, dumped by {2}
+This folder contains the databases of OMS {0} as they were at {1}, dumped by {2}
 {7}. The commands below need a shell in this folder, the MariaDB or MySQL
-client{3}, and a file `client.cnf` (mode 0600) with how you reach the MetaDB:
+client{3}, and a file `client.cnf` (mode 0600) with the login to the MetaDB:
 
     [client]
     user=...
     password="..."
 {6}
-Each of them must end without a word of an error; if one does not, begin again with the first
+Each command must end without an error message; if one does not, start again with the first
 command of its database.
 
-1. Are the files as they were written?
+1. Check that the files are intact:
 
         sha256sum -c {4}
 
 2. If the console still answers: System Management > System Parameters, set `enable` of `ha.config`
-   to false. Then stop the OMS container that runs now{5}, and keep it from starting by itself:
+   to false. Then stop the running OMS container{5}, and disable its automatic restart:
 
         docker update --restart no <new container>
         docker stop <new container>
 )",
       manifest.from, manifest.completed, ToString(manifest.tool), zstd ? ", zstd" : "", kSumsName,
-      hints.others.empty() ? "" : ", on every node before you go on", SecondServerText(manifest),
-      manifest.written_meanwhile
-          ? "in one transaction each, while component containers went on writing. What they have\n"
-            "written since is not here"
-          : "while OMS stood still");
+      hints.others.empty() ? "" : ", on every node before you continue", SecondServerText(manifest),
+      manifest.written_meanwhile ? "in one transaction each, while component containers kept "
+                                   "writing. What they have\nwritten since then is not in it"
+                                 : "while OMS was stopped");
   for (const auto& component : hints.components) {
     text += fmt::format(R"(
-   The component container on node {} was never stopped, and writes these databases as well; what
-   the upgrade assistant has put into it stays new, and no command takes it out again:
+   The component container on node {} was never stopped, and writes to these databases as well; what
+   the upgrade assistant put into it is not removed by any command:
 
         docker update --restart no {}
         docker stop {}
@@ -295,7 +294,7 @@ command of its database.
         database.oceanbase ? ", ob_query_timeout=86400000000, ob_trx_timeout=86400000000" : "",
         name);
     text += fmt::format(R"(
-{}. Database `{}` ({}; {} bytes here), on {} {}. What it holds now is lost by the first command:
+{}. Database `{}` ({}; {} bytes here), on {} {}. The first command deletes its current content:
 
         {} -e 'DROP DATABASE IF EXISTS `{}`; CREATE DATABASE `{}` DEFAULT CHARACTER SET {} COLLATE {}'
 )",
@@ -316,7 +315,7 @@ command of its database.
       manifest.container_name.empty() ? "<old container>" : manifest.container_name;
   if (!hints.config_copy.empty()) {
     text += fmt::format(R"(
-{}. Put config.yaml back, which was edited in place; its owner and mode stay:
+{}. Restore config.yaml, which was edited in place; its owner and mode do not change:
 
         cat '{}' > '{}'
 )",
@@ -332,7 +331,7 @@ command of its database.
                         n++, other.name, other.config_copy, other.config_place);
   }
   text += fmt::format(R"(
-{}. Start the old container{}, which was never renamed or removed, and let it start by itself again
+{}. Start the old container{}, which was never renamed or removed, and enable its automatic restart
    as before:
 
         docker restart {}
@@ -343,9 +342,9 @@ command of its database.
                       container);
   if (!hints.image_archive.empty()) {
     text += fmt::format(R"(
-   Where `docker ps -a` does not show it, somebody has removed it. `docker load -i '{}'`
-   brings its image ({}) back; its settings stand in ../../record/, in the newest file, as
-   `oldInspect`: the same mounts, OMS_HOST_IP and flags as for the container of now.
+   If `docker ps -a` does not show it, somebody has removed it. `docker load -i '{}'`
+   restores its image ({}); its settings are in ../../record/, in the newest file, as
+   `oldInspect`: the same mounts, OMS_HOST_IP and flags as for the current container.
 )",
                         hints.image_archive, hints.old_image);
   }
@@ -366,7 +365,7 @@ command of its database.
   for (const auto& component : hints.components) {
     text += fmt::format(
         R"(
-{}. The component container on node {}, once all of the above run:
+{}. The component container on node {}, once all of the above are running:
 
         docker start {}
         docker update --restart {} {}
@@ -376,13 +375,13 @@ command of its database.
   text += fmt::format(R"(
 {}. In the console, System Management > System Parameters: set `enable` of
    `ha.config` to true again, and `perceiveStoreClientCheckpoint` to true.
-   Full-Import components are resumed by hand.
+   Resume the Full-Import components manually.
 
-`manifest.json` names each table's rows and sums, to compare with{}.
+`manifest.json` has the rows and checksums of each table, for comparison{}.
 )",
                       n,
                       manifest.written_meanwhile
-                          ? "; those of a table that is \"moving\" changed while it was dumped"
+                          ? "; those of a table that is \"moving\" changed during the dump"
                           : "");
   return text;
 }
@@ -408,7 +407,7 @@ Result<Manifest> VerifyManifest(ports::RecordStore& store, const fs::path& folde
       if (!bytes.ok()) return bytes.error();
       if (*bytes != file.bytes) {
         return broken(
-            fmt::format("has {} bytes, and had {} when it was written", *bytes, file.bytes));
+            fmt::format("has {} bytes, but had {} when it was written", *bytes, file.bytes));
       }
       OMS_ASSIGN(const auto sha256, store.Sha256(folder / file.path));
       if (sha256 != file.sha256) return broken("has another SHA-256 than when it was written");
@@ -453,7 +452,7 @@ std::string DescribeDifference(const ports::DatabaseDigest& expected,
       continue;
     }
     if (other->second != object.sha256) {
-      words.push_back(fmt::format("{} {} is defined otherwise", object.kind, object.name));
+      words.push_back(fmt::format("{} {} has another definition", object.kind, object.name));
     }
     objects.erase(other);
   }

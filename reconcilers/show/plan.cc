@@ -74,8 +74,8 @@ std::string Downtime(const std::vector<Part>& parts, const Rates& rates) {
   std::vector<std::string> texts;
   for (const auto& part : parts) texts.push_back(fmt::format("{} {}", part.name, About(part.time)));
   return fmt::format("Downtime: about {} ({}), {}", About(Sum(parts)), fmt::join(texts, ", "),
-                     rates.of_this_oms ? "by what the last upgrade of this OMS took"
-                                       : "by rates measured with small databases; the upgrade "
+                     rates.of_this_oms ? "based on the last upgrade of this OMS"
+                                       : "based on rates of small databases; the upgrade "
                                          "script and the start of a large OMS may take minutes");
 }
 
@@ -83,7 +83,7 @@ std::string Downtime(const std::vector<Part>& parts, const Rates& rates) {
 
 base::Error Incomplete(std::string_view what) {
   return base::MakeError(base::Code::kInvalid, crd::inner_reason::kPlanIncomplete,
-                         fmt::format("no plan can be made before {} is known", what));
+                         fmt::format("the plan cannot be made before {} is known", what));
 }
 
 // What will be touched, and the databases as the hash has them.
@@ -185,10 +185,10 @@ class UpgradePlan {
         rates.stop + 2 * Dumping(rates, bytes_) + Moving(bytes_, rates.load_per_second) +
         Moving(bytes_, rates.dump_per_second) + rates.start + rates.health;
     return fmt::format(
-        "Going back: before {} it costs nothing{}. From {} on, {} is started again (about {}). "
-        "From {} on, {} is removed, what the databases hold by then is dumped, {} are dropped and "
+        "Rollback: before {} nothing is lost{}. From {} on, {} is started again (about {}). From "
+        "{} on, {} is removed, the databases are dumped as they are then, {} are dropped and "
         "restored from the dump of {}, and {} is started again (about {}); what OMS has written "
-        "since then stays in that dump only{}",
+        "since then remains only in that dump{}",
         model::NameOf(model::Step::kStopContainers),
         plan_.ha_on ? " (HA is switched on again)" : "",
         model::NameOf(model::Step::kStopContainers), plan_.OldOnes(),
@@ -196,8 +196,8 @@ class UpgradePlan {
         plan_.NewOnes(), steps::List(plan_.databases), model::NameOf(model::Step::kBackUpDatabases),
         plan_.OldOnes(), About(restore),
         plan_.Kept()
-            ? fmt::format(". For that {} is stopped as well, with its tasks, and started after "
-                          "it; what {} has done to it stays",
+            ? fmt::format(". For that {} is stopped as well, with its tasks, and started "
+                          "afterwards; what {} changed in it is not rolled back",
                           plan_.Components(), model::NameOf(model::Step::kUpgradeComponents))
             : "");
   }
@@ -289,9 +289,9 @@ class RollbackPlan {
     plan.estimated_downtime = Sum(parts);
     plan.downtime = Downtime(parts, rates);
     plan.point_of_no_return = fmt::format(
-        "No way back: until {} this costs nothing, set spec.version to {} again. From there on it "
-        "goes to its end; then {} is there as an image and as the dump of {}, and the way to it is "
-        "a new upgrade",
+        "No way back: until {} nothing is lost, set spec.version to {} again to cancel. From there "
+        "on the rollback runs to its end; then {} exists only as an image and as the dump of {}, "
+        "and only a new upgrade leads to it",
         model::NameOf(model::Step::kStopNewContainers), undone_.to, undone_.to,
         model::NameOf(model::Step::kSaveUpgradedState));
     plan.lost = Lost();
@@ -305,19 +305,17 @@ class RollbackPlan {
 
   std::string Lost() const {
     return fmt::format(
-        "Lost: {} become what they were at {}, {} ago; what OMS has written to them since{} is "
-        "kept "
-        "only in the dump of {}{}",
+        "Lost: {} are restored to their state at {}, {} ago; what OMS has written to them since{} "
+        "is kept only in the dump of {}{}",
         steps::List(plan_.databases), base::FormatTime(StateOf()),
         Age(std::chrono::duration_cast<base::Duration>(now_ - StateOf())),
         numbers_.rows_since ? fmt::format(" ({} rows)", *numbers_.rows_since) : "",
         model::NameOf(model::Step::kSaveUpgradedState),
         numbers_.events.empty()
             ? ""
-            : fmt::format(
-                  "; scheduled events are in no dump: note what SHOW CREATE EVENT says of {}, "
-                  "and create them again",
-                  steps::List(numbers_.events)));
+            : fmt::format("; no dump contains scheduled events: save the output of SHOW CREATE "
+                          "EVENT for {}, and create them again",
+                          steps::List(numbers_.events)));
   }
 
   std::string Hash() const {
@@ -412,10 +410,10 @@ base::Result<Plan> PlanRollback(const crd::Spec& spec, const model::OperationRec
                                 base::WallTime now, const UndoRequest& request,
                                 const UndoNumbers& numbers) {
   if (!undone.backup) {
-    return base::MakeError(base::Code::kTerminal, crd::reason::kNoBackup,
-                           fmt::format("the upgrade from {} to {} (operation {}) has no backup to "
-                                       "go back to",
-                                       undone.from, undone.to, undone.id));
+    return base::MakeError(
+        base::Code::kTerminal, crd::reason::kNoBackup,
+        fmt::format("the upgrade from {} to {} (operation {}) has no backup to restore",
+                    undone.from, undone.to, undone.id));
   }
   return RollbackPlan(spec, undone, now, request, numbers).Make();
 }

@@ -164,7 +164,7 @@ void StepsView::WhatWasReverted() {
     if (std::find(back.begin(), back.end(), condition) != back.end()) continue;
     if (condition == crd::kComponentUpgraded) continue;  // Nothing takes it back.
     if (crd::IsTrue(status_.conditions, condition)) {
-      crd::MarkFalse(status_.conditions, condition, crd::reason::kReverted, "taken back", stamp_);
+      crd::MarkFalse(status_.conditions, condition, crd::reason::kReverted, "rolled back", stamp_);
     }
   }
 }
@@ -179,7 +179,7 @@ void StepsView::StepOfClosedOperation(StepCondition condition, crd::PhaseStatus&
     phase.started_at.reset();
     crd::MarkUnknown(
         status_.conditions, condition, crd::reason::kNotStarted,
-        in_.record->outcome == model::OperationOutcome::kAbandoned ? "given up" : "called off",
+        in_.record->outcome == model::OperationOutcome::kAbandoned ? "abandoned" : "cancelled",
         stamp_);
     return;
   }

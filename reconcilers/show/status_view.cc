@@ -313,7 +313,7 @@ void View::Summary() {
     if (back && verdict.reason == crd::reason::kProgressing) {
       verdict.reason = crd::reason::kRollingBack;
     }
-    verdict.message = fmt::format("{}from {} to {}, at {}{}{}", back ? "going back " : "",
+    verdict.message = fmt::format("{}from {} to {}, at {}{}{}", back ? "rolling back " : "",
                                   back ? in_.record->to : in_.record->from,
                                   back ? in_.record->from : in_.record->to, doing,
                                   verdict.message.empty() ? "" : ": ", verdict.message);
@@ -359,8 +359,8 @@ std::string DowntimeText(const crd::Spec& spec, DowntimeLevel level) {
   if (level == DowntimeLevel::kWell) return {};
   return fmt::format(
       "OMS has been down for more than {}{} (spec.strategy.downtimeBudget). Tasks that are paused "
-      "for more than 12h cannot be recovered: revert spec.version to go back, or bring the upgrade "
-      "to its end.",
+      "for more than 12h cannot be recovered: revert spec.version to roll back, or complete the "
+      "upgrade.",
       level == DowntimeLevel::kNear ? "three quarters of " : "",
       base::FormatDuration(spec.strategy.downtime_budget));
 }
@@ -380,10 +380,10 @@ void TellConfigs(const model::OperationRecord& record, std::vector<FollowUp>& le
                                          written->second.path, node.name, record.to)});
     } else if (copy != record.config_backups.end()) {
       left.push_back(
-          {false, fmt::format("{} on node {} may be edited for OMS {}; as it was before: "
-                              "{}.",
-                              node.config_source, node.name, record.to,
-                              PlaceOf(record, copy->second.path))});
+          {false,
+           fmt::format("{} on node {} may have been edited for OMS {}; its previous content: {}.",
+                       node.config_source, node.name, record.to,
+                       PlaceOf(record, copy->second.path))});
     }
   }
 }
@@ -399,8 +399,8 @@ std::vector<FollowUp> LeftBehind(const model::OperationRecord& record) {
                       !record.Seen(std::string(model::NameOf(model::Step::kRestoreHa)));
   if (ha_off) {
     left.push_back({true,
-                    "HA was switched off and may still be: see ha.config on the System Parameters "
-                    "page. Its value as it was is in the operation's record."});
+                    "HA was switched off and may still be off: check ha.config on the System "
+                    "Parameters page. Its previous value is in the operation's record."});
   }
   if (record.nodes.empty()) return left;
   if (!record.Passed(model::PointKind::kNewStarting)) {
@@ -408,32 +408,34 @@ std::vector<FollowUp> LeftBehind(const model::OperationRecord& record) {
       if (node.kept) continue;
       if (record.Passed(model::PointKind::kStopping)) {
         left.push_back({true, fmt::format("Container '{0}'{2} was stopped, its restart policy set "
-                                          "to no; `docker restart {0}` brings OMS {1} back.",
+                                          "to no; `docker restart {0}` starts OMS {1} again.",
                                           node.old_name, record.from, on(node))});
       }
-      left.push_back({false, fmt::format("Remove container '{}'{}, which was created and never "
-                                         "started, if it is there.",
-                                         node.new_name, on(node))});
+      left.push_back(
+          {false, fmt::format(
+                      "Remove container '{}'{}, which was created and never started, if it exists.",
+                      node.new_name, on(node))});
     }
     return left;
   }
   for (const auto& node : record.nodes) {
     if (!node.kept || !record.Passed(model::PointKind::kRollbackStopping)) continue;
-    left.push_back({true, fmt::format("Component container '{0}'{1} was stopped for the way back, "
-                                      "its restart policy set to no; `docker start {0}` once the "
-                                      "databases are as they should be.",
-                                      node.old_name, on(node))});
+    left.push_back(
+        {true,
+         fmt::format("Component container '{0}'{1} was stopped for the rollback, its restart "
+                     "policy set to no; run `docker start {0}` once the databases are correct.",
+                     node.old_name, on(node))});
   }
   if (!record.Passed(model::PointKind::kFirstDrop)) {
     std::string old;
     for (const auto& node : record.nodes)
       old += fmt::format("{}'{}'{}", old.empty() ? "" : ", ", node.old_name, on(node));
     left.push_back(
-        {true,
-         fmt::format("The databases may be those of {}, or half changed; container {} must "
-                     "not be started on them before they are restored by RESTORE.md in {}.",
-                     record.to, old,
-                     record.backup ? PlaceOf(record, record.backup->folder) : record.folder)});
+        {true, fmt::format(
+                   "The databases may be those of {}, or partly changed; container {} must not be "
+                   "started on them before they are restored as described by RESTORE.md in {}.",
+                   record.to, old,
+                   record.backup ? PlaceOf(record, record.backup->folder) : record.folder)});
     return left;
   }
   std::string open;
@@ -443,8 +445,8 @@ std::vector<FollowUp> LeftBehind(const model::OperationRecord& record) {
   if (!open.empty()) {
     left.push_back(
         {true, fmt::format(
-                   "These databases were being restored, and may be empty or half loaded: "
-                   "{}. Restore them by RESTORE.md in {} before you start OMS.",
+                   "These databases were being restored, and may be empty or partly loaded: {}. "
+                   "Restore them as described by RESTORE.md in {} before you start OMS.",
                    open, record.backup ? PlaceOf(record, record.backup->folder) : record.folder)});
   }
   return left;
@@ -460,9 +462,9 @@ void TellComponents(const model::OperationRecord& record, std::vector<FollowUp>&
     if (!node.kept || !record.Passed(model::PointKind::kComponentUpgrading, node.name)) continue;
     left.push_back(
         {true, fmt::format(
-                   "The component container '{}' on node {} {} {}, and stays so: the guide gives "
-                   "no way back for a component. Ask technical support whether it may go on "
-                   "beside OMS {}.",
+                   "The component container '{}' on node {} {} {}, and is not changed back: the "
+                   "guide describes no rollback of a component. Ask technical support whether it "
+                   "can run with OMS {}.",
                    node.old_name, node.name,
                    record.ComponentUpgraded(node) ? "was upgraded to" : "may be partly upgraded to",
                    record.to, record.from)});
@@ -478,10 +480,10 @@ void TellEvents(const model::OperationRecord& record, std::vector<FollowUp>& lef
     names += (i == 0 ? "" : ", ") + events[i];
   if (events.size() > kMostNamed) names += fmt::format(" and {} more", events.size() - kMostNamed);
   left.push_back(
-      {true, fmt::format("Create these scheduled events again, as SHOW CREATE EVENT said "
-                         "them: {}. They went with the databases that were restored, and "
-                         "no dump has them.",
-                         names)});
+      {true, fmt::format(
+                 "Create these scheduled events again, from the saved output of SHOW CREATE EVENT: "
+                 "{}. The restore of the databases removed them, and no dump contains them.",
+                 names)});
 }
 
 }  // namespace
@@ -490,10 +492,10 @@ std::vector<FollowUp> FollowUpsOf(const model::OperationRecord& record) {
   std::vector<FollowUp> left;
   if (!record.open()) {
     for (const auto& [node, name] : record.dead_containers) {
-      left.push_back({true, fmt::format("Container '{0}' on node {1} is dead and could not be "
-                                        "removed; it can never run. Once what holds it is gone: "
-                                        "`docker rm {0}`.",
-                                        name, node)});
+      left.push_back(
+          {true, fmt::format("Container '{0}' on node {1} is dead and could not be removed; it can "
+                             "never run. Once nothing blocks it: `docker rm {0}`.",
+                             name, node)});
     }
   }
   const bool back = record.outcome == model::OperationOutcome::kRolledBack;
@@ -508,11 +510,11 @@ std::vector<FollowUp> FollowUpsOf(const model::OperationRecord& record) {
   if (!record.ha_was_on) {
     left.push_back({true,
                     "HA was off before and is off now: Store and Incr-Sync components that stopped "
-                    "will not start by themselves; start them, or switch HA on."});
+                    "are not restarted automatically; start them, or switch HA on."});
   }
   left.push_back({false,
-                  "Resume the Full-Import components of your tasks by hand; OMS does not start "
-                  "them again by itself."});
+                  "Resume the Full-Import components of your tasks manually; OMS does not restart "
+                  "them automatically."});
   left.push_back({false, "Clear the browser cache before you log in to the OMS console."});
   return left;
 }

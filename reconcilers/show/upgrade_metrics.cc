@@ -19,7 +19,7 @@ bool FinishedBefore(const crd::Status& status, const crd::PhaseStatus& phase) {
 
 UpgradeMetrics::UpgradeMetrics(runtime::Registry& registry)
     : info_(registry.Gauge("omsupgrade_info",
-                           "1 for each OmsUpgrade: what runs, and what shall run.",
+                           "1 for each OmsUpgrade: the running and the desired version.",
                            {"namespace", "name", "version", "target"})),
       ready_(registry.Gauge("omsupgrade_ready", "1 if the condition Ready is True.",
                             {"namespace", "name"})),

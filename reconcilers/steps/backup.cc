@@ -146,12 +146,11 @@ std::string BackUpDatabases::Plan(const UpgradeSubject& plan) {
     const auto bytes = plan.BytesOf(name);
     sizes.push_back(bytes ? fmt::format("{} ({})", name, base::Human(*bytes)) : name);
   }
-  return fmt::format(
-      "dump {} into {} with {}, with a sum of each table{}", List(sizes), plan.directory,
-      NameOfTool(plan.spec, &plan.facts),
-      plan.Kept() ? "; each in one transaction, as components write meanwhile: what they write "
-                    "after it is not in the backup"
-                  : "");
+  return fmt::format("dump {} into {} with {}, with a checksum of each table{}", List(sizes),
+                     plan.directory, NameOfTool(plan.spec, &plan.facts),
+                     plan.Kept() ? "; each in one transaction, because components keep writing: "
+                                   "what they write later is not in the backup"
+                                 : "");
 }
 
 std::string BackUpDatabases::Summary(const model::OperationRecord& record) {

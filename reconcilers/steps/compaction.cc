@@ -26,8 +26,8 @@ StepState CompactHeartbeat::Judge(const StepInput& in) {
   if (product::Compacted(in.facts.meta->sequence, use)) return Done();
   if (product::NextCompactionAct(in.facts.meta->sequence, use) == ports::CompactionAct::kNone) {
     return Failed(crd::reason::kHeartbeatTableMissing,
-                  fmt::format("database {} has no table heatbeat_sequence any more, nor one of its "
-                              "copies; bring it back from a backup of your own",
+                  fmt::format("database {} no longer has the table heatbeat_sequence or a copy of "
+                              "it; restore it from your own backup",
                               in.record.Database("cm_hb")));
   }
   return Pending();
@@ -48,7 +48,7 @@ base::Status CompactHeartbeat::Act(const base::Context& ctx, OperationSession& o
     OMS_ASSIGN(tables, op.world()->meta.cm().Sequence(ctx, database));
   }
   return base::MakeError(base::Code::kInternal,
-                         "the compaction of heatbeat_sequence does not come to an end");
+                         "the compaction of heatbeat_sequence does not finish");
 }
 
 std::string CompactHeartbeat::Plan(const UpgradeSubject& plan) {
@@ -59,13 +59,13 @@ StepState SettleDatabases::Judge(const StepInput& in) {
   const bool set = in.record.global_query_timeout || in.record.cm_global_query_timeout;
   if (!in.Passed(model::PointKind::kStopping) ||
       (in.Passed(model::PointKind::kNewStarting) && !set)) {
-    return Skipped("nothing was begun in the databases");
+    return Skipped("nothing was changed in the databases");
   }
   if (in.Seen(model::Step::kSettleDatabases)) return Done();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
   // Somebody has started it: its tables are its own again, once it has them.
   if (OldOneRuns(in) && in.facts.meta->sequence.base.exists && !set)
-    return Skipped("the old container runs already");
+    return Skipped("the old container is already running");
   return Pending();
 }
 
@@ -85,7 +85,7 @@ base::Status SettleDatabases::Act(const base::Context& ctx, OperationSession& op
 }
 
 std::string SettleDatabases::Plan(const RollbackSubject&) {
-  return "put back settings of the server that the upgrade had changed, if any are left";
+  return "restore server settings that the upgrade changed, if any";
 }
 
 product::SequenceUse SequenceUseOf(const model::OperationRecord& record) {

@@ -18,8 +18,8 @@ namespace {
 // Whoever reads it has to know what going back does not undo.
 std::string Onward(const model::OperationRecord& record, const model::FrozenNode& frozen) {
   return fmt::format(
-      "ask technical support how '{}' goes on, as the guide gives no way back for a component; "
-      "revert spec.version to {} to leave the management container as it is",
+      "ask technical support how to continue with '{}', as the guide describes no rollback of a "
+      "component; revert spec.version to {} to leave the management container unchanged",
       frozen.old_name, record.from);
 }
 
@@ -34,7 +34,7 @@ StepState AwaitComponent(const StepInput& in, const model::FrozenNode& frozen,
   if (begun && in.facts.now - *begun > timeouts.script + timeouts.healthy) {
     return Failed(crd::reason::kServicesNotHealthy,
                   fmt::format("node {}: the component '{}' is not healthy after its upgrade: {}; "
-                              "OMS is not stopped. Mend that, or {}",
+                              "OMS is not stopped. Repair the component, or {}",
                               frozen.name, frozen.old_name, missing, Onward(in.record, frozen)));
   }
   return Running(fmt::format("node {}: {}", frozen.name, missing));
@@ -74,9 +74,8 @@ base::Status RunAssistant(const base::Context& ctx, OperationSession& op,
   if (run == nullptr || !facts.component->image) {
     return base::MakeError(
         base::Code::kTransient, crd::reason::kAssistantFailed,
-        fmt::format("node {}: the mount {} or the assistant's image is not there "
-                    "any more",
-                    node.name, model::kRunFolder));
+        fmt::format("node {}: the mount {} or the assistant's image no longer exists", node.name,
+                    model::kRunFolder));
   }
   act::Helper helper =
       act::HelperFor(op.record(), node.name, facts.component->image->id, "assistant");
@@ -109,7 +108,7 @@ void RemoveAssistantImage(const base::Context& ctx, OperationSession& op,
   const std::string& reference = op.spec().deployment.assistant->reference;
   const auto removed = op.engine(node.name).RemoveImage(ctx, reference);
   if (removed.ok() || removed.Is(base::Code::kNotFound)) return;
-  ctx.log().Warn("node {}: the image {} is left behind: {}", node.name, reference,
+  ctx.log().Warn("node {}: the image {} could not be removed: {}", node.name, reference,
                  removed.error().message);
 }
 
@@ -121,11 +120,10 @@ base::Status Finish(const base::Context& ctx, OperationSession& op, const model:
   RemoveAssistantImage(ctx, op, node);
   const std::string name = node.name, container = node.old_name;
   OMS_TRY(NoteUpgradedComponent(ctx, op, node));
-  op.Event(
-      crd::reason::kComponentUpgraded,
-      fmt::format("node {}: the component '{}' was upgraded to {} while it ran; the guide gives "
-                  "no way back for it",
-                  name, container, op.record().to));
+  op.Event(crd::reason::kComponentUpgraded,
+           fmt::format("node {}: the component '{}' was upgraded to {} while it was running; the "
+                       "guide describes no rollback of it",
+                       name, container, op.record().to));
   return base::Ok();
 }
 
@@ -133,8 +131,8 @@ base::Status Finish(const base::Context& ctx, OperationSession& op, const model:
 
 StepState NoAssistant() {
   return Failed(crd::reason::kInvalidSpec,
-                "spec.deployment.assistant is gone, and a component is still to be upgraded with "
-                "it; write it again");
+                "spec.deployment.assistant was removed, but a component still has to be upgraded "
+                "with it; add it again");
 }
 
 Arrival ArrivalOf(const crd::Spec& spec, const model::OperationRecord& record,
@@ -157,17 +155,16 @@ Arrival ArrivalOf(const crd::Spec& spec, const model::OperationRecord& record,
                       assistant.name, assistant.exit_code, assistant.finished_at, assistant.name)};
     }
     if (node.component->script_there) return {Kind::kArrived, {}};
-    return {
-        Kind::kFailed,
-        fmt::format("the assistant '{}' has ended at {}, and left no {} in the component; is {} "
-                    "the upgrade assistant's image?",
-                    assistant.name, assistant.finished_at, script, assistant.image)};
+    return {Kind::kFailed,
+            fmt::format("the assistant '{}' ended at {} and left no {} in the component; check "
+                        "that {} is the upgrade assistant's image",
+                        assistant.name, assistant.finished_at, script, assistant.image)};
   }
   if (node.component->script_there && now - *begun >= kAssistantTakes) return {Kind::kArrived, {}};
   if (now - *begun <= kAssistantTakes + spec.strategy.timeouts.start) return {Kind::kCopies, {}};
   return {Kind::kFailed,
-          fmt::format("the assistant '{}' runs since {}, and has put no {} into the component "
-                      "within {}",
+          fmt::format("the assistant '{}' has been running since {}, but has put no {} into the "
+                      "component within {}",
                       assistant.name, assistant.started_at, script,
                       base::FormatDuration(kAssistantTakes + spec.strategy.timeouts.start))};
 }
@@ -193,8 +190,8 @@ StepState UpgradeComponents::Judge(const StepInput& in) {
             return in.spec.deployment.assistant ? Pending() : NoAssistant();
           case Arrival::Kind::kArrived: return Pending();
           case Arrival::Kind::kCopies:
-            return Running(
-                fmt::format("the upgrade assistant copies its packages on node {}", frozen.name));
+            return Running(fmt::format("the upgrade assistant is copying its packages on node {}",
+                                       frozen.name));
           case Arrival::Kind::kFailed: break;
         }
         StepState failed = Failed(crd::reason::kAssistantFailed,
@@ -240,12 +237,12 @@ std::string UpgradeComponents::Plan(const UpgradeSubject& plan) {
   if (!todo.empty()) {
     text = fmt::format(
         "while its tasks run, put the upgrade assistant's packages into the run folder of {} and "
-        "run {} there, once, then remove the assistant; THERE IS NO WAY BACK for a component: "
-        "the guide gives none, and going back leaves it as it is then",
+        "run {} there, once, then remove the assistant; THERE IS NO WAY BACK for a component: the "
+        "guide describes no rollback of it, and a rollback does not change it",
         List(todo), model::kComponentScriptFile);
   }
   if (!done.empty()) {
-    text += fmt::format("{}{} was upgraded to {} before, and is left as it is",
+    text += fmt::format("{}{} was already upgraded to {}, and is not changed",
                         text.empty() ? "" : "; ", List(done), plan.to.ToString());
   }
   return text;
@@ -253,7 +250,7 @@ std::string UpgradeComponents::Plan(const UpgradeSubject& plan) {
 
 std::string UpgradeComponents::Summary(const model::OperationRecord& record) {
   return NamesOf(record, &model::FrozenNode::old_name, true) +
-         ", while it ran; there is no way back for it";
+         ", while it was running; there is no way back for it";
 }
 
 const char* UpgradeComponents::LeftOut(const model::OperationRecord& record) {
@@ -284,14 +281,14 @@ std::optional<StepState> AwaitComponentScript(const StepInput& in, const model::
     // It could not be looked at, which is no word on whether it runs.
     if (begun == 0 || !node.old_container) return std::nullopt;
     return Running(
-        fmt::format("waiting for the engine of node {}: whether the upgrade script of "
-                    "the component '{}' runs is not known",
+        fmt::format("waiting for the engine of node {}: it is unknown whether the upgrade script "
+                    "of the component '{}' is running",
                     frozen.name, frozen.old_name));
   }
   switch (node.script->kind) {
     case model::ScriptState::Kind::kRunning: {
       StepState waiting = Running(
-          fmt::format("the upgrade script of the component '{}' on node {} runs, and is waited for",
+          fmt::format("waiting for the upgrade script of the component '{}' on node {} to finish",
                       frozen.old_name, frozen.name));
       return waiting;
     }

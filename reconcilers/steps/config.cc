@@ -70,8 +70,7 @@ base::Status KeepEdited(OperationSession& op, const model::FrozenNode& node, con
   const fs::path copy = fs::path(op.record().folder) / "rollback" / node.name / path.filename();
   OMS_TRY(op.world()->store->WriteFile(copy, content));
   op.Warn(crd::reason::kConfigFileKept,
-          fmt::format("node {}: somebody had changed {} since the upgrade; what it held is kept in "
-                      "{}",
+          fmt::format("node {}: somebody changed {} after the upgrade; its content is kept in {}",
                       node.name, path.string(), copy.string()));
   return base::Ok();
 }
@@ -96,9 +95,8 @@ base::Status WriteBeside(const base::Context& ctx, OperationSession& op,
   const auto taken = [&] {
     return base::MakeError(
         base::Code::kTransient, crd::reason::kConfigFileExists,
-        fmt::format("node {}: {} is there and was not written by this upgrade, or was changed "
-                    "since; move it away, and put what it says beyond config.yaml into config.yaml "
-                    "itself",
+        fmt::format("node {}: {} exists and was not written by this upgrade, or was changed since; "
+                    "move it away, and put its additional settings into config.yaml itself",
                     node.name, beside.path));
   };
   // Where ours is gone, the engine that looks through the new container makes a folder.
@@ -143,7 +141,7 @@ std::string PlanRewrite(const UpgradeSubject& plan) {
       "{} {}: oms_meta_* become oms_rm_meta_* and oms_cm_meta_*{}",
       plan.InPlace() ? "edit" : fmt::format("write config-{}.yaml beside", plan.to.ToString()),
       plan.Nodes([](const auto& node) { return ConfigOf(node) + " of " + node.name; }),
-      plan.InPlace() ? "" : "; the file itself is not touched");
+      plan.InPlace() ? "" : "; the file itself is not changed");
 }
 
 }  // namespace
@@ -173,7 +171,7 @@ base::Status BackUpConfig::Act(const base::Context& ctx, OperationSession& op) {
     if (sha256 != facts->config_sha256) {
       return base::MakeError(
           base::Code::kTransient, crd::reason::kBackupVolume,
-          fmt::format("the copy of config.yaml in {} reads back otherwise than it was written",
+          fmt::format("the copy of config.yaml in {} differs from what was just written",
                       file.string()));
     }
     OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
@@ -225,10 +223,10 @@ StepState RewriteConfig::Judge(const StepInput& in) {
       if (changed) {
         return Failed(
             crd::reason::kConfigFileExists,
-            fmt::format("node {0}: somebody has changed {1} since it was written; put the "
-                        "change into config.yaml itself and remove {1}, and it is written "
-                        "again",
-                        frozen.name, written->second.path));
+            fmt::format(
+                "node {0}: somebody has changed {1} since it was written; put the change into "
+                "config.yaml itself and remove {1}; the controller then writes it again",
+                frozen.name, written->second.path));
       }
       return Pending("the rewritten config.yaml is not what was written");
     }
@@ -266,7 +264,7 @@ std::string RewriteConfig::Summary(const model::OperationRecord& record) {
 
 StepState EditConfig::Judge(const StepInput& in) {
   if (in.spec.deployment.config != crd::ConfigPlace::kInPlace)
-    return Skipped("the file beside config.yaml was made before the stop");
+    return Skipped("the file beside config.yaml was written before the stop");
   if (in.Passed(model::PointKind::kNewStarting))
     return in.record.config_rewrites.empty() ? Skipped("no key had to change") : Done();
   if (!in.Passed(model::PointKind::kStopping)) return Pending();  // Not looked at before.
@@ -274,7 +272,7 @@ StepState EditConfig::Judge(const StepInput& in) {
     if (!node.config) return Running("waiting for config.yaml of node " + frozen.name);
     const auto written = in.record.config_rewrites.find(frozen.name);
     if (node.rehearsed_config) return Pending();
-    if (written != in.record.config_rewrites.end()) return Done("no key has to change any more");
+    if (written != in.record.config_rewrites.end()) return Done("no more keys have to change");
     // A person did what the guide says, before us: the copy is what the old version reads.
     return in.record.config_meant.contains(frozen.name)
                ? Pending("config.yaml was edited by somebody")
@@ -317,8 +315,7 @@ StepState RestoreConfig::Judge(const StepInput& in) {
   const bool edited = std::any_of(nodes.begin(), nodes.end(), [&](const model::FrozenNode& node) {
     return in.record.ConfigEditedInPlace(node);
   });
-  if (!edited)
-    return Skipped("config.yaml was not touched; the new version read a file of its own");
+  if (!edited) return Skipped("config.yaml was not changed; the new version used a separate file");
   return in.Seen(model::Step::kRestoreConfig) ? Done() : Pending();
 }
 
@@ -329,10 +326,11 @@ base::Status RestoreConfig::Act(const base::Context& ctx, OperationSession& op) 
     const fs::path copy = fs::path(op.record().folder) / kept.path;
     OMS_ASSIGN(const std::string content, op.world()->store->ReadFile(copy));
     if (base::Sha256Hex(content) != kept.sha256) {
-      return base::MakeError(base::Code::kTerminal, crd::reason::kBackupCorrupt,
-                             fmt::format("the copy of config.yaml in {} is not as it was written; "
-                                         "put {} back by hand as it was, and its copy too",
-                                         copy.string(), node.config_source));
+      return base::MakeError(
+          base::Code::kTerminal, crd::reason::kBackupCorrupt,
+          fmt::format(
+              "the copy of config.yaml in {} has changed; restore {} manually, and its copy too",
+              copy.string(), node.config_source));
     }
     OMS_ASSIGN(const std::string image, HelperImage(ctx, op, node));
     ports::ContainerEngine& engine = op.engine(node.name);
@@ -356,7 +354,7 @@ base::Status RestoreConfig::Act(const base::Context& ctx, OperationSession& op) 
     OMS_ASSIGN(const auto seen, LookAt(ctx, op, node, image, node.config_source));
     if (!seen || !seen->file || seen->file->content != content) {
       return base::MakeError(base::Code::kTransient, crd::reason::kHostFile,
-                             node.config_source + " reads back otherwise than it was written");
+                             node.config_source + " differs from what was just written");
     }
   }
   const base::WallTime seen = ctx.clock().Wall();
@@ -367,7 +365,7 @@ base::Status RestoreConfig::Act(const base::Context& ctx, OperationSession& op) 
 
 std::string RestoreConfig::Plan(const RollbackSubject& plan) {
   if (!WroteOverConfig(plan.undone)) return "skipped, the old config.yaml was not touched";
-  return fmt::format("write {} back as before the upgrade", plan.Nodes([](const auto& node) {
+  return fmt::format("restore {} as it was before the upgrade", plan.Nodes([](const auto& node) {
     return node.config_source + " of " + node.name;
   }));
 }
@@ -391,7 +389,7 @@ base::Status RemoveRewrittenConfig(const base::Context& ctx, OperationSession& o
       OMS_TRY(KeepEdited(op, node, path, there->file->content));
     } else if (!ours) {
       op.Warn(crd::reason::kConfigFileLeft,
-              fmt::format("node {}: {} was not written by this upgrade, and is left as it is",
+              fmt::format("node {}: {} was not written by this upgrade, and is not removed",
                           node.name, path.string()));
       continue;
     }

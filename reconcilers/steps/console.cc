@@ -55,10 +55,11 @@ base::Status LetConsoleStart(const base::Context& ctx, OperationSession& op,
              op.engine(node).Exec(ctx.WithTimeout(kSupervisorctl), container,
                                   {"/bin/sh", "-c", kAutostart, "oms-upgrade-autostart"}, "/"));
   if (done.exit_code != 0) {
-    op.Warn(crd::reason::kConsoleAutostart,
-            fmt::format("node {}: autostart of oms_console cannot be set in {} (exit code {}): {}; "
-                        "set it by hand, or the console is not there after the next restart",
-                        node, kConsoleIni, done.exit_code, done.output));
+    op.Warn(
+        crd::reason::kConsoleAutostart,
+        fmt::format("node {}: autostart of oms_console cannot be set in {} (exit code {}): {}; set "
+                    "it manually, otherwise the console does not start after the next restart",
+                    node, kConsoleIni, done.exit_code, done.output));
   }
   return SwitchConsole(ctx, op, node, container, "start");
 }

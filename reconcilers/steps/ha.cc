@@ -67,8 +67,8 @@ base::Status SwitchOn(const base::Context& ctx, OperationSession& op, model::Ste
 StepState AwaitsHaSwitch(bool on) {
   StepState state = Running(
       on ? "spec.ha.control is Manual: set enable to true in ha.config on the System Parameters "
-           "page, and perceiveStoreClientCheckpoint to true, or refetchStoreIntervalMin to more "
-           "minutes than OMS was down (status.operation.t1 is when it went down) and 30 for safety"
+           "page, and perceiveStoreClientCheckpoint to true, or refetchStoreIntervalMin to the "
+           "minutes that OMS was down (since status.operation.t1) and 30 more"
          : "spec.ha.control is Manual: copy and save the value of ha.config on the System "
            "Parameters page, and set enable to false in it");
   state.reason = crd::reason::kAwaitingHaSwitch;
@@ -98,7 +98,7 @@ StepState SwitchHaOffForUndo(const StepInput& in) {
   if (unread && (!in.facts.meta || !in.facts.troubles.empty())) {
     return Running("waiting for the MetaDB");
   }
-  if (unread) return Done("there is no ha.config any more");
+  if (unread) return Done("ha.config no longer exists");
   const auto ha = product::ReadHa(*in.facts.meta->ha_raw);
   if (!ha.ok()) return Done(ha.error().message);
   if (ha->enabled != in.record.ha_was_on) return Pending();
@@ -106,12 +106,12 @@ StepState SwitchHaOffForUndo(const StepInput& in) {
   return in.spec.ha.control == crd::HaControl::kManual ? AwaitsHaSwitch(false) : Pending();
 }
 
-constexpr char kKept[] = "ha.config as it was is in the operation's record";
+constexpr char kKept[] = "the previous ha.config is in the operation's record";
 
 std::string BackSince(const model::OperationRecord& record) {
   if (!record.t1 || !record.t2) return {};
   return fmt::format(
-      "OMS is back since {}, after {}", base::FormatTime(*record.t2),
+      "OMS back up at {}, downtime {}", base::FormatTime(*record.t2),
       base::FormatDuration(std::chrono::duration_cast<base::Duration>(*record.t2 - *record.t1)));
 }
 
@@ -124,7 +124,7 @@ StepState DisableHa::Judge(const StepInput& in) {
   if (!in.record.ha_was_on) return Skipped("HA was off already");
   if (in.Seen(model::Step::kAwaitHealth)) return Done();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
-  if (!in.facts.meta->ha_raw) return Done("there is no ha.config any more");
+  if (!in.facts.meta->ha_raw) return Done("ha.config no longer exists");
   const auto ha = product::ReadHa(*in.facts.meta->ha_raw);
   if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
   // After the stop nobody but a person can have switched it on again; it is switched off again all
@@ -181,7 +181,7 @@ StepState EnableHa::Judge(const StepInput& in) {
   if (in.Seen(model::Step::kEnableHa)) return Done();
   if (!in.facts.meta) return Running("waiting for the MetaDB");
   if (!in.facts.meta->ha_raw)
-    return Failed(crd::reason::kHaConfigMissing, "oms_normal_config has no row ha.config any more");
+    return Failed(crd::reason::kHaConfigMissing, "oms_normal_config no longer has a row ha.config");
   const auto ha = product::ReadHa(*in.facts.meta->ha_raw);
   if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
   if (in.spec.ha.control == crd::HaControl::kManual && !ha->enabled) return AwaitsHaSwitch(true);
@@ -221,7 +221,7 @@ StepState SwitchHaOff::Judge(const StepInput& in) {
     // A person can switch it only where the console was well.
     return in.Seen(model::Step::kAwaitHealth)
                ? AwaitsHaSwitch(false)
-               : Done("spec.ha.control is Manual: HA was left as it is");
+               : Done("spec.ha.control is Manual: HA was not changed");
   }
   return Pending();
 }
@@ -260,13 +260,13 @@ StepState RestoreHa::Judge(const StepInput& in) {
   if (!in.facts.meta->ha_unreadable.empty()) {
     return Failed(crd::reason::kHaConfigUnreadable,
                   "ha.config cannot be read: " + in.facts.meta->ha_unreadable +
-                      "; mend oms_normal_config, then annotate " + std::string(crd::kResetAt));
+                      "; repair oms_normal_config, then annotate " + std::string(crd::kResetAt));
   }
   if (!in.facts.meta->ha_raw) {
     // A row that could not be read must not pass for one that is gone.
     if (!in.facts.troubles.empty()) return Running("waiting for the MetaDB");
     if (!in.Passed(model::PointKind::kStopping)) return Pending();
-    return Failed(crd::reason::kHaConfigMissing, "oms_normal_config has no row ha.config any more");
+    return Failed(crd::reason::kHaConfigMissing, "oms_normal_config no longer has a row ha.config");
   }
   const auto ha = product::ReadHa(*in.facts.meta->ha_raw);
   if (!ha.ok()) return Failed(ha.error().reason, ha.error().message);
@@ -301,7 +301,7 @@ base::Status PutHaBack(const base::Context& ctx, OperationSession& op) {
     // operation would be closed with HA off.
     if (op.facts().meta && op.facts().troubles.empty()) return base::Ok();
     return base::MakeError(base::Code::kTransient, crd::reason::kMetaDbUnreachable,
-                           "ha.config cannot be read, so HA cannot be put back as it was");
+                           "ha.config cannot be read, so HA cannot be restored");
   }
   const std::string& current = *op.facts().meta->ha_raw;
   OMS_ASSIGN(const product::HaState ha, product::ReadHa(current));
@@ -316,10 +316,9 @@ base::Status PutHaBack(const base::Context& ctx, OperationSession& op) {
 
 base::Status RestoreHaSwitch(const base::Context& ctx, OperationSession& op) {
   OMS_TRY(PutHaBack(ctx, op));
-  op.Warn(
-      crd::reason::kHaRestored,
-      "the upgrade is held for more than 5 minutes between HA off and the stop of OMS; HA is on "
-      "again until it goes on");
+  op.Warn(crd::reason::kHaRestored,
+          "the upgrade has waited for more than 5 minutes between switching HA off and stopping "
+          "OMS; HA is on again until the upgrade continues");
   return base::Ok();
 }
 

@@ -15,7 +15,7 @@ StepState AwaitHealth::Judge(const StepInput& in) {
         const bool stands = frozen.kept && node.old_container && !node.old_container->running;
         if (!node.health && !stands) return Running("waiting for node " + frozen.name);
         const std::string missing =
-            stands ? "the component container does not run" : node.health->Missing();
+            stands ? "the component container is not running" : node.health->Missing();
         if (missing.empty()) return Done();
         if (ConsoleStillHeld(in.path, in.record, node))
           return Pending(fmt::format("oms_console is to be started on node {}", frozen.name));
@@ -25,11 +25,10 @@ StepState AwaitHealth::Judge(const StepInput& in) {
             in.facts.now - since->second > in.spec.strategy.timeouts.healthy) {
           return Failed(
               crd::reason::kServicesNotHealthy,
-              fmt::format(
-                  "node {}: not healthy {} after the upgrade script: {}; revert spec.version "
-                  "to {} to go back",
-                  frozen.name, base::FormatDuration(in.spec.strategy.timeouts.healthy), missing,
-                  in.record.from));
+              fmt::format("node {}: not healthy {} after the upgrade script: {}; revert "
+                          "spec.version to {} to roll back",
+                          frozen.name, base::FormatDuration(in.spec.strategy.timeouts.healthy),
+                          missing, in.record.from));
         }
         StepState waiting = Running(fmt::format("node {}: {}", frozen.name, missing));
         waiting.look_again = std::chrono::milliseconds(300);  // OMS is down meanwhile.
@@ -88,12 +87,11 @@ StepState AwaitOldHealth::Judge(const StepInput& in) {
         if (since && in.facts.now - *since > in.spec.strategy.timeouts.healthy) {
           StepState late = Failed(
               crd::reason::kServicesNotHealthy,
-              fmt::format(
-                  "node {}: the old container '{}' is not healthy {} after it was started: {}; "
-                  "see `docker logs {}`; it is still looked at",
-                  frozen.name, frozen.old_name,
-                  base::FormatDuration(in.spec.strategy.timeouts.healthy), missing,
-                  frozen.old_name));
+              fmt::format("node {}: the old container '{}' is not healthy {} after it was started: "
+                          "{}; see `docker logs {}`; the controller keeps checking it",
+                          frozen.name, frozen.old_name,
+                          base::FormatDuration(in.spec.strategy.timeouts.healthy), missing,
+                          frozen.old_name));
           return late;
         }
         StepState waiting = Running(fmt::format("node {}: {}", frozen.name, missing));

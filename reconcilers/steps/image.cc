@@ -112,8 +112,8 @@ base::Result<model::LoadedImage> Bring(const base::Context& ctx, const World& wo
       if (!digests) {
         return base::MakeError(
             base::Code::kInvalid, crd::reason::kImageNotInArchive,
-            fmt::format("the archive {} holds no image {}, but {}; set {}.reference to the one "
-                        "that is meant, or {}.archive to its archive",
+            fmt::format("the archive {} contains no image {}, but {}; set {}.reference to the "
+                        "right image, or {}.archive to its archive",
                         image.archive, image.reference, model::NamesIn(*held), field, field));
       }
       loaded.digests = *std::move(digests);
@@ -126,11 +126,10 @@ base::Result<model::LoadedImage> Bring(const base::Context& ctx, const World& wo
   }
   const auto listed = engine.InspectImage(ctx, image.reference);
   if (listed.Is(base::Code::kNotFound) && !image.archive.empty()) {
-    return base::MakeError(
-        base::Code::kInvalid, crd::reason::kImageNotInArchive,
-        fmt::format("the archive {} was loaded, but the engine does not list {}; set {}.reference "
-                    "to the name that the archive holds",
-                    image.archive, image.reference, field));
+    return base::MakeError(base::Code::kInvalid, crd::reason::kImageNotInArchive,
+                           fmt::format("the archive {} was loaded, but the engine does not list "
+                                       "{}; set {}.reference to the name in the archive",
+                                       image.archive, image.reference, field));
   }
   if (!listed.ok()) return listed.error();
   loaded.image_id = listed->id;
@@ -152,7 +151,7 @@ void StartLoading(const base::Context& ctx, OperationSession& op, const std::str
                return base::MakeError(
                    base::Code::kInvalid, crd::reason::kImageIdDiffers,
                    fmt::format("node {}: {} was {} when the new container was made, and now it is "
-                               "{}; put the image back as it was, or revert spec.version",
+                               "{}; restore the previous image, or revert spec.version",
                                name, image.reference, expected, loaded.image_id));
              }
              return ToText(loaded);
@@ -227,13 +226,12 @@ std::string LoadImage::Plan(const UpgradeSubject& plan) {
     text += fmt::format("{}{} is on {} already", text.empty() ? "" : "; ",
                         text.empty() ? image.reference : "it", List(there));
     if (!image.archive.empty() && image.id.empty())
-      text += fmt::format(", and is loaded from {} if that holds another one",
+      text += fmt::format(", and is loaded from {} if that contains another one",
                           missing.empty() ? archive : "the archive");
   }
   if (image.id.empty() && image.archive.empty()) {
     text +=
-        "; which image that is is not checked, as neither spec.image.id nor spec.image.archive is "
-        "set";
+        "; the image is not verified, because neither spec.image.id nor spec.image.archive is set";
   }
   return text;
 }

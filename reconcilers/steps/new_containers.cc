@@ -82,8 +82,9 @@ base::Status NoOldOneRuns(const base::Context& ctx, OperationSession& op) {
     if (!old->running) continue;
     return base::MakeError(
         base::Code::kTransient, crd::reason::kOldContainerStarted,
-        fmt::format("node {}: the old container '{}' runs; the new one is not started beside it",
-                    node.name, old->name));
+        fmt::format(
+            "node {}: the old container '{}' is running; the new one is not started beside it",
+            node.name, old->name));
   }
   return base::Ok();
 }
@@ -156,11 +157,10 @@ base::Result<bool> NoteDead(const base::Context& ctx, OperationSession& op,
   const std::string& name = facts.new_container->name;
   OMS_TRY(op.Save(
       ctx, [&](model::OperationRecord& record) { record.dead_containers[node.name] = name; }));
-  op.Warn(
-      crd::reason::kContainerNotRemoved,
-      fmt::format("node {}: the new container '{}' is dead, which is as good as gone, and could "
-                  "not be removed ({}); once that is mended: docker rm {}",
-                  node.name, name, view->output.substr(kLeftDead.size()), name));
+  op.Warn(crd::reason::kContainerNotRemoved,
+          fmt::format("node {}: the new container '{}' is dead and could not be removed ({}); it "
+                      "can never run; once the cause is corrected: docker rm {}",
+                      node.name, name, view->output.substr(kLeftDead.size()), name));
   return true;
 }
 
@@ -175,16 +175,16 @@ StepState CreateContainers::Judge(const StepInput& in) {
     if (node.new_container->dead) {
       return Failed(
           crd::reason::kNameTaken,
-          fmt::format("node {0}: the new container '{1}' is dead: its removal has failed, "
-                      "and it can never run; remove it (docker rm {1}), and it is made "
-                      "again",
-                      frozen.name, node.new_container->name));
+          fmt::format(
+              "node {0}: the new container '{1}' is dead: its removal has failed, and it can never "
+              "run; remove it (docker rm {1}), and the controller creates it again",
+              frozen.name, node.new_container->name));
     }
     if (HasRun(*node.new_container)) {
       return Failed(
           crd::reason::kNewContainerStarted,
-          fmt::format("node {0}: somebody started the new container '{1}' at {2}, before "
-                      "its turn{3}; remove it (docker rm -f {1}), and it is made again",
+          fmt::format("node {0}: somebody started the new container '{1}' at {2}, before its "
+                      "turn{3}; remove it (docker rm -f {1}), and the controller creates it again",
                       frozen.name, node.new_container->name, node.new_container->started_at,
                       in.Passed(model::PointKind::kStopping)
                           ? " and before the databases were backed up for it"
@@ -195,13 +195,13 @@ StepState CreateContainers::Judge(const StepInput& in) {
     }
     // Its name had moved to another image in that moment.
     if (!model::IsOfTargetImage(*node.new_container, frozen))
-      return Pending("it was made from another image than the one that was looked at");
+      return Pending("it was made from another image than the one that was checked");
     // An engine or a plug-in of it may have dropped one; it must be seen before the stop.
     if (const auto flags = product::CheckGuideFlags(*node.new_container); !flags.ok()) {
-      return Failed(flags.error().reason,
-                    fmt::format("node {}: the engine created '{}' otherwise than it was asked to: "
-                                "{}",
-                                frozen.name, node.new_container->name, flags.error().message));
+      return Failed(
+          flags.error().reason,
+          fmt::format("node {}: the engine did not apply the requested settings to '{}': {}",
+                      frozen.name, node.new_container->name, flags.error().message));
     }
     return Done();
   });
@@ -252,20 +252,20 @@ StepState StartContainers::Judge(const StepInput& in) {
     if (!node.new_container) {
       return Failed(crd::reason::kNewContainerDied,
                     fmt::format("node {}: the new container '{}' was started, and is gone now; "
-                                "revert spec.version to "
-                                "{} to go back",
+                                "revert spec.version to {} to roll back",
                                 frozen.name, frozen.new_name, in.record.from));
     }
     if (node.new_container->running) return Done();
     // Written down, but never started: we died between the point and the act. To start it now is
     // the first start.
     if (node.new_container->status == "created") return Pending();
-    return Failed(crd::reason::kNewContainerDied,
-                  fmt::format("node {}: the new container '{}' has ended (exit code {}); see "
-                              "`docker logs {}`; it is not "
-                              "started again by itself; revert spec.version to {} to go back",
-                              frozen.name, node.new_container->name, node.new_container->exit_code,
-                              node.new_container->name, in.record.from));
+    return Failed(
+        crd::reason::kNewContainerDied,
+        fmt::format(
+            "node {}: the new container '{}' has ended (exit code {}); see `docker logs {}`; it is "
+            "not restarted automatically; revert spec.version to {} to roll back",
+            frozen.name, node.new_container->name, node.new_container->exit_code,
+            node.new_container->name, in.record.from));
   });
 }
 
@@ -285,7 +285,7 @@ base::Status StartContainers::Act(const base::Context& ctx, OperationSession& op
 
 std::string StartContainers::Plan(const UpgradeSubject& plan) {
   return fmt::format(
-      "start {}; from here on going back restores the {} databases", plan.NewOnes(),
+      "start {}; from here on a rollback restores the {} databases", plan.NewOnes(),
       plan.databases.size() == 3 ? "three" : fmt::format("{}", plan.databases.size()));
 }
 

@@ -28,9 +28,9 @@ void LoadOldImage(const base::Context& ctx, OperationSession& op, const model::F
         if (found != sha256) {
           return base::MakeError(
               base::Code::kTerminal, crd::reason::kBackupCorrupt,
-              fmt::format("the saved image {} is not as it was written; load the image of the "
-                          "old version by hand",
-                          archive.string()));
+              fmt::format(
+                  "the saved image {} has changed; load the image of the old version manually",
+                  archive.string()));
         }
         ports::ContainerEngine& engine = *world->engines.at(name);
         OMS_TRY(engine.LoadImage(task, archive, progress));
@@ -39,10 +39,9 @@ void LoadOldImage(const base::Context& ctx, OperationSession& op, const model::F
         const auto named = engine.InspectImage(task, image);
         return base::MakeError(
             base::Code::kInvalid, crd::reason::kOldImageDiffers,
-            fmt::format("node {}: the saved image {} was loaded, and the engine lists no {}, "
-                        "of which the old container was{}; was the engine given another store "
-                        "of images? Give it back the one that it had, or bring that image "
-                        "there, then annotate {}",
+            fmt::format("node {}: the saved image {} was loaded, but the engine does not list {}, "
+                        "the image of the old container{}; was the engine switched to another "
+                        "image store? Switch it back, or load that image there, then annotate {}",
                         name, archive.string(), id,
                         named.ok() ? fmt::format(" ({} is {})", image, named->id) : "",
                         crd::kResetAt));
@@ -65,9 +64,10 @@ base::Status Recreate(const base::Context& ctx, OperationSession& op,
                                        node.name, node.old_name));
   }
   if (!created.ok()) return created.error();
-  op.Warn(crd::reason::kOldContainerRecreated,
-          fmt::format("node {}: the container '{}' was gone and was made again from its settings",
-                      node.name, node.old_name));
+  op.Warn(
+      crd::reason::kOldContainerRecreated,
+      fmt::format("node {}: the container '{}' was missing and was created again from its settings",
+                  node.name, node.old_name));
   return base::Ok();
 }
 
@@ -94,13 +94,13 @@ StepState StopContainers::Judge(const StepInput& in) {
           crd::reason::kOldContainerStarted,
           fmt::format(
               "node {}: somebody started the old container '{}' again at {}; {}revert spec.version "
-              "to {} to go back",
+              "to {} to roll back",
               frozen.name, old.name, old.started_at,
               in.Passed(model::PointKind::kNewStarting)
                   ? "stop it, or "
-                  : fmt::format("annotate {} with a new value to have it stopped and backed up "
-                                "anew, or ",
-                                crd::kResetAt),
+                  : fmt::format(
+                        "set annotation {} to a new value to stop it and take a new backup, or ",
+                        crd::kResetAt),
               in.record.from));
     }
     if (!old.running && (old.restart_policy == "no" || in.Passed(model::PointKind::kNewStarting)))
@@ -161,17 +161,18 @@ base::Status StopContainers::Act(const base::Context& ctx, OperationSession& op)
 std::string StopContainers::Plan(const UpgradeSubject& plan) {
   if (!plan.Kept()) return fmt::format("stop {} (downtime begins)", plan.OldOnes());
   return fmt::format(
-      "stop {} (downtime of the console begins); {} is not stopped, and its tasks go on",
+      "stop {} (downtime of the console begins); {} is not stopped, and its tasks keep running",
       plan.OldOnes(), plan.Components());
 }
 
 std::string StopContainers::Summary(const model::OperationRecord& record) {
   if (!record.t1) return {};
   if (record.KeepsTasks()) {
-    return fmt::format("the console is down since {}; {} goes on", base::FormatTime(*record.t1),
+    return fmt::format("the console has been down since {}; {} keeps running",
+                       base::FormatTime(*record.t1),
                        NamesOf(record, &model::FrozenNode::old_name, true));
   }
-  return "OMS is down since " + base::FormatTime(*record.t1);
+  return "OMS has been down since " + base::FormatTime(*record.t1);
 }
 
 StepState StartOldContainers::Judge(const StepInput& in) {
@@ -217,8 +218,8 @@ StepState StartOldContainers::Judge(const StepInput& in) {
         if (const model::TaskView* task =
                 in.facts.Task(TaskName(model::Step::kStartOldContainers, frozen.name));
             task != nullptr && task->state != model::TaskView::State::kSucceeded) {
-          return FromTask(*task, fmt::format("bringing the image of {} back on node {}",
-                                             in.record.from, frozen.name));
+          return FromTask(*task, fmt::format("restoring the image of {} on node {}", in.record.from,
+                                             frozen.name));
         }
         return Pending();
       });
@@ -255,12 +256,12 @@ base::Status StartOldContainers::Act(const base::Context& ctx, OperationSession&
 }
 
 std::string StartOldContainers::Plan(const RollbackSubject& plan) {
-  return fmt::format("start {}; one that is gone is made again as it was{}", plan.OldOnes(),
-                     plan.Kept()
-                         ? fmt::format("; start {} again, which stays as it was upgraded: there is "
-                                       "no way back for a component",
-                                       plan.Components())
-                         : "");
+  return fmt::format("start {}; a missing one is created again with the same settings{}",
+                     plan.OldOnes(),
+                     plan.Kept() ? fmt::format("; start {} again, which keeps its upgraded "
+                                               "version: there is no way back for a component",
+                                               plan.Components())
+                                 : "");
 }
 
 std::string StartOldContainers::Summary(const model::OperationRecord& record) {

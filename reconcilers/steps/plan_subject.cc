@@ -24,8 +24,8 @@ std::string_view NameOfTool(const crd::Spec& spec, const model::Facts* facts) {
   const auto tool = facts == nullptr || !facts->meta || facts->meta->databases.empty()
                         ? base::Result<ports::DumpTool>(base::MakeError(base::Code::kNotFound, ""))
                         : model::ChooseTool(spec, *facts);
-  if (!tool.ok()) return "mydumper (or mysqldump, where that would leave something out)";
-  return *tool == ports::DumpTool::kMysqldump ? "mysqldump (mydumper would leave something out)"
+  if (!tool.ok()) return "mydumper (or mysqldump, if mydumper would omit something)";
+  return *tool == ports::DumpTool::kMysqldump ? "mysqldump (mydumper would omit something)"
                                               : "mydumper";
 }
 

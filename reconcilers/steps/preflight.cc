@@ -33,7 +33,7 @@ void CheckSpace(const crd::Spec& spec, const model::Facts& facts, Troubles& foun
   if (facts.volume->free_bytes < need) {
     found.push_back(
         {crd::reason::kDiskLow,
-         fmt::format("{} has {} free, but two dumps{} need about {}; make room or set "
+         fmt::format("{} has {} free, but two dumps{} need about {}; free some space or set "
                      "spec.backup.directory to a larger volume",
                      spec.backup.directory, base::Human(facts.volume->free_bytes),
                      spec.backup.image ? " and the saved image" : "", base::Human(need)),
@@ -102,10 +102,10 @@ void CheckMeta(const crd::Spec& spec, const model::Facts& facts, Troubles& found
   for (const auto& db : facts.meta->databases) {
     if (!db.denied.empty()) found.push_back({crd::reason::kMetaDbDenied, db.denied, true});
     if (!db.broken_view.empty()) {
-      found.push_back({crd::reason::kViewBroken,
-                       fmt::format("the view {}; it could not be created again from a backup; drop "
-                                   "it, or bring back what it reads",
-                                   db.broken_view)});
+      found.push_back(
+          {crd::reason::kViewBroken, fmt::format("the view {}, so a restore would fail; drop it, "
+                                                 "or restore the tables that it selects from",
+                                                 db.broken_view)});
     }
   }
   if (const auto tool = model::ChooseTool(spec, facts); !tool.ok())
@@ -117,9 +117,8 @@ void CheckMeta(const crd::Spec& spec, const model::Facts& facts, Troubles& found
   if (facts.meta->heartbeat_moves == false) {
     found.push_back(
         {crd::reason::kNotThisOms,
-         "the heart_beat row of this node's OMS_HOST_IP stands still although OMS runs: the "
-         "databases that "
-         "are reached are not the ones that this OMS writes; correct spec.metaDB.connect",
+         "the heart_beat row of this node's OMS_HOST_IP does not change although OMS is running: "
+         "these are not the databases that this OMS writes to; correct spec.metaDB.connect",
          true});
   }
 }
@@ -129,8 +128,7 @@ void CheckWords(const crd::Spec& spec, Troubles& found) {
   const auto unknown = product::UnknownWords(spec.acknowledge);
   if (unknown.empty()) return;
   found.push_back({crd::reason::kInvalidSpec,
-                   fmt::format("spec.acknowledge has {}, which nothing asks for; the words that "
-                               "it may hold are {}",
+                   fmt::format("unknown value in spec.acknowledge: {}; allowed values: {}",
                                fmt::join(unknown, ", "), fmt::join(product::KnownWords(), ", "))});
 }
 
@@ -174,8 +172,7 @@ void CheckSupported(const crd::Spec& spec, Troubles& found) {
          fmt::format("{} is not supported by this controller yet; {}", field, instead)});
   };
   refuse(spec.meta_db && spec.meta_db->cm_heartbeat, "spec.metaDB.cmHeartbeat",
-         "config.yaml has the heartbeat database on the server of CM: say by spec.metaDB.cm how "
-         "both are reached");
+         "config.yaml has the heartbeat database on the server of CM: set spec.metaDB.cm for both");
 }
 
 }  // namespace
@@ -221,9 +218,9 @@ std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& f
        product::LimitsNotAcknowledged(from, to, SeenIn(facts), spec, product::Asks::kTell)) {
     told.push_back(
         limit.tasks.empty()
-            ? fmt::format("See that {}; {} in spec.acknowledge says that you have", limit.must,
+            ? fmt::format("Check that {}; confirm with {} in spec.acknowledge", limit.must,
                           limit.word)
-            : fmt::format("See that {}; OMS shows otherwise: {}", limit.must, limit.tasks));
+            : fmt::format("Check that {}; but OMS reports: {}", limit.must, limit.tasks));
   }
   std::vector<std::string> events;
   if (facts.meta) {
@@ -236,9 +233,8 @@ std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& f
     const size_t all = events.size();
     if (more) events.resize(kMostNamed);
     told.push_back(fmt::format(
-        "Note what SHOW CREATE EVENT says of {}{}: no dump has scheduled events, so a rollback "
-        "that "
-        "restores their database takes them, and you create them again",
+        "Save the output of SHOW CREATE EVENT for {}{}: no dump contains scheduled events, so a "
+        "rollback that restores their database removes them, and you have to create them again",
         fmt::join(events, ", "), more ? fmt::format(" and {} more", all - kMostNamed) : ""));
   }
   return told;
@@ -282,9 +278,8 @@ StepState Preflight::Judge(const StepInput& in) {
 }
 
 std::string Preflight::Plan(const UpgradeSubject& plan) {
-  return fmt::format(
-      "look at the engines, {}, the MetaDB and the backup folder; nothing is touched",
-      plan.Kept() ? plan.OldOnes() + ", " + plan.Components() : plan.OldOnes());
+  return fmt::format("check the engines, {}, the MetaDB and the backup folder; nothing is changed",
+                     plan.Kept() ? plan.OldOnes() + ", " + plan.Components() : plan.OldOnes());
 }
 
 }  // namespace oms::steps

@@ -21,8 +21,8 @@ void CheckOldContainer(const model::NodeFacts& node, Troubles& found) {
   if (old.auto_remove) {
     found.push_back(
         {crd::reason::kAutoRemove,
-         fmt::format("node {}: container '{}' was started with --rm, so a stop would delete it "
-                     "and the way back with it; start OMS without --rm",
+         fmt::format("node {}: container '{}' was started with --rm, so a stop would delete it, "
+                     "and no rollback would be possible; start OMS without --rm",
                      node.name, old.name)});
   } else if (const auto flags = product::CheckGuideFlags(old); !flags.ok()) {
     found.push_back(
@@ -34,19 +34,17 @@ void CheckOldContainer(const model::NodeFacts& node, Troubles& found) {
     if (old.labels.contains(label)) {
       found.push_back(
           {crd::reason::kOwnedByOtherTool,
-           fmt::format(
-               "node {}: container '{}' is run by another tool (label {}), which would start it "
-               "again in the middle; take it out of that tool's hands first",
-               node.name, old.name, label)});
+           fmt::format("node {}: container '{}' is run by another tool (label {}), which would "
+                       "restart it during the upgrade; remove it from that tool first",
+                       node.name, old.name, label)});
     }
   }
   if (!old.running) {
-    found.push_back(
-        {crd::reason::kOmsNotRunning,
-         fmt::format(
-             "node {}: container '{}' is {}; start it and see that OMS is well before an upgrade",
-             node.name, old.name, old.status),
-         true});
+    found.push_back({crd::reason::kOmsNotRunning,
+                     fmt::format("node {}: container '{}' is {}; start it and check that OMS is "
+                                 "healthy before an upgrade",
+                                 node.name, old.name, old.status),
+                     true});
   }
 }
 
@@ -67,8 +65,8 @@ void CheckAgainstFirst(const model::NodeFacts& first, const model::NodeFacts& no
       *first.running_version != *node.running_version) {
     found.push_back(
         {crd::reason::kNodeVersionsDiffer,
-         fmt::format("node {} runs {}, and node {} runs {}; all nodes of an OMS run one version: "
-                     "bring them to the same one first",
+         fmt::format("node {} runs {}, and node {} runs {}; all nodes of an OMS must run the same "
+                     "version: bring them to the same version first",
                      first.name, *first.running_version, node.name, *node.running_version)});
   }
   if (!first.parsed_config || !node.parsed_config) return;
@@ -102,11 +100,10 @@ void CheckTwo(const crd::Version& from, const crd::Version& to, const model::Nod
     return;
   }
   if (!ip.empty() && ip == other.EnvValue("OMS_HOST_IP")) {
-    found.push_back(
-        {crd::reason::kSameHostIp,
-         fmt::format("nodes {} and {} have the same OMS_HOST_IP {}; each node of OMS has its own, "
-                     "by which its heartbeat is told from the other's",
-                     a.name, b.name, ip)});
+    found.push_back({crd::reason::kSameHostIp,
+                     fmt::format("nodes {} and {} have the same OMS_HOST_IP {}; each node of OMS "
+                                 "needs its own, which identifies its heartbeat",
+                                 a.name, b.name, ip)});
   }
   if (a.kept || b.kept) return;
   const std::string name = crd::NewContainerName(one.name, from, to);
@@ -124,12 +121,11 @@ void CheckTwo(const crd::Version& from, const crd::Version& to, const model::Nod
 void CheckNode(const model::NodeFacts& node, Troubles& found) {
   CheckOldContainer(node, found);
   if (!node.second_running.empty()) {
-    found.push_back(
-        {crd::reason::kSecondContainerRuns,
-         fmt::format("node {}: container '{}' of this OMS runs as well; stop the one that is not "
-                     "wanted, so that it is clear which of them OMS is",
-                     node.name, node.second_running),
-         true});
+    found.push_back({crd::reason::kSecondContainerRuns,
+                     fmt::format("node {}: container '{}' of this OMS runs as well; stop the wrong "
+                                 "one, so that it is clear which of them is OMS",
+                                 node.name, node.second_running),
+                     true});
   }
   if (node.planned_name_taken) {
     found.push_back(
@@ -141,29 +137,25 @@ void CheckNode(const model::NodeFacts& node, Troubles& found) {
   if (node.config && !node.config->regular) {
     found.push_back(
         {crd::reason::kConfigUnreadable,
-         fmt::format(
-             "node {}: /home/admin/conf/config.yaml is not a regular file (Docker makes a folder "
-             "where the source of a mount does not exist); put the file back",
-             node.name)});
+         fmt::format("node {}: /home/admin/conf/config.yaml is not a regular file (Docker creates "
+                     "a folder if the source of a mount does not exist); restore the file",
+                     node.name)});
   }
   if (!node.config_in_the_way.empty()) {
-    found.push_back(
-        {crd::reason::kConfigFileExists,
-         fmt::format(
-             "node {0}: {1} is there, where the new version's config.yaml is to be written, "
-             "and was not made by this upgrade; move it away, and put what it says beyond "
-             "config.yaml into config.yaml itself",
-             node.name, node.config_in_the_way),
-         true});
+    found.push_back({crd::reason::kConfigFileExists,
+                     fmt::format("node {0}: {1} exists where the new version's config.yaml is to "
+                                 "be written, and was not made by this upgrade; move it away, and "
+                                 "put its additional settings into config.yaml itself",
+                                 node.name, node.config_in_the_way),
+                     true});
   }
   if (!node.config_link.empty()) {
     found.push_back(
         {crd::reason::kConfigIsLink,
-         fmt::format(
-             "node {}: config.yaml on the host is a symbolic link to {}, and an edit in "
-             "place would put a file in its place; write spec.deployment.config: Beside, or "
-             "run OMS with the file itself mounted",
-             node.name, node.config_link),
+         fmt::format("node {}: config.yaml on the host is a symbolic link to {}, and an edit in "
+                     "place would replace the link with a file; write spec.deployment.config: "
+                     "Beside, or run OMS with the file itself mounted",
+                     node.name, node.config_link),
          true});
   }
   // While a component's upgrade is under way it may not be well; that step waits for it.
@@ -174,7 +166,7 @@ void CheckNode(const model::NodeFacts& node, Troubles& found) {
     if (const std::string missing = health.Missing(); !missing.empty()) {
       found.push_back(
           {crd::reason::kOmsUnhealthy,
-           fmt::format("node {}: OMS is not well before the upgrade: {}; mend that first",
+           fmt::format("node {}: OMS is not healthy before the upgrade: {}; repair it first",
                        node.name, missing),
            true});
     }
@@ -189,15 +181,15 @@ void CheckHttps(const crd::Spec& spec, const model::NodeFacts& node, base::WallT
     found.push_back(
         {crd::reason::kCertificateHalfMounted,
          fmt::format("node {}: {} is mounted and {} is not; HTTPS needs both: run OMS with both "
-                     "mounts, or with none",
+                     "mounts, or with neither",
                      node.name,
                      https.certificate_mounted ? product::kCertificateMount : product::kKeyMount,
                      https.certificate_mounted ? product::kKeyMount : product::kCertificateMount)});
   } else if (https.error) {
     found.push_back(
         {https.error->reason.empty() ? crd::reason::kCertificateUnreadable : https.error->reason,
-         fmt::format("node {}: the mounted certificate and key ({}, {}) cannot be used: {}; put "
-                     "the right files where they are mounted from",
+         fmt::format("node {}: the mounted certificate and key ({}, {}) cannot be used: {}; "
+                     "replace the mounted files with the right ones",
                      node.name, product::kCertificateMount, product::kKeyMount,
                      https.error->message),
          true});
@@ -206,8 +198,8 @@ void CheckHttps(const crd::Spec& spec, const model::NodeFacts& node, base::WallT
     const bool expired = https.certificate->not_after <= now;
     found.push_back(
         {expired ? crd::reason::kCertificateExpired : crd::reason::kCertificateNotYetValid,
-         fmt::format("node {}: the mounted certificate {} {} {}; put a valid one where it is "
-                     "mounted from, with its key, and restart nginx of OMS",
+         fmt::format("node {}: the mounted certificate {} {} {}; replace the mounted file and its "
+                     "key with valid ones, and restart nginx of OMS",
                      node.name, product::kCertificateMount,
                      expired ? "has expired at" : "is not valid before",
                      base::FormatTime(expired ? https.certificate->not_after
@@ -260,8 +252,8 @@ void CheckComponents(const crd::Spec& spec, const crd::Version& from, const crd:
     if (node.component->name_taken) {
       found.push_back(
           {crd::reason::kNameTaken,
-           fmt::format("node {}: there is a container '{}' that is not of this upgrade; see that "
-                       "nobody upgrades the component by hand, and remove it",
+           fmt::format("node {}: there is a container '{}' that is not of this upgrade; check that "
+                       "nobody upgrades the component manually, and remove it",
                        node.name, model::kAssistantName),
            true});
     }
@@ -306,7 +298,7 @@ void CheckCmNodes(const model::Facts& facts, Troubles& found) {
     found.push_back(
         {crd::reason::kHostNotInConfig,
          fmt::format("node {}: its OMS_HOST_IP {} is not in cm_nodes of config.yaml ({}), so the "
-                     "new version would take this host for another region's; correct cm_nodes",
+                     "new version would assign this host to another region; correct cm_nodes",
                      node.name, ip, fmt::join(listed, ", "))});
   }
 }

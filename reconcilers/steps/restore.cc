@@ -66,7 +66,7 @@ base::Status Conclude(const base::Context& ctx, OperationSession& op, const std:
   }));
   if (difference.empty()) {
     op.Event(crd::reason::kDatabaseRestored,
-             fmt::format("database {} equals its backup again", database));
+             fmt::format("database {} matches its backup again", database));
   } else {
     op.Warn(crd::reason::kRestoreDiffers,
             fmt::format("database {} was loaded and differs from its backup: {}", database,
@@ -80,7 +80,7 @@ base::Status Accept(const base::Context& ctx, OperationSession& op, const std::s
   const base::WallTime now = ctx.clock().Wall();
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.restored[database] = now; }));
   op.Warn(crd::reason::kDifferenceAccepted,
-          fmt::format("database {} differs from its backup, and is taken as it is: {}", database,
+          fmt::format("database {} differs from its backup, and is accepted as it is: {}", database,
                       op.record().restore_differs.at(database)));
   return base::Ok();
 }
@@ -137,7 +137,7 @@ StepState SaveUpgradedState::Judge(const StepInput& in) {
                ? Pending()
                : Skipped("the new container was never started");
   }
-  if (in.record.differing->empty()) return Skipped("every database still equals its backup");
+  if (in.record.differing->empty()) return Skipped("every database still matches its backup");
   if (in.record.upgraded_state) {
     return in.record.upgraded_state->complete
                ? Done()
@@ -155,13 +155,13 @@ StepState SaveUpgradedState::Judge(const StepInput& in) {
   }
   // Nobody has used that state: the rollback goes on without it. The phase writes that down.
   if (!in.Seen(model::Step::kAwaitHealth))
-    return Pending("giving the dump of the upgraded state up");
+    return Pending("giving up the dump of the upgraded state");
   const std::string token = AcceptToken(in.record, crd::reason::kUpgradedStateUnsaved);
-  if (in.facts.accept == token) return Pending("a person goes on without it");
+  if (in.facts.accept == token) return Pending("a person continues without it");
   return Failed(
       crd::reason::kUpgradedStateUnsaved,
       fmt::format("the upgraded databases, which were in use, cannot be dumped before they are "
-                  "dropped: {}; mend that and annotate {}, or go on without it by {}={}",
+                  "dropped: {}; correct that and annotate {}, or continue without it with {}={}",
                   state.message, crd::kResetAt, crd::kAccept, token));
 }
 
@@ -197,7 +197,7 @@ base::Status SaveUpgradedState::Act(const base::Context& ctx, OperationSession& 
 
 std::string SaveUpgradedState::Plan(const RollbackSubject& plan) {
   return fmt::format(
-      "dump what they hold now{} into {} with {}, before anything is dropped",
+      "dump their current content{} into {} with {}, before anything is dropped",
       plan.database_bytes ? fmt::format(" ({})", base::Human(*plan.database_bytes)) : "",
       plan.spec.backup.directory, NameOfTool(plan.spec, nullptr));
 }
@@ -220,7 +220,7 @@ StepState RestoreDatabases::Judge(const StepInput& in) {
                ? Pending()
                : Skipped("the new container was never started");
   }
-  if (in.record.differing->empty()) return Skipped("every database still equals its backup");
+  if (in.record.differing->empty()) return Skipped("every database still matches its backup");
   if (!in.facts.meta) return Running("waiting for the MetaDB");
   StepState loading = Done();
   for (const auto& database : *in.record.differing) {
@@ -232,12 +232,12 @@ StepState RestoreDatabases::Judge(const StepInput& in) {
         (task == nullptr || task->state != model::TaskView::State::kRunning)) {
       const std::string token = AcceptDifference(in.record, database);
       if (in.facts.accept == token) return Pending("a person accepts the difference");
-      return Failed(crd::reason::kRestoreDiffers,
-                    fmt::format("database {} was loaded twice and still differs from its backup: "
-                                "{}; look at RESTORE.md in {}, then annotate {} to load it again, "
-                                "or accept the difference by {}={}",
-                                database, differs->second, in.record.folder, crd::kResetAt,
-                                crd::kAccept, token));
+      return Failed(
+          crd::reason::kRestoreDiffers,
+          fmt::format(
+              "database {} was loaded twice and still differs from its backup: {}; see RESTORE.md "
+              "in {}, then annotate {} to load it again, or accept the difference with {}={}",
+              database, differs->second, in.record.folder, crd::kResetAt, crd::kAccept, token));
     }
     if (task == nullptr || task->state == model::TaskView::State::kSucceeded) {
       if (loading.complete()) loading = Pending();
@@ -259,7 +259,7 @@ StepState RestoreDatabases::Judge(const StepInput& in) {
     const model::TaskView* verify = in.facts.Task(RestoreTask(""));
     if (verify != nullptr && !in.Passed(model::PointKind::kFirstDrop) &&
         verify->state != model::TaskView::State::kSucceeded) {
-      return FromTask(*verify, "comparing the backup's files with their checksums once more");
+      return FromTask(*verify, "comparing the backup's files with their checksums again");
     }
   }
   return loading;
@@ -325,7 +325,7 @@ std::string RestoreDatabases::Summary(const model::OperationRecord& record) {
       accepted += fmt::format("; {} was accepted as it is: {}", name, differs->second);
     }
   }
-  return fmt::format("{} equal{} {}{}", fmt::join(equal, ", "), equal.size() == 1 ? "s" : "",
+  return fmt::format("{} match{} {}{}", fmt::join(equal, ", "), equal.size() == 1 ? "es" : "",
                      equal.size() == 1 ? "its backup" : "their backups", accepted);
 }
 

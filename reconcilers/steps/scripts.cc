@@ -95,7 +95,7 @@ StepState JudgeOnce(const StepInput& in, model::Step at) {
     return Pending();
   }
   return JudgeScript(in, at, frozen, node,
-                     fmt::format("revert spec.version to {} to go back", in.record.from));
+                     fmt::format("revert spec.version to {} to roll back", in.record.from));
 }
 
 StepState JudgeLegacy(const StepInput& in, model::Step at) {
@@ -156,7 +156,7 @@ base::Status CorrectSchema::Act(const base::Context& ctx, OperationSession& op) 
 
 std::string CorrectSchema::Plan(const UpgradeSubject& plan) {
   if (!plan.path.legacy_steps) return fmt::format("skipped, {}", product::kLegacyOnly);
-  return fmt::format("hold oms_console, and run {} in {}, once; it restructures the tables",
+  return fmt::format("stop oms_console, and run {} in {}, once; it restructures the tables",
                      CommandLine(kStep, plan), PlaceOf(plan));
 }
 
@@ -228,22 +228,20 @@ StepState JudgeScript(const StepInput& in, model::Step at, const model::FrozenNo
       const auto begun = in.record.PassedAt(model::PointKind::kScriptStarting, frozen.name);
       const base::Duration limit = in.spec.strategy.timeouts.script;
       if (!begun || in.facts.now - *begun <= limit) {
-        return Running(name + " runs; its log is " + log);
+        return Running(name + " is running; its log is " + log);
       }
       // It is not ended for that: should it come to its end after all, the upgrade goes on.
       return Failed(
           crd::reason::kDeadlineExceeded,
-          fmt::format(
-              "{} still runs after {} (spec.strategy.timeouts.script); its log is {}; raise "
-              "the timeout to wait longer, or {} (it ends with its container)",
-              name, base::FormatDuration(limit), log, back));
+          fmt::format("{} still runs after {} (spec.strategy.timeouts.script); its log is {}; "
+                      "raise the timeout to wait longer, or {} (which ends the script)",
+                      name, base::FormatDuration(limit), log, back));
     }
     case model::ScriptState::Kind::kUnknown:
-      return Failed(
-          crd::reason::kScriptOutcomeUnknown,
-          fmt::format("{} was started, left no exit code and runs no more; it is not run a second "
-                      "time. Look at {}, then {}",
-                      name, log, back));
+      return Failed(crd::reason::kScriptOutcomeUnknown,
+                    fmt::format("{} was started and is no longer running, but left no exit code; "
+                                "it is not run a second time. Check {}, then {}",
+                                name, log, back));
     case model::ScriptState::Kind::kEnded: break;
   }
   if (script.exit_code != 0) {
@@ -258,16 +256,15 @@ StepState JudgeScript(const StepInput& in, model::Step at, const model::FrozenNo
   if (!completion) {
     return Failed(
         crd::reason::kScriptFailed,
-        fmt::format("{} ended with exit code 0, but without the line that tells its completion; "
-                    "see {}; {}",
+        fmt::format("{} ended with exit code 0, but did not print its completion line; see {}; {}",
                     name, log, back));
   }
   if (at != model::Step::kRunUpgradeScript)
     return Done();  // The jar may well name what it came from.
   if (const std::string other = OtherRelease(*completion, in.record.to); !other.empty()) {
     return Failed(crd::reason::kScriptFailed,
-                  fmt::format("{} has ended, and says that it is of {}, not of {}: \"{}\"; the "
-                              "image {} is not that of {}; {}",
+                  fmt::format("{} has ended, but reports the version {}, not {}: \"{}\"; the image "
+                              "{} is not that of {}; {}",
                               name, other, in.record.to, Short(*completion),
                               in.record.image.reference, in.record.to, back));
   }
@@ -286,7 +283,7 @@ base::Status RunScriptOnce(const base::Context& ctx, OperationSession& op, model
     OMS_TRY(ctx.Check());
     OMS_ASSIGN(const bool won, act::ClaimAttempt(ctx, engine, container, marker));
     if (!won) return base::Ok();  // It runs after all: the next look sees it.
-    ctx.log().Info("attempt {} of {} never ran; going on with attempt {}", last,
+    ctx.log().Info("attempt {} of {} never ran; continuing with attempt {}", last,
                    model::ScriptOf(at).name, last + 1);
   }
   const int attempt = last + 1;

@@ -53,16 +53,14 @@ base::Status VerifyBackups::Act(const base::Context& ctx, OperationSession& op) 
 
 std::string VerifyBackups::Plan(const RollbackSubject& plan) {
   return fmt::format(
-      "compare every file of {} ({}) with its sha256; nothing is touched unless all are as they "
-      "were written",
+      "compare every file of {} ({}) with its sha256; nothing is changed unless all of them match",
       plan.folder, base::Human(plan.undone.backup->bytes));
 }
 
 std::string VerifyBackups::Summary(const model::OperationRecord& record) {
   if (!record.backup) return {};
-  return fmt::format("{} databases, {}, as they were written, in {}",
-                     record.backup->databases.size(), base::Human(record.backup->bytes),
-                     record.backup->folder);
+  return fmt::format("{} databases, {}, unchanged, in {}", record.backup->databases.size(),
+                     base::Human(record.backup->bytes), record.backup->folder);
 }
 
 StepState CompareDatabases::Judge(const StepInput& in) {
@@ -83,8 +81,9 @@ base::Status CompareDatabases::Act(const base::Context& ctx, OperationSession& o
     std::vector<std::string> differing;
     for (const auto& [database, how] : differences.items()) {
       if (!how.get<std::string>().empty()) differing.push_back(database);
-      ctx.log().Info("database {}: {}", database,
-                     how.get<std::string>().empty() ? "equals its backup" : how.get<std::string>());
+      ctx.log().Info(
+          "database {}: {}", database,
+          how.get<std::string>().empty() ? "matches its backup" : how.get<std::string>());
     }
     return op.Save(ctx, [&](model::OperationRecord& record) { record.differing = differing; });
   }
@@ -101,7 +100,7 @@ base::Status CompareDatabases::Act(const base::Context& ctx, OperationSession& o
 
 std::string CompareDatabases::Plan(const RollbackSubject& plan) {
   return fmt::format(
-      "compare rows, sums and schema of {} with the backup; one that equals it is left alone",
+      "compare rows, sums and schema of {} with the backup; one that matches it is not changed",
       List(plan.databases));
 }
 

@@ -213,7 +213,7 @@ class BadInputTest(World):
         folder.mkdir(exist_ok=True)
         run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder)
         try:
-            self.refused(resource, "DiskLow", str(folder), "make room")
+            self.refused(resource, "DiskLow", str(folder), "free some space")
         finally:
             resource.remove()
             until("the volume to be let go", lambda: run("umount", folder, check=False).returncode == 0)

@@ -87,7 +87,7 @@ class ComponentTest(GoingBack):
         self.assertEqual(sorted(containers().values()), sorted(((OLD, "running"), (COMPONENT, "running"))))
         self.assertEqual(sql("select version from oms_version", self.oms.rm), [["4.3.0"]])
         self.assert_ha_back(self.before, "NewStarting")
-        self.assertTrue(any("no way back for a component" in f for f in resource.status()["followUps"]))
+        self.assertTrue(any("no rollback of a component" in f for f in resource.status()["followUps"]))
         self.assert_no_secret(resource, self.main)
 
     def test_a_script_that_fails_in_the_component_leaves_oms_running(self):
@@ -95,7 +95,7 @@ class ComponentTest(GoingBack):
             json.dumps({"support_upgrade_action.sh": {"at": "end", "exitCode": 3}}))
         resource = self.begin("half", self.entries())
         until("the component's script to fail", lambda: self.stalled("ScriptFailed"), LATE)
-        self.assertIn("no way back for a component", resource.condition("Stalled")["message"])
+        self.assertIn("no rollback of a component", resource.condition("Stalled")["message"])
         self.assertEqual(self.component_runs(), ["start", "end"])
         self.assert_component()
         self.assertTrue(inspect(OLD)["State"]["Running"])

@@ -140,7 +140,7 @@ class HttpsTest(World):
         self.certificate.write_bytes(another)
         self.key.write_bytes(key_of_another)
         until("another", lambda: (s := resource.condition("Stalled")).get("reason") == "OMSUnhealthy" and
-              "not the one that is mounted" in s["message"], LATER)
+              "differs from the certificate that is mounted" in s["message"], LATER)
         self.assert_untouched()
         self.certificate.write_bytes(certificate)
         self.key.write_bytes(key)

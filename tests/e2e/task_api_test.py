@@ -43,7 +43,7 @@ class TaskApiTest(World):
         self.stalls(resource, "TaskAPIAnswerInvalid", "ListProjects is not JSON")
 
         self.oms.faults({"task_api": NOT_READY})
-        self.stalls(resource, "TasksNotReady", READY, "reads by oblogproxy")
+        self.stalls(resource, "TasksNotReady", READY, "reads through oblogproxy")
         generation = resource.get()["metadata"]["generation"]
         self.oms.faults({})
         self.assertEqual(resource.wait_ready()["reason"], "Succeeded")
@@ -52,7 +52,7 @@ class TaskApiTest(World):
 
         told = [e["message"] for e in resource.events() if e["reason"] == "SeeToItFirst"]
         self.assertEqual(len(told), 1, "what the tasks show to hold is not told")
-        self.assertRegex(told[0], r"OMS shows otherwise: np_\w+ '")
+        self.assertRegex(told[0], r"OMS reports: np_\w+ '")
         texts = json.dumps(resource.get()) + json.dumps(resource.events()) + controller.log.read_text()
         for path in Path(os.environ["OMS_BACKUPS"]).rglob("*.json"):
             texts += path.read_text()

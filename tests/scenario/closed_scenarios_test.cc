@@ -429,7 +429,7 @@ TEST(Idle, TellsOnceThatSomebodyHasSwitchedHaOff) {
   world.Locked([&] { world.ha = *product::DisableHa(*world.ha); });
   for (int i = 0; i < 4; ++i) (void)process.Pass();
   EXPECT_EQ(Ready(world), "True/Succeeded") << "a person's choice";
-  EXPECT_THAT(world.Resource().status.message, HasSubstr("HA is off now"));
+  EXPECT_THAT(world.Resource().status.message, HasSubstr("HA is off"));
   EXPECT_EQ(std::count_if(world.events.begin(), world.events.end(),
                           [](const auto& e) { return e.find("HASwitchedOff") != e.npos; }),
             1);

@@ -147,7 +147,7 @@ TEST_P(Component, TheBackupSaysWhichSumsAreNotTheDumps) {
   EXPECT_TRUE(manifest->Find("oms_cm_hb")->digest.tables.at(0).moving);
   const std::string restore = world.files[folder + "/RESTORE.md"];
   EXPECT_THAT(restore, HasSubstr("docker stop omsb_430"));
-  EXPECT_THAT(restore, HasSubstr("no command takes it out again"));
+  EXPECT_THAT(restore, HasSubstr("is not removed by any command"));
 }
 
 TEST_P(Component, GoesBackLongAfterSuccessStoppedBeforeADatabaseIsTouched) {
@@ -162,7 +162,7 @@ TEST_P(Component, GoesBackLongAfterSuccessStoppedBeforeADatabaseIsTouched) {
   EXPECT_LT(FirstOf(world, "Load ends oms_rm"), FirstOf(world, "Start omsb_430"));
   EXPECT_NE(world.Find("omsb_430")->info.started_at, world.started_at);
   EXPECT_THAT(world.Resource().status.follow_ups,
-              testing::Contains(HasSubstr("no way back for a component")));
+              testing::Contains(HasSubstr("no rollback of a component")));
   process.Settle();
   EXPECT_EQ(Ready(world), "True/RolledBackByRequest")
       << "the mixture is told, and no reason to act";
@@ -194,7 +194,7 @@ TEST_P(Component, ARevertBeforeTheStopLeavesTheComponentAsItIs) {
   ExpectOldAgain(world, false);
   EXPECT_FALSE(Logged(world, "Stop oms_430"));
   EXPECT_THAT(world.Resource().status.follow_ups,
-              testing::Contains(HasSubstr("was upgraded to 4.3.1, and stays so")));
+              testing::Contains(HasSubstr("was upgraded to 4.3.1, and is not changed back")));
 }
 
 TEST_P(Component, AScriptThatCannotBeLookedAtIsNotTakenForEnded) {
@@ -218,7 +218,7 @@ TEST_P(Component, AFailedScriptPausesBeforeTheStop) {
   Process process(world);
   ASSERT_TRUE(process.RunUntil([&] { return Stalled(world).starts_with("True"); }));
   EXPECT_EQ(Stalled(world), "True/ScriptFailed");
-  EXPECT_THAT(world.Resource().status.message, HasSubstr("no way back for a component"));
+  EXPECT_THAT(world.Resource().status.message, HasSubstr("no rollback of a component"));
   process.Settle();
   EXPECT_EQ(world.component_runs, 1);
   EXPECT_TRUE(world.Find("oms_430")->info.running) << "OMS was not stopped";
@@ -303,7 +303,7 @@ TEST_P(Component, ThatIsDownAfterwardsIsNotCalledHealthy) {
   Process second(world, "second");
   ASSERT_TRUE(second.RunUntil([&] { return Stalled(world).starts_with("True"); }));
   EXPECT_EQ(Stalled(world), "True/ServicesNotHealthy");
-  EXPECT_THAT(world.Resource().status.message, HasSubstr("component container does not run"));
+  EXPECT_THAT(world.Resource().status.message, HasSubstr("component container is not running"));
   world.StartByHand("omsb_430");
   ASSERT_TRUE(second.RunUntil([&] { return IsSettled(world); })) << Why(world);
   ExpectUpgraded(world, true);

@@ -14,7 +14,7 @@ using nlohmann::json;
 using ports::DumpTool;
 using testing::HasSubstr;
 
-constexpr char kInvisible[] = "oms_rm.inv.note is an INVISIBLE column, and mydumper leaves it out";
+constexpr char kInvisible[] = "oms_rm.inv.note is an INVISIBLE column, which mydumper omits";
 constexpr char kGenerated[] = "oms_cm.g.sum is a generated column";
 
 void WithTool(World& world, const char* tool) {

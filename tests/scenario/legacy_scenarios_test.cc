@@ -243,7 +243,7 @@ TEST(Overview, WhatIsNotAcknowledgedIsWaitedForBeforeAnythingIsTouchedAndNotAske
   EXPECT_EQ(ConditionOf(world.Resource(), "PreflightPassed"), "False/AcknowledgementNeeded");
   EXPECT_THAT(world.Resource().status.message,
               testing::AllOf(HasSubstr("[TasksSettled, NoOblogproxyTasks, NoFullImportRunning]"),
-                             HasSubstr("NoOblogproxyTasks: no task reads by oblogproxy")));
+                             HasSubstr("NoOblogproxyTasks: no task reads through oblogproxy")));
   EXPECT_EQ(world.oms_writes, 0);
   world.EditSpec([](json& spec) {
     spec["acknowledge"] = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
@@ -266,9 +266,9 @@ TEST(Overview, ThePlainWayWaitsForNoWordAndTellsOfTheLimitsOnce) {
              event.find(what) != std::string::npos;
     });
   };
-  EXPECT_EQ(told("no task reads by oblogproxy"), 1);
+  EXPECT_EQ(told("no task reads through oblogproxy"), 1);
   EXPECT_EQ(told("tasks are near real time"), 1);
-  EXPECT_EQ(told("no Full-Import runs"), 1);
+  EXPECT_EQ(told("no Full-Import is running"), 1);
   for (const auto& event : world.events)
     EXPECT_FALSE(event.starts_with("Warning")) << event << " of an upgrade that goes well";
   EXPECT_EQ(told(""), 3);
@@ -303,7 +303,8 @@ TEST(Overview, ThePlanNamesTheLimitsThatNobodyHasAcknowledged) {
   Process(world).Settle();
   const auto plan = world.Resource().status.plan;
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->steps, Contains(HasSubstr("Before: See that no task reads by oblogproxy")));
+  EXPECT_THAT(plan->steps,
+              Contains(HasSubstr("Before: Check that no task reads through oblogproxy")));
   EXPECT_THAT(plan->steps, Not(Contains(HasSubstr("near real time"))));
 }
 

@@ -68,7 +68,8 @@ TEST(TaskApi, ATaskThatIsNotReadyIsWaitedForAndSeenToBeReadyWithoutAnEdit) {
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/TasksNotReady") << Why(world);
   EXPECT_EQ(ConditionOf(world.Resource(), "PreflightPassed"), "False/TasksNotReady");
-  EXPECT_THAT(world.Resource().status.message, HasSubstr("np_4w3r '订单' reads by oblogproxy"));
+  EXPECT_THAT(world.Resource().status.message,
+              HasSubstr("np_4w3r '订单' reads through oblogproxy"));
   EXPECT_EQ(world.oms_writes, 0);
   // A word does not outweigh what is seen.
   world.EditSpec([](json& spec) { spec["acknowledge"] = {"NoOblogproxyTasks"}; });
@@ -92,8 +93,7 @@ TEST(TaskApi, WhatTasksShowIsToldByNameAndWhatHoldsIsNotToldAtAll) {
       world.events.begin(), world.events.end(),
       [](const std::string& event) { return event.find("SeeToItFirst") != std::string::npos; });
   EXPECT_EQ(told, 1) << "oblogproxy and Full-Import were seen to be none";
-  EXPECT_THAT(world.events,
-              Contains(HasSubstr("OMS shows otherwise: ns_late 'late' is 900 s behind")));
+  EXPECT_THAT(world.events, Contains(HasSubstr("OMS reports: ns_late 'late' is 900 s behind")));
 }
 
 TEST(TaskApi, ThePlanNamesTheTasks) {
@@ -116,7 +116,7 @@ TEST(TaskApi, AWrongPasswordIsToldAndACorrectedSecretIsSeenByItself) {
   EXPECT_EQ(Stalled(world), "True/TaskAPIDenied") << Why(world);
   EXPECT_THAT(world.Resource().status.message,
               testing::AllOf(HasSubstr("correct the Secret ns/console-user"),
-                             HasSubstr("leave spec.taskAPI out")));
+                             HasSubstr("remove spec.taskAPI")));
   EXPECT_EQ(world.oms_writes, 0);
   ExpectNoSecret(world);
   world.GiveTaskApi();

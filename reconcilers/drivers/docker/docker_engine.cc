@@ -229,9 +229,8 @@ class DockerEngine final : public ports::ContainerEngine {
     if (list.size() > kMostLabelled) {
       return MakeError(
           Code::kInvalid, crd::reason::kEngineAnswerTooLong,
-          fmt::format("the Docker Engine at {} has {} containers with the label {}={}, "
-                      "and more than {} are not looked at; remove those that nobody "
-                      "goes back to",
+          fmt::format("the Docker Engine at {} has {} containers with the label {}={}, more than "
+                      "the {} that are checked; remove those that no rollback needs",
                       endpoint_.text, list.size(), label, value, kMostLabelled));
     }
     std::vector<ContainerInfo> containers;
@@ -270,7 +269,7 @@ class DockerEngine final : public ports::ContainerEngine {
     if (fstat(fd, &info) != 0) return ArchiveError(archive, errno);
     if (!S_ISREG(info.st_mode) || info.st_size == 0) {
       return MakeError(Code::kInvalid, crd::reason::kImageArchive,
-                       fmt::format("the image archive {} is empty or not a regular file; give the "
+                       fmt::format("the image archive {} is empty or not a regular file; use the "
                                    "file that `docker save` made",
                                    archive.string()));
     }
@@ -480,7 +479,7 @@ class DockerEngine final : public ports::ContainerEngine {
       target = std::move(next);
     }
     return MakeError(Code::kInvalid, crd::reason::kNotAFile,
-                     fmt::format("{} in the container {} is a circle of symbolic links", path, id));
+                     fmt::format("{} in the container {} is a loop of symbolic links", path, id));
   }
 
   Result<PathInfo> LookAtPath(const Context& ctx, const std::string& id,
@@ -594,7 +593,8 @@ class DockerEngine final : public ports::ContainerEngine {
     if (error.code != Code::kTimeout) return error;
     return MakeError(
         Code::kTimeout, error.reason,
-        fmt::format("the command in the container {} has not ended in time; it goes on there", id));
+        fmt::format("the command in the container {} did not end in time; it is still running",
+                    id));
   }
 
   // What a status that is no success means.
@@ -634,7 +634,7 @@ class DockerEngine final : public ports::ContainerEngine {
     }
     OMS_ASSIGN(const auto response, Exchange(ctx.WithTimeout(kQuick), endpoint_,
                                              {.method = "GET", .target = "/version"}));
-    if (response.status != 200) return Refused("tell its version", response);
+    if (response.status != 200) return Refused("report its version", response);
     const Json doc = Parse(response.body);
     auto version = NegotiateApiVersion(Text(At(doc, "MinAPIVersion")), Text(At(doc, "ApiVersion")));
     if (!version.ok()) return version.error().Wrap("the Docker Engine at " + endpoint_.text);

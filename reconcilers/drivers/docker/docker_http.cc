@@ -116,7 +116,7 @@ Status SendSource(const Context& ctx, http::HttpStream& stream, const HttpReques
   while (left > 0) {
     const size_t want = static_cast<size_t>(std::min<uint64_t>(left, buffer.size()));
     OMS_ASSIGN(const size_t got, request.source(buffer.data(), want));
-    if (got == 0) return MakeError(Code::kInternal, "the body is shorter than was announced");
+    if (got == 0) return MakeError(Code::kInternal, "the body is shorter than announced");
     OMS_TRY(stream.Write(ctx, {buffer.data(), got}));
     left -= got;
   }
@@ -125,7 +125,7 @@ Status SendSource(const Context& ctx, http::HttpStream& stream, const HttpReques
 
 base::Error Broken(const http::EngineEndpoint& endpoint, std::string_view why) {
   return MakeError(Code::kTransient, crd::reason::kEngineUnreachable,
-                   fmt::format("the answer of the Docker Engine at {} broke off ({}); check that "
+                   fmt::format("the answer of the Docker Engine at {} was cut off ({}); check that "
                                "the daemon still runs",
                                endpoint.text, why));
 }

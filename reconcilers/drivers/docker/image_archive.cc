@@ -156,7 +156,7 @@ class Reading {
     if (!whole) return Broken("it is cut off");
     if (!found_.too_large.empty()) return Broken("its " + found_.too_large + " is too large");
     if (found_.manifest.empty() && found_.index.empty())
-      return Broken("it holds neither a manifest.json nor an index.json");
+      return Broken("it contains neither a manifest.json nor an index.json");
     auto images = ImagesOf(found_.manifest, found_.index);
     if (!images.ok()) return Broken(images.error().message);
     return std::optional<Images>(*std::move(images));
@@ -165,8 +165,8 @@ class Reading {
  private:
   base::Error Broken(const std::string& what) const {
     return Bad(
-        fmt::format("{} is no archive of images that can be read: {}; give the file that "
-                    "`docker save` made, or fetch it again",
+        fmt::format("{} is not a readable image archive: {}; use the file that `docker save` made, "
+                    "or fetch it again",
                     archive_.string(), what));
   }
   base::Error Unread(int error) const {
@@ -185,8 +185,8 @@ class Reading {
     if (fstat(fd_, &info) != 0) return Unread(errno);
     if (!S_ISREG(info.st_mode) || info.st_size == 0)
       return Bad(
-          fmt::format("the image archive {} is empty or not a regular file; give the file "
-                      "that `docker save` made",
+          fmt::format("the image archive {} is empty or not a regular file; use the file that "
+                      "`docker save` made",
                       archive_.string()));
     (void)posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
     size_ = static_cast<uint64_t>(info.st_size);
@@ -250,7 +250,7 @@ Result<Images> ImagesOf(std::string_view manifest_json, std::string_view index_j
   Images images;
   if (!manifest_json.empty()) {
     OMS_ASSIGN(const Json manifest, ParseMember(manifest_json, kManifest));
-    if (!manifest.is_array()) return Bad("its manifest.json is no list");
+    if (!manifest.is_array()) return Bad("its manifest.json is not a list");
     for (const auto& item : manifest) {
       if (images.size() == kMostImages) break;
       ArchivedImage image;

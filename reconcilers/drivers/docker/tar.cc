@@ -152,12 +152,12 @@ Result<Header> ParseHeader(std::string_view header, const Extensions& extensions
   auto size = Number(header, kSize);
   if (const auto it = pax.find("size"); it != pax.end() && !parsed.extends)
     size = Decimal(it->second);
-  if (!size) return Malformed("a size that is no number");
+  if (!size) return Malformed("a size that is not a number");
   // Links and folders carry no content, whatever their size field says.
   const bool has_content = type != '1' && type != '2' && type != '5';
   parsed.length = has_content ? static_cast<uint64_t>(*size) : 0;
   // More than any disk holds; what it is padded to must be a number, too.
-  if (parsed.length > uint64_t{1} << 60) return Malformed("a size that cannot be");
+  if (parsed.length > uint64_t{1} << 60) return Malformed("an impossible size");
 
   TarEntry& entry = parsed.entry;
   if (parsed.extends) {
@@ -179,7 +179,7 @@ Result<Header> ParseHeader(std::string_view header, const Extensions& extensions
   if (const auto it = pax.find("uid"); it != pax.end()) uid = Decimal(it->second);
   if (const auto it = pax.find("gid"); it != pax.end()) gid = Decimal(it->second);
   const auto mode = Number(header, kMode);
-  if (!uid || !gid || !mode) return Malformed("an owner or a mode that is no number");
+  if (!uid || !gid || !mode) return Malformed("an owner or a mode that is not a number");
   entry.uid = *uid;
   entry.gid = *gid;
   entry.mode = static_cast<uint32_t>(*mode) & 07777;
@@ -227,7 +227,8 @@ struct TarReader::State {
       return base::Ok();
     }
     if (header.entry.type == 'S') {
-      return MakeError(Code::kInvalid, crd::inner_reason::kSparseArchive, "it holds a sparse file");
+      return MakeError(Code::kInvalid, crd::inner_reason::kSparseArchive,
+                       "it contains a sparse file");
     }
     if (header.extends && header.length > kMostExtension)
       return Malformed("a name that is too long");

@@ -107,7 +107,7 @@ class FileReader {
   }
   Result<bool> End() {
     if (zstd_ && !zstd_->Whole()) return Damaged("it ends too early");
-    if (hash_.Hex() != file_.sha256) return Damaged("its sha256 is not the manifest's");
+    if (hash_.Hex() != file_.sha256) return Damaged("its sha256 differs from the manifest's");
     progress_.done += file_.bytes - counted_;
     return false;
   }
@@ -300,7 +300,7 @@ Result<LoadOrder> OrderFiles(const LoadRequest& request) {
   const bool mydumper = request.tool == DumpTool::kMydumper;
   const auto unknown = [&](const DumpFile& file) {
     return Failed(Code::kTerminal,
-                  fmt::format("{} is no file of a dump of {} by {}", file.path, request.database,
+                  fmt::format("{} is not a file of a dump of {} by {}", file.path, request.database,
                               mydumper ? "mydumper" : "mysqldump"));
   };
   for (const auto& file : request.files) {

@@ -443,8 +443,9 @@ void DumpScanner::Foreign(std::string_view head) {
 
 Status DumpScanner::Finish() {
   if (!foreign_.empty()) {
-    return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
-                     fmt::format("it holds \"{}\", which no dump of a table has", foreign_));
+    return MakeError(
+        Code::kTerminal, crd::reason::kDumpUnsupported,
+        fmt::format("it contains \"{}\", which a dump of a table never has", foreign_));
   }
   // A last line without its end may be a comment, or "--" that was to begin one.
   const bool whole = at_ == At::kGround && !conditional_ &&
@@ -455,7 +456,7 @@ Status DumpScanner::Finish() {
   }
   if (!uneven_.empty()) {
     return MakeError(Code::kTransient, crd::reason::kDumpIncomplete,
-                     fmt::format("its rows of {} have not all the same columns", uneven_));
+                     fmt::format("its rows of {} do not all have the same columns", uneven_));
   }
   return base::Ok();
 }

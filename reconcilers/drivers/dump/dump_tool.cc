@@ -268,7 +268,7 @@ class Dumper final : public ports::BackupTool {
     if (errno == EEXIST) {
       return MakeError(
           Code::kAlreadyExists, crd::reason::kBackupVolume,
-          fmt::format("{} exists; each attempt has a folder of its own", folder.string()));
+          fmt::format("{} exists; each attempt needs its own folder", folder.string()));
     }
     return VolumeError("cannot make", folder);
   }
@@ -450,8 +450,8 @@ class Dumper final : public ports::BackupTool {
       if (!scanned.ok()) return InFile(scanned.error(), path);
       if (scanner.creates() != std::vector<std::string>{table} || scanner.beyond_schema()) {
         return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
-                         fmt::format("{} holds more than the definition of {}.{}; the server gives "
-                                     "a text for it that is none",
+                         fmt::format("{} contains more than the definition of {}.{}; the server "
+                                     "returned an invalid definition",
                                      path.filename().string(), request.database, table));
       }
       text.replace(0, kBinary.size(), "/*!40101 SET NAMES utf8mb4*/;\n");
@@ -549,17 +549,18 @@ class Dumper final : public ports::BackupTool {
     // view: name, text, charset, collation. The others: name, sql_mode, text, charset, collation.
     const size_t column = kind == "view" ? 1 : 2;
     if (rows.empty() || rows[0].size() <= column || !rows[0][column]) {
-      return MakeError(Code::kDenied, crd::reason::kMetaDbDenied,
-                       fmt::format("the text of {} {} may not be read; it would be missing "
-                                   "from the backup",
-                                   kind, name));
+      return MakeError(
+          Code::kDenied, crd::reason::kMetaDbDenied,
+          fmt::format(
+              "no permission to read the definition of {} {}; it would be missing from the backup",
+              kind, name));
     }
     const auto& row = rows[0];
     std::string mode = kind == "view" ? "" : row[1].value_or("");
     std::erase(mode, '\'');
     if (mode.find_first_not_of(kModeLetters) != std::string::npos) {
       return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
-                       fmt::format("{} {}.{} has a sql_mode that is none", kind, database, name));
+                       fmt::format("{} {}.{} has an invalid sql_mode", kind, database, name));
     }
     // What a comparison of two literals in it means. (OceanBase says "utf8mb4" of triggers.)
     const std::string collation = row.size() > column + 2 ? row[column + 2].value_or("") : "";
@@ -580,11 +581,11 @@ class Dumper final : public ports::BackupTool {
       if (table.longest + 1 <= allowed) continue;
       return MakeError(
           Code::kTransient, crd::reason::kPacketTooSmall,
-          fmt::format("the dump of {}.{} has a statement of {} bytes, and @@global."
-                      "max_allowed_packet of MetaDB {} is {}, so it could not be loaded again: {}",
-                      request.database, table.name, table.longest,
-                      mysql::ServerName(request.server), allowed,
-                      mysql::RaisePacket(table.longest)));
+          fmt::format(
+              "the dump of {}.{} has a statement of {} bytes, but @@global.max_allowed_packet of "
+              "MetaDB {} is {}, so it could not be restored: {}",
+              request.database, table.name, table.longest, mysql::ServerName(request.server),
+              allowed, mysql::RaisePacket(table.longest)));
     }
     return base::Ok();
   }
@@ -646,11 +647,12 @@ class Dumper final : public ports::BackupTool {
                       std::map<std::string, DumpedTable>& found) {
     const auto scanned = scanner.Finish();
     if (!scanned.ok()) return InFile(scanned.error(), name);
-    if (!scanner.creates().empty()) return Incomplete(name + " creates a table, and holds rows");
+    if (!scanner.creates().empty())
+      return Incomplete(name + " creates a table and also contains rows");
     for (const auto& [table, rows] : scanner.tables()) {
       if (!AddTable(rows, found[table])) {
-        return Incomplete(
-            fmt::format("{}: its rows of {} have not the columns of another file", name, table));
+        return Incomplete(fmt::format(
+            "{}: its rows of {} do not have the same columns as another file", name, table));
       }
     }
     return base::Ok();
@@ -761,8 +763,8 @@ Result<std::string> OptionFileValue(const std::string& value) {
   for (const char c : value) {
     if (static_cast<unsigned char>(c) < 0x20) {
       return MakeError(Code::kInvalid, crd::inner_reason::kInvalidPassword,
-                       "a control character in the MetaDB's user or password cannot be given to "
-                       "the dump tool");
+                       "the MetaDB's user or password contains a control character, which cannot "
+                       "be passed to the dump tool");
     }
     if (c == '\\' || c == '"') quoted += '\\';
     quoted += c;

@@ -24,14 +24,14 @@ namespace fs = std::filesystem;
 
 base::Error FileError(std::string_view doing, const fs::path& path, int error) {
   Code code = Code::kTransient;
-  std::string_view what_to_do = "; it is tried again";
+  std::string_view what_to_do = "; it will be retried";
   switch (error) {
     case ENOENT:
       code = Code::kNotFound;
       what_to_do = "";
       break;
     case ENOSPC:
-    case EDQUOT: what_to_do = "; make room on that volume"; break;
+    case EDQUOT: what_to_do = "; free some space on that volume"; break;
     case EACCES:
     case EPERM:
     case EROFS:
@@ -44,7 +44,7 @@ base::Error FileError(std::string_view doing, const fs::path& path, int error) {
     case ELOOP:
     case ENAMETOOLONG:
       code = Code::kTerminal;
-      what_to_do = "; something else lies at that path";
+      what_to_do = "; something else exists at that path";
       break;
     default: break;
   }
@@ -142,7 +142,7 @@ Status DurableFile::CommitByLink() {
   const int error = link(temp_.c_str(), target_.c_str()) == 0 ? 0 : errno;
   if (error != 0 && !AreOneFile(temp_, target_)) {
     if (error == EEXIST) {
-      return MakeError(Code::kAlreadyExists, fmt::format("{} is there already", target_.string()));
+      return MakeError(Code::kAlreadyExists, fmt::format("{} already exists", target_.string()));
     }
     return FileError("linking to", target_, error);
   }

@@ -56,7 +56,7 @@ Status ReadPieces(const fs::path& file, Take take) {
   if (fstat(fd.get(), &info) != 0) return FileError("reading the file", file, errno);
   if (!S_ISREG(info.st_mode)) {
     return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
-                     fmt::format("{} is not a regular file; put it out of the way", file.string()));
+                     fmt::format("{} is not a regular file; move it away", file.string()));
   }
   (void)posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   std::string buffer(256u << 10, '\0');
@@ -74,7 +74,7 @@ Result<std::string> ReadText(const fs::path& file) {
   OMS_TRY(ReadPieces(file, [&](std::string_view piece) -> Status {
     if (text.size() + piece.size() > kMaxTextFile) {
       return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
-                       fmt::format("{} is too long to be one of ours", file.string()));
+                       fmt::format("{} is longer than any file of this controller", file.string()));
     }
     text += piece;
     return base::Ok();
@@ -125,7 +125,7 @@ class FileRecordStore final : public ports::RecordStore {
     if (identity->empty()) {
       return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
                        fmt::format("the identity file in {} is empty; restore it from the volume's "
-                                   "own backup, or remove it if the volume holds no operation",
+                                   "own backup, or remove it if the volume contains no operation",
                                    directory.string()));
     }
     OMS_ASSIGN(const uint64_t free, FreeBytes(directory));
@@ -156,8 +156,8 @@ class FileRecordStore final : public ports::RecordStore {
       std::error_code ignored;
       if (it->path().filename() == "record" && it->is_directory(ignored)) {
         return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
-                         fmt::format("{} holds operations but no identity file {}; restore that "
-                                     "file, then the operation goes on",
+                         fmt::format("{} contains operations but no identity file {}; restore that "
+                                     "file, then the operation continues",
                                      directory.string(), kIdentityFile));
       }
     }
@@ -279,8 +279,8 @@ class FileRecordStore final : public ports::RecordStore {
  private:
   static base::Error Taken(const fs::path& folder, int n) {
     return MakeError(Code::kConflict, ports::kRecordTaken,
-                     fmt::format("record {} of {} is there already, with another text than this "
-                                 "process has for it; the operation is looked at anew",
+                     fmt::format("record {} of {} already exists with other content than in this "
+                                 "process; the operation is read again",
                                  n, folder.string()));
   }
   // A try before this one has written it, and heard otherwise.

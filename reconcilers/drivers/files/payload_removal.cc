@@ -152,7 +152,7 @@ Result<Descriptor> OpenOperation(const fs::path& folder) {
   if (!Is(parent.get(), name.c_str(), S_IFDIR)) return Refused(folder, "is not a folder");
   OMS_ASSIGN(Descriptor operation, OpenFolder(parent.get(), name, folder));
   if (!Is(operation.get(), "record", S_IFDIR)) {
-    return Refused(folder, "holds no operation's record");
+    return Refused(folder, "contains no operation record");
   }
   return operation;
 }

@@ -102,7 +102,7 @@ base::Result<ports::HttpAnswer> Parse(const std::string& text) {
   const size_t head = text.find("\r\n\r\n");
   if (!text.starts_with("HTTP/1.") || head == std::string::npos ||
       std::sscanf(text.c_str(), "HTTP/1.%*1d %3d", &answer.status) != 1) {
-    return MakeError(Code::kTransient, "what answers does not speak HTTP");
+    return MakeError(Code::kTransient, "the server there does not speak HTTP");
   }
   answer.body = text.substr(head + 4);
   return answer;

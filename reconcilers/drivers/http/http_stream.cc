@@ -160,11 +160,10 @@ class UnixStream final : public StreamBase {
     if (!outcome.interrupted.ok()) return outcome.interrupted;
     if (!outcome.ec) return base::Ok();
     if (outcome.ec == boost::system::errc::permission_denied) {
-      return MakeError(
-          Code::kDenied, crd::reason::kEngineDenied,
-          fmt::format("the socket {} may not be opened by this controller; run it as a "
-                      "user or group that owns the socket (usually the group docker)",
-                      endpoint().text));
+      return MakeError(Code::kDenied, crd::reason::kEngineDenied,
+                       fmt::format("this controller may not open the socket {}; run it as a user "
+                                   "or group that owns the socket (usually the group docker)",
+                                   endpoint().text));
     }
     return Unreachable(endpoint(), outcome.ec.message());
   }
@@ -311,7 +310,7 @@ Result<EngineEndpoint> ParseEndpoint(const ports::EngineAddress& address) {
     if (!endpoint.path.starts_with('/')) return invalid("the path is not absolute");
     // sockaddr_un has room for 107 bytes; Asio would throw.
     if (endpoint.path.size() > 107) return invalid("the path is longer than 107 bytes");
-    if (endpoint.path.find('\0') != std::string::npos) return invalid("the path holds a NUL");
+    if (endpoint.path.find('\0') != std::string::npos) return invalid("the path contains a NUL");
     return endpoint;
   }
   if (!text.starts_with("tcp://")) return invalid("it is neither unix:// nor tcp://");

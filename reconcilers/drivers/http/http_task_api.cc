@@ -79,16 +79,17 @@ base::Result<std::string> Asking::Call(std::string_view operation, const json& q
     case 200: break;
     case 401:
     case 403:
-      return MakeError(Code::kDenied, crd::reason::kTaskApiDenied,
-                       fmt::format("OMS does not let this user ask ({} is answered with {})",
-                                   operation, answer->status));
+      return MakeError(
+          Code::kDenied, crd::reason::kTaskApiDenied,
+          fmt::format("OMS does not allow this user to use the task API ({} returned {})",
+                      operation, answer->status));
     case 404:
       return MakeError(Code::kNotFound, crd::reason::kTaskApiNotOffered,
-                       fmt::format("there is no task API at {}:{} ({} is answered with 404)",
-                                   address_.host, address_.port, operation));
+                       fmt::format("there is no task API at {}:{} ({} returned 404)", address_.host,
+                                   address_.port, operation));
     default:
       return MakeError(Code::kTransient, crd::reason::kTaskApiRefused,
-                       fmt::format("{} is answered with {}", operation, answer->status));
+                       fmt::format("{} returned {}", operation, answer->status));
   }
   if (answer->body.size() + 4096 >= kMaxAnswer) {
     return MakeError(
@@ -119,7 +120,7 @@ base::Status Asking::List(const char* type) {
     }
     if (listed_.size() > kMostTasks || bytes_ > kMostBytes) {
       return MakeError(Code::kTransient, crd::reason::kTaskApiAnswerInvalid,
-                       fmt::format("{} answers more than {} tasks, or {} MiB", kOperation,
+                       fmt::format("{} returned more than {} tasks or {} MiB", kOperation,
                                    kMostTasks, kMostBytes >> 20));
     }
     // Its pages may be smaller than asked for; and one may take the count for that of the pages.
@@ -127,10 +128,10 @@ base::Status Asking::List(const char* type) {
     if (page.tasks.size() < kPageSize && !lacks) return base::Ok();
     if (page.tasks.empty() || same_again) break;
   }
-  return MakeError(Code::kTransient, crd::reason::kTaskApiAnswerInvalid,
-                   fmt::format("the pages that {} answers do not come to an end, or hold fewer "
-                               "tasks than they count",
-                               kOperation));
+  return MakeError(
+      Code::kTransient, crd::reason::kTaskApiAnswerInvalid,
+      fmt::format("the pages of {} do not end, or contain fewer tasks than they announce",
+                  kOperation));
 }
 
 bool Lists(const std::vector<OmsTaskStep>& steps, std::string_view name, std::string_view older) {

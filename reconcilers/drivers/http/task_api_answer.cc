@@ -69,13 +69,13 @@ base::Result<json> Succeeded(std::string_view body, std::string_view operation) 
   auto parsed = base::ParseJson(body);
   if (!parsed.ok()) return Invalid(operation, parsed.error().message);
   json answer = *std::move(parsed);
-  if (!answer.is_object()) return Invalid(operation, "is no JSON object");
+  if (!answer.is_object()) return Invalid(operation, "is not a JSON object");
   const auto success = Truth(Member(answer, "success"));
   if (!success) return Invalid(operation, "does not say whether it succeeded");
   if (!*success) {
     const std::string code = ErrorCode(answer);
     return MakeError(Code::kTransient, crd::reason::kTaskApiRefused,
-                     fmt::format("OMS answers to {} that it cannot{}", operation,
+                     fmt::format("OMS reports that {} failed{}", operation,
                                  code.empty() ? "" : fmt::format(" ({})", code)));
   }
   if (!answer.contains("data")) return Invalid(operation, "has no data");
@@ -91,7 +91,7 @@ std::optional<bool> LogProxy(const json& task, const char* side) {
 }
 
 base::Result<ListedTask> OneTask(const json& value, std::string_view operation) {
-  if (!value.is_object()) return Invalid(operation, "has a task that is no object");
+  if (!value.is_object()) return Invalid(operation, "has a task that is not an object");
   ListedTask listed;
   ports::OmsTask& task = listed.task;
   task.id = Text(value, "id");
@@ -126,7 +126,7 @@ base::Result<TaskPage> ReadTaskPage(std::string_view body) {
   const json& data = answer["data"];
   TaskPage page;
   if (data.is_null()) return page;  // None.
-  if (!data.is_array()) return Invalid(kOperation, "has data that is no list");
+  if (!data.is_array()) return Invalid(kOperation, "has data that is not a list");
   for (const auto& value : data) {
     OMS_ASSIGN(ListedTask task, OneTask(value, kOperation));
     page.tasks.push_back(std::move(task));
@@ -149,10 +149,10 @@ base::Result<std::vector<OmsTaskStep>> ReadTaskSteps(std::string_view body) {
   constexpr std::string_view kOperation = "DescribeProjectSteps";
   OMS_ASSIGN(const json answer, Succeeded(body, kOperation));
   const json& data = answer["data"];
-  if (!data.is_array()) return Invalid(kOperation, "has data that is no list");
+  if (!data.is_array()) return Invalid(kOperation, "has data that is not a list");
   std::vector<OmsTaskStep> steps;
   for (const auto& value : data) {
-    if (!value.is_object()) return Invalid(kOperation, "has a step that is no object");
+    if (!value.is_object()) return Invalid(kOperation, "has a step that is not an object");
     OmsTaskStep step{Text(value, "name"), Text(value, "status"), Behind(value)};
     if (step.name.empty() || step.status.empty())
       return Invalid(kOperation, "has a step without a name or a status");
@@ -165,7 +165,7 @@ base::Result<std::string> ReadCurrentStep(std::string_view body, const std::stri
   constexpr std::string_view kOperation = "DescribeProjectProgress";
   OMS_ASSIGN(const json answer, Succeeded(body, kOperation));
   const json& data = answer["data"];
-  if (!data.is_object()) return Invalid(kOperation, "has data that is no object");
+  if (!data.is_object()) return Invalid(kOperation, "has data that is not an object");
   if (Text(data, "projectId") != id) return Invalid(kOperation, "is of another task");
   return Text(data, "currentStep");
 }

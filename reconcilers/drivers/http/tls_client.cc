@@ -49,7 +49,7 @@ std::vector<Owned<X509>> Certificates(const std::string& pem) {
 
 base::Error Untrusted(std::string_view why) {
   return MakeError(Code::kTransient, crd::reason::kCertificateUntrusted,
-                   fmt::format("its HTTPS certificate is not believed: {}", why));
+                   fmt::format("its HTTPS certificate is not trusted: {}", why));
 }
 
 // A key that asks for a password must not make OpenSSL ask a person at the terminal.
@@ -59,7 +59,7 @@ Result<base::WallTime> Time(const ASN1_TIME* time) {
   std::tm parts{};
   if (ASN1_TIME_to_tm(time, &parts) != 1) {
     return MakeError(Code::kInvalid, crd::reason::kCertificateUnreadable,
-                     "the certificate's dates make no sense");
+                     "the certificate's dates are invalid");
   }
   return base::WallTimeOf(timegm(&parts));
 }
@@ -80,7 +80,7 @@ class Client final : public TlsClient {
       const int size = static_cast<int>(std::min<size_t>(data.size(), 1 << 20));
       const Step step = Until(wait, [&] { return SSL_write(ssl_.get(), data.data(), size); });
       OMS_TRY(step.status);
-      if (step.bytes == 0) return MakeError(Code::kTransient, "it ended the connection");
+      if (step.bytes == 0) return MakeError(Code::kTransient, "it closed the connection");
       data.remove_prefix(step.bytes);
     }
     return base::Ok();
@@ -129,8 +129,9 @@ class Client final : public TlsClient {
       return {base::Ok(), 0};
     }
     const char* why = code == 0 ? "the connection ended" : ERR_reason_error_string(code);
-    return {MakeError(Code::kTransient, crd::inner_reason::kRefused,
-                      fmt::format("no HTTPS is spoken there ({})", why == nullptr ? "?" : why))};
+    return {MakeError(
+        Code::kTransient, crd::inner_reason::kRefused,
+        fmt::format("the server there does not speak HTTPS ({})", why == nullptr ? "?" : why))};
   }
 
   Owned<SSL_CTX> context_;
@@ -178,7 +179,7 @@ Result<std::unique_ptr<TlsClient>> TlsClient::Open(int fd, const ports::HttpsTru
   if (pinned) {
     const Owned<X509> peer(SSL_get1_peer_certificate(client->ssl()));
     if (peer == nullptr || X509_cmp(peer.get(), certificates.front().get()) != 0) {
-      return Untrusted("it is not the one that is mounted into the container");
+      return Untrusted("it differs from the certificate that is mounted into the container");
     }
   }
   return std::unique_ptr<TlsClient>(std::move(client));
@@ -189,14 +190,14 @@ Result<ports::CertificateInfo> ReadKeyPair(const std::string& certificate,
   const auto certificates = Certificates(certificate);
   if (certificates.empty()) {
     return MakeError(Code::kInvalid, crd::reason::kCertificateUnreadable,
-                     "there is no PEM certificate in it");
+                     "it contains no PEM certificate");
   }
   const Owned<BIO> text = Text(key.Reveal());
   const Owned<EVP_PKEY> own(PEM_read_bio_PrivateKey(text.get(), nullptr, NoPassword, nullptr));
   ERR_clear_error();
   if (own == nullptr) {
     return MakeError(Code::kInvalid, crd::reason::kKeyUnreadable,
-                     "there is no PEM key without a password in it");
+                     "it contains no PEM key without a passphrase");
   }
   X509* first = certificates.front().get();
   const bool together = X509_check_private_key(first, own.get()) == 1;

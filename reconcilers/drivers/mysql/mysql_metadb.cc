@@ -394,9 +394,9 @@ class MysqlMetaDb final : public ports::MetaDb {
     const Context ctx = outer.WithTimeout(kProve);
     const auto cannot = [&](std::string_view why) {
       return MakeError(Code::kTerminal, crd::reason::kCannotFence,
-                       fmt::format("MetaDB {}: {}. A controller that was taken over from could not "
-                                   "be stopped here; connect to the server itself (an observer of "
-                                   "OceanBase), not to a proxy",
+                       fmt::format("MetaDB {}: {}. After a takeover, the connections of the "
+                                   "previous controller could not be killed here; connect to the "
+                                   "server itself (an observer of OceanBase), not to a proxy",
                                    ServerName(address_), why));
     };
     OMS_ASSIGN(auto killer, Open(ctx));
@@ -408,7 +408,7 @@ class MysqlMetaDb final : public ports::MetaDb {
     if (killed.Is(Code::kDenied)) return killed.error();
     if (!killed.ok()) return cannot("KILL failed: " + killed.error().message);
     const auto after = victim->Scalar(ctx, "SELECT 1");
-    if (after.ok()) return cannot("a connection that was killed went on");
+    if (after.ok()) return cannot("a killed connection kept working");
     OMS_TRY(ctx.Check());
     if (after.error().reason != crd::reason::kMetaDbUnreachable) {
       return cannot("a killed connection answered: " + after.error().message);
@@ -446,8 +446,8 @@ class MysqlMetaDb final : public ports::MetaDb {
     OMS_ASSIGN(const bool still, Listed(ctx, *killer, registered->id));
     if (late.ok() || still) {
       return cannot(
-          "the process list shows a connection of the dump tools otherwise than it was "
-          "registered, so it was not found and ended");
+          "the process list does not show a connection of the dump tools as it was registered, so "
+          "it was not found and killed");
     }
     return ctx.Check();
   }
@@ -496,7 +496,7 @@ class MysqlMetaDb final : public ports::MetaDb {
     const auto told = RowsFit(ctx, database);
     // Not known is not too long; and the dump itself looks once more (dump_tool.cc).
     if (told.Is(Code::kTimeout) && outer.Check().ok()) {
-      ctx.log().Warn("{}: the longest rows were not found within the time given to it", database);
+      ctx.log().Warn("{}: the longest rows were not found before the deadline", database);
       return base::Ok();
     }
     return told;
@@ -513,7 +513,7 @@ class MysqlMetaDb final : public ports::MetaDb {
                                {desired, expected}));
     if (found > 0) return base::Ok();
     return MakeError(Code::kConflict, crd::reason::kHaConfigChanged,
-                     "ha.config is not what it was when it was read; somebody else changed it");
+                     "ha.config changed after it was read; somebody else edited it");
   }
 
   Status Compact(const Context& ctx, Fence& fence, const std::string& heartbeat_db,
@@ -643,7 +643,7 @@ class MysqlMetaDb final : public ports::MetaDb {
     if (there.empty()) return EndReaders(ctx, *session, std::move(readers));
     return MakeError(Code::kTransient, crd::reason::kConnectionsEnding,
                      fmt::format("MetaDB {}: {} stay{} in the process list after KILL; the server "
-                                 "takes back what {} had written",
+                                 "is rolling back what {} had written",
                                  ServerName(address_), Ids(there), there.size() == 1 ? "s" : "",
                                  there.size() == 1 ? "it" : "they"));
   }
@@ -675,9 +675,9 @@ class MysqlMetaDb final : public ports::MetaDb {
     return MakeError(
         Code::kTerminal, crd::reason::kTwoTableRenameMissing,
         fmt::format("the MetaDB cannot rename two tables in one statement ({}), so "
-                    "heatbeat_sequence cannot be compacted while a component writes it; nothing "
-                    "was renamed. Set spec.deployment.keepTasksRunning to false; an upgrade that "
-                    "is under way: revert spec.version first",
+                    "heatbeat_sequence cannot be compacted while a component writes to it; nothing "
+                    "was renamed. Set spec.deployment.keepTasksRunning to false; if an upgrade is "
+                    "in progress, revert spec.version first",
                     refused.message));
   }
 
@@ -685,7 +685,7 @@ class MysqlMetaDb final : public ports::MetaDb {
   base::Error OfProbe(const base::Error& error, const std::string& name) const {
     if (error.code != Code::kNotFound && error.code != Code::kAlreadyExists) return error;
     return MakeError(Code::kTransient, crd::reason::kMetaDbBusy,
-                     fmt::format("MetaDB {}: somebody else dropped {} in the same moment",
+                     fmt::format("MetaDB {}: somebody else dropped {} at the same time",
                                  ServerName(address_), name));
   }
 
@@ -721,8 +721,8 @@ class MysqlMetaDb final : public ports::MetaDb {
     }
     if (ours) return base::Ok();
     return MakeError(Code::kTerminal, crd::reason::kProbeDatabaseInUse,
-                     fmt::format("MetaDB {}: the database {}, by which this controller proves its "
-                                 "rights, holds something; rename or drop it",
+                     fmt::format("MetaDB {}: the database {}, with which this controller tests its "
+                                 "privileges, is not empty; rename or drop it",
                                  ServerName(address_), name));
   }
 
@@ -809,8 +809,8 @@ class MysqlMetaDb final : public ports::MetaDb {
                              {database}));
     if (!others.empty()) {
       found.no_mydumper = found.no_mysqldump =
-          fmt::format("{}.{} is a {}, which is in no dump", database, others[0].at(0).value_or(""),
-                      others[0].at(1).value_or(""));
+          fmt::format("{}.{} is a {}, which no dump contains", database,
+                      others[0].at(0).value_or(""), others[0].at(1).value_or(""));
     }
     return found;
   }
@@ -854,8 +854,8 @@ class MysqlMetaDb final : public ports::MetaDb {
     OMS_ASSIGN(const auto user, session.Scalar(ctx, "SELECT CURRENT_USER()"));
     const std::string list = fmt::format("{}", fmt::join(missing, ", "));
     return fmt::format(
-        "user '{}' lacks {} on {}, without which a backup lacks what that user is not shown, or "
-        "cannot be brought back: GRANT {} ON {}.* TO {}",
+        "user '{}' lacks {} on {}; without it a backup is incomplete or cannot be restored: GRANT "
+        "{} ON {}.* TO {}",
         address_.user, list, database, list, database, QuotedUser(user ? *user : address_.user));
   }
 
@@ -892,9 +892,8 @@ class MysqlMetaDb final : public ports::MetaDb {
       if (create.Is(Code::kDenied)) {
         if (info.denied.empty()) {
           info.denied = fmt::format(
-              "user '{}' may not read the text of {} {}.{}, so a backup would lack it ({}); grant "
-              "{} "
-              "to that user, or drop it",
+              "user '{}' may not read the definition of {} {}.{}, so a backup would lack it ({}); "
+              "grant {} to that user, or drop it",
               address_.user, kind, database, name, create.error().message,
               kind == "procedure" || kind == "function" ? RightToRoutines(session) : "that right");
         }
@@ -993,9 +992,9 @@ class MysqlMetaDb final : public ports::MetaDb {
       }
       return MakeError(
           Code::kTransient, crd::reason::kPacketTooSmall,
-          fmt::format("a row of {}.{} holds {} bytes ({} of them in column {}), which a dump may "
-                      "write as twice as many in one statement, and @@global.max_allowed_packet is "
-                      "{}, so it could not be loaded again: {}",
+          fmt::format("a row of {}.{} has {} bytes ({} of them in column {}), and a dump may write "
+                      "it as a statement of twice that size, but @@global.max_allowed_packet is "
+                      "{}, so it could not be restored: {}",
                       database, table, row_bytes, Number(found[0].at(worst + 1)), names[worst],
                       allowed, RaisePacket(statement)));
     }
@@ -1082,8 +1081,8 @@ class MysqlMetaDb final : public ports::MetaDb {
     const size_t column = kind == "table" || kind == "view" ? 1 : 2;
     if (rows.empty() || rows[0].size() <= column || !rows[0][column]) {
       return MakeError(Code::kDenied, crd::reason::kMetaDbDenied,
-                       fmt::format("SHOW CREATE {} {}.{} shows no text; the user lacks the right "
-                                   "to see it, so a dump would lack it too",
+                       fmt::format("SHOW CREATE {} {}.{} returns no definition; the user lacks the "
+                                   "privilege to see it, so a dump would lack it too",
                                    kind, database, name));
     }
     return *rows[0][column];
@@ -1268,18 +1267,18 @@ ports::DumpObstacles ObstaclesOf(const std::string& database, const std::vector<
     if (column.generated) {
       if (!mariadb && found.no_mysqldump.empty()) {
         found.no_mysqldump = fmt::format(
-            "{} is a generated column, and what mysqldump writes of it cannot be loaded "
-            "into this server",
+            "{} is a generated column, and a mysqldump backup of it could not be restored on this "
+            "server",
             named(column));
       }
     } else if (found.no_mydumper.empty() && says_generated(column)) {
       found.no_mydumper = fmt::format(
-          "the default of {} is an expression, so mydumper takes it for a generated column and "
-          "leaves it out",
+          "the default of {} is an expression, so mydumper treats it as a generated column and "
+          "omits it",
           named(column));
     } else if (found.no_mydumper.empty() && listed.count(column.table) == 0) {
       found.no_mydumper =
-          fmt::format("{} is an INVISIBLE column, and mydumper leaves it out", named(column));
+          fmt::format("{} is an INVISIBLE column, which mydumper omits", named(column));
     }
   }
   return found;
@@ -1295,8 +1294,8 @@ Status CheckDefinition(std::string_view kind, const std::string& database, const
   if (begins && std::isspace(static_cast<unsigned char>(text[kCreate.size()])) != 0)
     return base::Ok();
   return MakeError(Code::kTerminal, crd::reason::kDumpUnsupported,
-                   fmt::format("what the server gives as the text of {} {}.{} does not begin with "
-                               "CREATE, and a restore would run it",
+                   fmt::format("the definition that the server returns for {} {}.{} does not begin "
+                               "with CREATE, but a restore would run it",
                                kind, database, name));
 }
 

@@ -46,9 +46,8 @@ Result<std::unique_ptr<MysqlSession>> Open(const Context& ctx, const DbServerAdd
 }
 
 base::Error Fenced(const std::string& oms) {
-  return MakeError(
-      Code::kFenced, crd::reason::kOwnedByAnother,
-      fmt::format("another process owns {} by now; this one writes nothing more", oms));
+  return MakeError(Code::kFenced, crd::reason::kOwnedByAnother,
+                   fmt::format("another process owns {} now; this one stops writing", oms));
 }
 
 // One thread with one session writes for all: requests that come while an UPDATE is under way go
@@ -232,7 +231,7 @@ class MysqlOwnership final : public Ownership {
     OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
     const auto lost = [&] {
       return MakeError(Code::kConflict, crd::reason::kOwnershipChanged,
-                       fmt::format("somebody else took {} in the same moment", oms));
+                       fmt::format("somebody else took {} at the same time", oms));
     };
     OMS_TRY(ctx.Check());
     if (seen) {
@@ -370,7 +369,7 @@ class MysqlOwnership final : public Ownership {
         std::from_chars(epoch.data(), epoch.data() + epoch.size(), row.epoch);
     if (problem != std::errc() || end != epoch.data() + epoch.size()) {
       return MakeError(Code::kTransient, crd::reason::kMetaDbError,
-                       fmt::format("the row of OMS '{}' has an epoch that is no number", oms));
+                       fmt::format("the row of OMS '{}' has an epoch that is not a number", oms));
     }
     row.operation_id = text(4);
     row.folder = text(5);

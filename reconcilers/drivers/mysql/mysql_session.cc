@@ -267,8 +267,8 @@ Status CheckIdentifier(std::string_view name) {
       });
   if (good) return base::Ok();
   return MakeError(Code::kInvalid, crd::inner_reason::kInvalidName,
-                   fmt::format("\"{}\" is not a name of a database or table that is accepted here "
-                               "(letters, digits, _ $ -, at most 64)",
+                   fmt::format("\"{}\" is not an accepted name of a database or table (letters, "
+                               "digits, _ $ -, at most 64)",
                                name));
 }
 
@@ -294,11 +294,10 @@ std::string WithoutSecret(std::string text, const std::string& secret) {
 }
 
 base::Error WouldShowPassword(std::string_view server, std::string_view how) {
-  return MakeError(
-      Code::kDenied, crd::reason::kMetaDbDenied,
-      fmt::format("MetaDB {}: this login would show the password to the server, and to "
-                  "whoever is in between: {}; set spec.metaDB.connect.tls",
-                  server, how));
+  return MakeError(Code::kDenied, crd::reason::kMetaDbDenied,
+                   fmt::format("MetaDB {}: this login would expose the password to the server and "
+                               "to anyone on the network path: {}; set spec.metaDB.connect.tls",
+                               server, how));
 }
 
 base::Error Classify(int number, std::string_view message, std::string_view server) {
@@ -434,13 +433,13 @@ struct MysqlSession::Worker {
     const bool logs_in = id == 0, plainly = address.tls_ca.empty();
     if (logs_in && plainly && number == MysqlWire::kPluginRefused) {
       return WouldShowPassword(
-          server, fmt::format("it asks for a plug-in that is none of {}", kScramblingPlugins));
+          server, fmt::format("it asks for a plug-in other than {}", kScramblingPlugins));
     }
     auto error = Classify(number, WithoutSecret(words, address.password.Reveal()), server);
     if (logs_in && plainly && number == 1045) {
       error.message +=
-          ". Without TLS no server is given the password itself: if this one asks for it, as MySQL "
-          "does by caching_sha2_password, set spec.metaDB.connect.tls";
+          ". Without TLS the password itself is never sent: if this server asks for it, as MySQL "
+          "does with caching_sha2_password, set spec.metaDB.connect.tls";
     }
     return error;
   }
@@ -474,7 +473,7 @@ struct MysqlSession::Worker {
         const std::lock_guard guard(self->mutex);
         self->dead = true;
         answer->emplace(MakeError(Code::kTerminal, crd::reason::kMetaDbError,
-                                  fmt::format("MetaDB {}: the answer to one question is {}",
+                                  fmt::format("MetaDB {}: the result of one query is {}",
                                               ServerName(self->address), e.what())));
       } catch (const std::exception& e) {
         const std::lock_guard guard(self->mutex);
@@ -502,7 +501,7 @@ struct MysqlSession::Worker {
         LeftBehind::Add(ServerName(address));
       }
       const std::string what =
-          fmt::format("MetaDB {}: the call was still under way", ServerName(address));
+          fmt::format("MetaDB {}: the call was still running", ServerName(address));
       // The statement may have ended in that instant. Whoever asked has gone away all the same.
       if (ctx.Stopped()) return MakeError(Code::kCancelled, crd::inner_reason::kCancelled, what);
       return MakeError(Code::kTimeout, crd::reason::kMetaDbTimeout, what);
@@ -536,10 +535,11 @@ Result<std::unique_ptr<MysqlSession>> MysqlSession::Open(const Context& outer,
   }
   if (!options.database.empty()) OMS_TRY(CheckIdentifier(options.database));
   if (LeftBehind::Count(ServerName(address)) >= kMostLeftBehind) {
-    return MakeError(Code::kTransient, crd::reason::kMetaDbUnreachable,
-                     fmt::format("MetaDB {}: {} earlier calls to it have not ended yet; it answers "
-                                 "too slowly, or without an end",
-                                 ServerName(address), kMostLeftBehind));
+    return MakeError(
+        Code::kTransient, crd::reason::kMetaDbUnreachable,
+        fmt::format(
+            "MetaDB {}: {} earlier calls to it have not finished yet; it answers too slowly",
+            ServerName(address), kMostLeftBehind));
   }
   const auto worker = std::make_shared<Worker>();
   worker->address = address;

@@ -22,14 +22,14 @@ base::Result<uint64_t> MaxAllowedPacket(const base::Context& ctx, MysqlSession& 
   const uint64_t bytes = value ? std::strtoull(value->c_str(), nullptr, 10) : 0;
   if (bytes > 0) return bytes;
   return base::MakeError(base::Code::kTransient, crd::reason::kMetaDbError,
-                         "the server does not say its max_allowed_packet");
+                         "the server does not report its max_allowed_packet");
 }
 
 std::string RaisePacket(uint64_t bytes) {
   uint64_t value = 1 << 20;
   while (value < bytes + 1 && value < kMost) value *= 2;
   if (value < bytes + 1) {
-    return fmt::format("no server takes more than {}; shorten the value, or take it out", kMost);
+    return fmt::format("no server accepts more than {}; shorten or remove the value", kMost);
   }
   return fmt::format(
       "SET GLOBAL max_allowed_packet = {}, and set it so in the server's configuration", value);

@@ -69,7 +69,7 @@ Status Send(int fd, std::string_view bytes) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       return MakeError(Code::kTransient, kInputClosed,
-                       fmt::format("the child reads no more: {}", std::strerror(errno)));
+                       fmt::format("the child process stopped reading: {}", std::strerror(errno)));
     }
     bytes.remove_prefix(static_cast<size_t>(n));
   }

@@ -43,7 +43,7 @@ TEST(TaskGroupThreads, AFailureIsToldWhenItHappensAndJoinIsQuiet) {
   auto what = told.get_future();
   ASSERT_EQ(what.wait_for(std::chrono::seconds(10)), std::future_status::ready)
       << "nobody joins the threads of a service";
-  EXPECT_EQ(what.get(), "the thread 'worker-0' ended by an exception: boom");
+  EXPECT_EQ(what.get(), "thread 'worker-0' ended with an exception: boom");
   group.Join();
   EXPECT_TRUE(group.token().stop_requested()) << "its siblings must not go on alone";
 }

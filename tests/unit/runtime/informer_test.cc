@@ -243,7 +243,7 @@ TEST_F(InformerTest, AThreadThatIsGoneIsTold) {
   informer.Start(ctx_);
   auto what = told.get_future();
   ASSERT_EQ(what.wait_for(std::chrono::seconds(10)), std::future_status::ready);
-  EXPECT_EQ(what.get(), "the thread 'informer' ended by an exception: a bug of the parser");
+  EXPECT_EQ(what.get(), "thread 'informer' ended with an exception: a bug of the parser");
   informer.Stop();
 }
 

@@ -83,7 +83,7 @@ TEST_F(ManagerTest, AThreadThatEndsByAnExceptionEndsTheProcessAndSaysWhy) {
       [&] { threads.Join(); });
   EXPECT_EQ(manager.Run(), 1);
   EXPECT_EQ(log_, "+a-a");
-  EXPECT_NE(manager.Failure().find("'informer' ended by an exception: no memory"),
+  EXPECT_NE(manager.Failure().find("'informer' ended with an exception: no memory"),
             std::string::npos);
 }
 

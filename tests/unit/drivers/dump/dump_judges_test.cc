@@ -118,7 +118,7 @@ TEST(Packets, TheValueToSetIsAPowerOfTwoThatTheStatementFitsIn) {
   EXPECT_THAT(mysql::RaisePacket((1 << 25) - 1), HasSubstr("= 33554432"));
   EXPECT_THAT(mysql::RaisePacket(1 << 25), HasSubstr("= 67108864"));
   EXPECT_THAT(mysql::RaisePacket((1ULL << 30) - 1), HasSubstr("= 1073741824"));
-  EXPECT_THAT(mysql::RaisePacket(1ULL << 30), HasSubstr("no server takes more"));
+  EXPECT_THAT(mysql::RaisePacket(1ULL << 30), HasSubstr("no server accepts more"));
 }
 
 TEST(Packets, OnlyTablesThatCouldHoldALongRowAreRead) {

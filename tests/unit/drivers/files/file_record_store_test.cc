@@ -144,7 +144,7 @@ TEST_F(FileRecordStoreTest, AFullVolumeIsTriedAgainAndAPersonIsToldWhatToDo) {
     const auto full = FileError("writing the file", "/b/manifest.json", error);
     EXPECT_EQ(full.code, Code::kTransient);
     EXPECT_THAT(full.message, HasSubstr("/b/manifest.json"));
-    EXPECT_THAT(full.message, HasSubstr("make room on that volume"));
+    EXPECT_THAT(full.message, HasSubstr("free some space on that volume"));
   }
 }
 
@@ -305,7 +305,7 @@ TEST_F(PayloadTest, OfAFolderThatIsNotAnOperationsInAVolumeOfOursIsRefused) {
   fs::create_directory_symlink(folder_, volume_ / "link");
   ExpectRefused(volume_ / "link", "is not a folder");
   fs::create_directories(volume_ / "a-persons" / "dump");
-  ExpectRefused(volume_ / "a-persons", "holds no operation's record");
+  ExpectRefused(volume_ / "a-persons", "contains no operation record");
   fs::remove(volume_ / ".oms-upgrade-identity");
   ExpectRefused(folder_, "is not in a directory that carries");
 }

@@ -106,7 +106,7 @@ TEST_F(RecordAnswerTest, AnotherTextOfTheSameNumberIsAConflictAndNoMore) {
     ASSERT_TRUE(lost.Is(Code::kConflict)) << ToString(lost.error().code);
     EXPECT_EQ(lost.error().reason, "OperationOwnedByAnother");
     EXPECT_THAT(lost.error().message, HasSubstr("record " + std::to_string(n)));
-    EXPECT_THAT(lost.error().message, HasSubstr("looked at anew"));
+    EXPECT_THAT(lost.error().message, HasSubstr("read again"));
   }
   EXPECT_TRUE(store_->Append(operation_, 3, "third").ok());
   // One that is behind, with what it wrote itself: there are later ones.

@@ -171,7 +171,7 @@ TEST(HttpsProbe, DoesNotBelieveAnotherCertificateAndSendsNothing) {
     const auto answer = Ask(server, {oms.CertificatePem(), ""});
     ASSERT_FALSE(answer.ok());
     EXPECT_EQ(answer.error().reason, "CertificateUntrusted");
-    EXPECT_THAT(answer.error().message, HasSubstr("not the one that is mounted"));
+    EXPECT_THAT(answer.error().message, HasSubstr("differs from the certificate that is mounted"));
   }
   EXPECT_EQ(heard.question, "");
 }
@@ -216,7 +216,7 @@ TEST(HttpsProbe, TellsAServerThatSpeaksNoHttps) {
   });
   const auto answer = Ask(server, {Identity().CertificatePem(), ""});
   ASSERT_FALSE(answer.ok());
-  EXPECT_THAT(answer.error().message, HasSubstr("no HTTPS is spoken"));
+  EXPECT_THAT(answer.error().message, HasSubstr("does not speak HTTPS"));
 }
 
 TEST(HttpsProbe, WaitsForASilentServerNoLongerThanItsContext) {

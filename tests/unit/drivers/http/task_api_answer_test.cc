@@ -79,12 +79,12 @@ TEST(TaskApiAnswer, WhatIsMissingWhereARuleDependsOnItIsAnErrorThatNamesIt) {
   };
   const std::vector<Row> rows = {
       {"<html>login</html>", "is not JSON"},
-      {"[]", "is no JSON object"},
+      {"[]", "is not a JSON object"},
       {R"({"data":[]})", "does not say whether it succeeded"},
       {R"({"success":"yes","data":[]})", "does not say whether it succeeded"},
       {R"({"success":true})", "has no data"},
-      {Answer("{}"), "has data that is no list"},
-      {Answer("[7]"), "a task that is no object"},
+      {Answer("{}"), "has data that is not a list"},
+      {Answer("[7]"), "a task that is not an object"},
       {Answer(R"([{"status":"RUNNING"}])"), "a task without an id"},
       {Answer(R"([{"id":7,"status":"RUNNING"}])"), "a task without an id"},
       {Answer(R"([{"id":"np_1","status":null}])"), "a task without a status"},
@@ -107,7 +107,7 @@ TEST(TaskApiAnswer, ARefusalIsToldByItsCodeAndNothingElseThatWasAnswered) {
       R"({"success":false,"code":"INNER_ERROR","message":"user admin with s3cret failed",
           "errorDetail":{"code":"CM-RESOAT1111"},"data":null})");
   EXPECT_EQ(refused.error().reason, "TaskAPIRefused");
-  EXPECT_EQ(refused.error().message, "OMS answers to ListProjects that it cannot (CM-RESOAT1111)");
+  EXPECT_EQ(refused.error().message, "OMS reports that ListProjects failed (CM-RESOAT1111)");
   EXPECT_THAT(ReadTaskPage(R"({"success":false,"code":"Basic YWRtaW46czNjcmV0"})").error().message,
               Not(HasSubstr("YWRt")));
 }

@@ -90,7 +90,7 @@ TEST_P(RevealingPlugin, GetsNothingFromASession) {
   ASSERT_TRUE(in.Is(Code::kDenied)) << (in.ok() ? "in" : in.error().message);
   EXPECT_EQ(in.error().reason, "MetaDBDenied");
   EXPECT_THAT(in.error().message,
-              AllOf(HasSubstr("would show the password"), HasSubstr("spec.metaDB.connect.tls"),
+              AllOf(HasSubstr("would expose the password"), HasSubstr("spec.metaDB.connect.tls"),
                     Not(HasSubstr(kPassword))));
 }
 
@@ -105,7 +105,7 @@ TEST_P(RevealingPlugin, GetsNothingThroughTheRelay) {
   ASSERT_TRUE(health.Is(Code::kDenied)) << (health.ok() ? "in" : health.error().message);
   EXPECT_EQ(health.error().reason, "MetaDBDenied");
   EXPECT_THAT(health.error().message,
-              AllOf(HasSubstr("would show the password"), HasSubstr("spec.metaDB.connect.tls"),
+              AllOf(HasSubstr("would expose the password"), HasSubstr("spec.metaDB.connect.tls"),
                     Not(HasSubstr(kPassword))));
 }
 

@@ -80,7 +80,7 @@ TEST_F(SlowServerTest, OnlySoManyCallsAreLeftBehindAndTheyEndWithTheServer) {
   base::Error last;
   for (int i = 0; i < 20; ++i) last = meta_db->Server(ctx_).error();
   EXPECT_EQ(last.reason, "MetaDBUnreachable");
-  EXPECT_THAT(last.message, HasSubstr("8 earlier calls to it have not ended yet"));
+  EXPECT_THAT(last.message, HasSubstr("8 earlier calls to it have not finished yet"));
   EXPECT_LE(server_.connections(), 8);
   server_.Stop();
   // What was left behind is told by the error alone; it goes once its threads have seen it. Where

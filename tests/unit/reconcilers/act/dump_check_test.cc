@@ -50,7 +50,8 @@ TEST(WhatDumpLacks, IsAColumnThatTheServerDoesNotCompute) {
   EXPECT_THAT(WhatDumpLacks(Digest(), {Files(2, {"id", "note", "more"})}), HasSubstr("more"));
   ports::DumpedTable unnamed = Files(2, {});
   unnamed.values = 2;
-  EXPECT_THAT(WhatDumpLacks(Digest(), {unnamed}), HasSubstr("2 values, and the table 3 columns"));
+  EXPECT_THAT(WhatDumpLacks(Digest(), {unnamed}),
+              HasSubstr("2 values, but the table has 3 columns"));
   ports::DumpedTable uneven = Files(2, {"id", "note"});
   uneven.values = 1;
   EXPECT_THAT(WhatDumpLacks(Digest(), {uneven}), HasSubstr("1 values for 2 columns"));

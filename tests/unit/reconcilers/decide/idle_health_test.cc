@@ -130,7 +130,7 @@ TEST(JudgeIdle, AHeartThatDoesNotMoveIsSeenByItself) {
       EXPECT_THAT(says, IsEmpty()) << i;
     }
   }
-  EXPECT_THAT(says, HasSubstr("stands still"));
+  EXPECT_THAT(says, HasSubstr("does not advance"));
 }
 
 }  // namespace

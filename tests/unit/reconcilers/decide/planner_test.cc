@@ -449,7 +449,7 @@ TEST(Decide, AHealthyUpgradeTellsThatAThirdVersionWaitsForItsEnd) {
   EXPECT_THAT(upgrade.Decide().message, testing::Not(testing::HasSubstr("then")));
   upgrade.spec.version = "4.3.2";
   EXPECT_EQ(upgrade.Decide().kind, Kind::kWait);
-  EXPECT_THAT(upgrade.Decide().message, testing::HasSubstr("then 4.3.2 is begun"));
+  EXPECT_THAT(upgrade.Decide().message, testing::HasSubstr("then 4.3.2 starts"));
 }
 
 TEST(Decide, ANewRequestedAtEndsThePauseBeforeARetry) {

@@ -44,9 +44,9 @@ TEST(Standing, TellsWhatTheLastOperationCameToWhereThatIsWhatRuns) {
   EXPECT_EQ(DecideStanding({other, &last}).reason, crd::reason::kUpToDate);
   last.outcome = model::OperationOutcome::kRolledBack;
   const crd::Version old = *crd::Version::Parse("4.3.0");
-  EXPECT_THAT(DecideStanding({old, &last}).message, HasSubstr("was turned back"));
+  EXPECT_THAT(DecideStanding({old, &last}).message, HasSubstr("was rolled back"));
   last.undoes = model::OperationRef{"before", "/backups/before"};
-  EXPECT_THAT(DecideStanding({old, &last}).message, HasSubstr("went back from 4.3.1 to 4.3.0"));
+  EXPECT_THAT(DecideStanding({old, &last}).message, HasSubstr("rolled back from 4.3.1 to 4.3.0"));
 }
 
 TEST(Standing, WhatDoesNotRunIsHeldWithAWarningBeforeAllElse) {
@@ -60,7 +60,7 @@ TEST(Standing, WhatDoesNotRunIsHeldWithAWarningBeforeAllElse) {
   EXPECT_EQ(decision.kind, Kind::kHold);
   EXPECT_TRUE(decision.warning);
   EXPECT_EQ(decision.reason, "OMSNotRunning");
-  EXPECT_THAT(decision.message, HasSubstr("HA is off now"));
+  EXPECT_THAT(decision.message, HasSubstr("HA is off"));
   EXPECT_THAT(decision.message, HasSubstr("; but OMS does not run"));
   EXPECT_THAT(decision.message, Not(HasSubstr("nginx")));
 }

@@ -185,13 +185,13 @@ TEST(MaintenanceWindow, RefusesATimeOfDayThatIsNone) {
 TEST(MaintenanceWindow, RefusesADayThatIsNone) {
   for (const char* day : {"Monday", "mon", "", "Sat,Sun"}) {
     ExpectRefused(Window({"Sat", day}, "01:00", "05:00", "UTC"), "days",
-                  "is no day; write Mon, Tue, Wed, Thu, Fri, Sat, Sun");
+                  "is not a day of the week; write Mon, Tue, Wed, Thu, Fri, Sat, Sun");
   }
 }
 
 TEST(MaintenanceWindow, RefusesAStartThatIsItsEnd) {
   ExpectRefused(Window({}, "01:00", "01:00", "UTC"), "end",
-                "leave maintenanceWindow out for any time");
+                "omit maintenanceWindow to allow any time");
 }
 
 TEST(MaintenanceWindow, RefusesAZoneThatIsNotInTheDatabase) {

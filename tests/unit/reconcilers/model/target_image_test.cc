@@ -223,7 +223,8 @@ TEST(UpgradeScript, IsJudgedByTheLineOfItsCompletionWhereThatIsKnown) {
   EXPECT_EQ(AfterOutput("[Completed] 4.3.1\nbye 4.3.2\n", "4.3.2", lines).reason, "ScriptFailed");
   EXPECT_EQ(AfterOutput("[Completed] 4.3.2\nbye 4.3.1\n", "4.3.2", lines).verdict,
             steps::Verdict::kDone);
-  EXPECT_THAT(AfterOutput("4.3.2\n", "4.3.2", lines).message, HasSubstr("without the line"));
+  EXPECT_THAT(AfterOutput("4.3.2\n", "4.3.2", lines).message,
+              HasSubstr("did not print its completion line"));
 }
 
 TEST(UpgradeScript, OfAReleaseThatTheTablesDoNotListIsKnownByItself) {

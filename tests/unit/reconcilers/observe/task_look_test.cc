@@ -126,7 +126,7 @@ TEST(TasksInPreflight, ATroubleStandsBehindWhatElseIsWrongAndSaysBothWaysOut) {
     ASSERT_EQ(troubles.size(), 1u);
     EXPECT_EQ(troubles[0].reason, reason);
     EXPECT_TRUE(troubles[0].passing) << "a Secret that is corrected is seen by itself";
-    EXPECT_THAT(troubles[0].message, HasSubstr("leave spec.taskAPI out and confirm by"));
+    EXPECT_THAT(troubles[0].message, HasSubstr("remove spec.taskAPI and confirm in"));
   }
   upgrade.facts.oms_tasks_trouble =
       TroubleOfTasks(base::MakeError(base::Code::kDenied, "TaskAPIDenied", "no"), "ns", spec);

@@ -124,7 +124,7 @@ TEST(ParseConfig, OldAndNewKeysWithTheSameValueAreFine) {
 
 TEST(ParseConfig, OldAndNewKeysThatDifferAreRefusedByName) {
   ExpectRefused(std::string(kRest) + kOld + "oms_cm_meta_password: s3cret-other\n",
-                "oms_meta_password and oms_cm_meta_password are both there and differ");
+                "oms_meta_password and oms_cm_meta_password are both set and differ");
 }
 
 TEST(ParseConfig, ReadsPortsThatAreNotTheDefault) {
@@ -135,11 +135,11 @@ TEST(ParseConfig, ReadsPortsThatAreNotTheDefault) {
 }
 
 TEST(ParseConfig, SaysWhatIsMissingOrWrong) {
-  ExpectRefused(kRest, "neither oms_meta_host nor oms_rm_meta_host is there");
+  ExpectRefused(kRest, "neither oms_meta_host nor oms_rm_meta_host is set");
   ExpectRefused(std::string(kRest) +
                     "oms_rm_meta_host: a\noms_rm_meta_port: 1\n"
                     "oms_rm_meta_user: u\noms_rm_meta_password: p\n",
-                "neither oms_meta_host nor oms_cm_meta_host is there");
+                "neither oms_meta_host nor oms_cm_meta_host is set");
   ExpectRefused(kOld, "drc_rm_db is not there");
   ExpectRefused(std::string(kRest) +
                     "oms_meta_host:\noms_meta_port: 1\noms_meta_user: u\n"
@@ -192,9 +192,9 @@ TEST(ParseConfig, WhatIsNotPlainIsRefused) {
   ExpectRefused("a: &x s3cret\nb: *x\n", "line 1: anchors and aliases");
   ExpectRefused("base: &base {a: 1}\nx:\n  <<: *base\n", "line 1: anchors");
   ExpectRefused(std::string(kOld) + "oms_meta_host: s3cret\n",
-                "line 5: the key oms_meta_host is there twice");
-  ExpectRefused("x:\n  a: 1\n  a: 2\n", "line 3: the key a is there twice");
-  ExpectRefused("\"drc_rm_db\": a\ndrc_rm_db: a\n", "the key drc_rm_db is there twice");
+                "line 5: the key oms_meta_host appears twice");
+  ExpectRefused("x:\n  a: 1\n  a: 2\n", "line 3: the key a appears twice");
+  ExpectRefused("\"drc_rm_db\": a\ndrc_rm_db: a\n", "the key drc_rm_db appears twice");
   ExpectRefused("a: !!int 3\n", "tags");
   ExpectRefused("a: !own s3cret\n", "tags");
   ExpectRefused("a: \"s3cret\nb: c\n", "line 1: a quote is not closed");
@@ -330,7 +330,7 @@ TEST(RewriteMetaKeys, ANewKeyThatIsThereAlreadyIsNotMadeAgain) {
 
 TEST(RewriteMetaKeys, NewKeysThatDifferAreRefusedByName) {
   ExpectNotRewritten("oms_rm_meta_password: s3cret-a\noms_meta_password: s3cret-b\n",
-                     "oms_meta_password and oms_rm_meta_password are both there and differ");
+                     "oms_meta_password and oms_rm_meta_password are both set and differ");
 }
 
 TEST(RewriteMetaKeys, AValueThatTakesMoreThanItsLineIsRefused) {
@@ -355,7 +355,7 @@ TEST(RewriteMetaKeys, AValueThatTakesMoreThanItsLineIsRefused) {
 
 TEST(RewriteMetaKeys, AnchorsAndDuplicateKeysAreRefused) {
   ExpectNotRewritten("oms_meta_host: &h x\nother: *h\n", "anchors");
-  ExpectNotRewritten("oms_meta_host: x\noms_meta_host: y\n", "there twice");
+  ExpectNotRewritten("oms_meta_host: x\noms_meta_host: y\n", "appears twice");
 }
 
 }  // namespace

@@ -152,7 +152,7 @@ TEST(TaskLimits, AFullImportRunsWhileItsStepDoes) {
       "NoFullImportRunning",
       {
           {"runs", Task("a", kYes, kYes, kNo, {"RUNNING", "INIT", "", ""}), Says::kBroken,
-           "its full migration runs"},
+           "its full migration is running"},
           {"paused", Task("b", kYes, kYes, kNo, {"SUSPEND", "INIT", "", ""}), Says::kHolds},
           {"complete", Task("c", kYes, kYes, kNo, {"FINISHED", "RUNNING", "", ""}), Says::kHolds},
       });
@@ -171,7 +171,7 @@ TEST(TaskLimits, OblogproxyIsSeenAtTheEndWhoseLogIsRead) {
     made.sink_log_proxy = sink_proxy;
     return made;
   };
-  const char* reads = "reads by oblogproxy";
+  const char* reads = "reads through oblogproxy";
   ExpectRows(
       "NoOblogproxyTasks",
       {
@@ -275,12 +275,12 @@ TEST(TaskLimits, WhatTheTasksShowCountsAndNotTheWord) {
   const auto told = Limits(Asks::kTell, tasks, {"NoFullImportRunning", "TasksSettled"});
   ASSERT_EQ(told.size(), 1u);
   EXPECT_EQ(told[0].word, "NoFullImportRunning");
-  EXPECT_THAT(told[0].tasks, HasSubstr("its full migration runs"));
+  EXPECT_THAT(told[0].tasks, HasSubstr("its full migration is running"));
   EXPECT_TRUE(Limits(Asks::kWait, tasks).empty()) << "told here, as without the API";
   const auto waits =
       Limits(Asks::kWait, tasks, {"NoFullImportRunning"}, crd::LimitPolicy::kEnforce);
-  EXPECT_THAT(waits, testing::ElementsAre(
-                         testing::Field(&OverviewLimit::tasks, HasSubstr("full migration runs"))));
+  EXPECT_THAT(waits, testing::ElementsAre(testing::Field(&OverviewLimit::tasks,
+                                                         HasSubstr("full migration is running"))));
 }
 
 TEST(TaskLimits, WhatTheTasksDoNotTellIsAskedForByItsWord) {
@@ -299,11 +299,11 @@ TEST(TaskLimits, AnOblogproxyTaskThatIsSeenIsWaitedForOnEveryWay) {
   task.source_log_proxy = true;
   const auto waits = Limits(Asks::kWait, {task}, {"NoOblogproxyTasks"});
   ASSERT_EQ(waits.size(), 1u);
-  EXPECT_EQ(waits[0].tasks, "a 'task of a' reads by oblogproxy");
+  EXPECT_EQ(waits[0].tasks, "a 'task of a' reads through oblogproxy");
   EXPECT_TRUE(Limits(Asks::kTell, {task}).empty());
   EXPECT_THAT(TextOfBroken(waits),
-              HasSubstr("NoOblogproxyTasks: no task reads by oblogproxy, which"));
-  EXPECT_THAT(TextOfBroken(waits), HasSubstr("OMS shows otherwise: a 'task of a' reads by"));
+              HasSubstr("NoOblogproxyTasks: no task reads through oblogproxy, which"));
+  EXPECT_THAT(TextOfBroken(waits), HasSubstr("OMS reports: a 'task of a' reads through"));
 }
 
 }  // namespace

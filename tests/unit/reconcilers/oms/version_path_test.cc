@@ -123,11 +123,12 @@ TEST(VersionPath, ACommunityJumpIsRefusedWithTheNextNeighbour) {
   ExpectRefused("3.2.2-CE", "3.3.1-CE", "UnsupportedPath", "from 3.2.2-CE the next is 3.3.0-CE:");
   ExpectRefused("4.1.1-CE", "4.2.2-CE", "UnsupportedPath", "4.2.0-CE, or 4.2.11-CE or later");
   ExpectRefused("4.2.3-CE", "4.2.6-CE", "UnsupportedPath", "4.2.11-CE or later");
-  ExpectRefused("4.0.0-CE", "4.2.11-CE", "UnsupportedPath", "no version that is documented");
+  ExpectRefused("4.0.0-CE", "4.2.11-CE", "UnsupportedPath", "no documented version");
 }
 
 TEST(VersionPath, NothingLeadsToTheCommunityReleaseThatIsDeployedAfresh) {
-  ExpectRefused("4.0.0-CE", "4.1.1-CE", "UnsupportedPath", "can only be deployed afresh");
+  ExpectRefused("4.0.0-CE", "4.1.1-CE", "UnsupportedPath",
+                "can only be deployed as a new installation");
   PathOptions accept;
   accept.accept_unlisted = true;
   EXPECT_FALSE(Path("4.0.0-CE", "4.1.1-CE", accept).ok());

@@ -341,9 +341,9 @@ TEST_F(BackupJobTest, ADumpThatIsNotWhatItWasMadeOfIsNoBackup) {
        }},
       {"cm_430.t: each row in the files has 2 values for 1 columns",
        [](ports::DumpOutcome& outcome) { outcome.tables[1].values = 2; }},
-      {"cm_430.t: each row in the files has 1 values, and the table 2 columns",
+      {"cm_430.t: each row in the files has 1 values, but the table has 2 columns",
        [](ports::DumpOutcome& outcome) { outcome.tables[1].columns.clear(); }},
-      {"the files hold 7 rows of a table u, which cm_430 has not",
+      {"the files contain 7 rows of a table u, which cm_430 does not have",
        [](ports::DumpOutcome& outcome) {
          outcome.tables.push_back({"u", 7, {}, 1, 9});
        }},
@@ -484,7 +484,7 @@ TEST(DescribeDifference, NamesWhatDiffers) {
             "place of 1, table b has other contents, table c is new, view v is missing");
   other = good;
   other.objects[0].sha256 = "changed";
-  EXPECT_EQ(DescribeDifference(good, other), "table a is defined otherwise");
+  EXPECT_EQ(DescribeDifference(good, other), "table a has another definition");
 }
 
 }  // namespace

@@ -78,9 +78,9 @@ TEST(UpgradePlan, SaysWhatEachStepWillTouch) {
   EXPECT_EQ(world.Of(model::Step::kStopContainers), "stop oms_430 on oms-1 (downtime begins)");
   EXPECT_EQ(world.Of(model::Step::kBackUpDatabases),
             "dump oms_rm (12.0 MiB), oms_cm (3.0 MiB) and oms_cm_hb (1.0 MiB) into "
-            "/var/lib/oms-upgrade/backups with mydumper, with a sum of each table");
+            "/var/lib/oms-upgrade/backups with mydumper, with a checksum of each table");
   EXPECT_EQ(world.Of(model::Step::kStartContainers),
-            "start oms_431 on oms-1; from here on going back restores the three databases");
+            "start oms_431 on oms-1; from here on a rollback restores the three databases");
   EXPECT_EQ(world.Of(model::Step::kRunUpgradeScript),
             "run /root/docker_upgrade.sh in oms_431, once; it changes the databases");
   EXPECT_EQ(world.Of(model::Step::kCompactHeartbeat),
@@ -110,9 +110,9 @@ TEST(UpgradePlan, SaysByWhatTheImageIsToldFromAnotherOfItsName) {
   world.facts.nodes.front().target_image = ports::ImageInfo{};
   EXPECT_THAT(world.Of(model::Step::kLoadImage),
               AllOf(HasSubstr("is loaded from /images/oms_4.3.1.tar.gz"),
-                    HasSubstr("if that holds another one")));
+                    HasSubstr("if that contains another one")));
   world.spec.image.archive.clear();
-  EXPECT_THAT(world.Of(model::Step::kLoadImage), HasSubstr("is not checked"));
+  EXPECT_THAT(world.Of(model::Step::kLoadImage), HasSubstr("is not verified"));
   world.spec.image.id = "sha256:new";
   EXPECT_THAT(world.Of(model::Step::kLoadImage), Not(HasSubstr("spec.image.id")));
 }
@@ -169,7 +169,7 @@ TEST(UpgradePlan, FromBelowFourZeroOneNamesTheJarAndTheMetadata) {
   world.from = *crd::Version::Parse("3.4.0");
   world.path = *product::CheckPath(world.from, world.to);
   EXPECT_THAT(world.Of(model::Step::kCorrectSchema),
-              StartsWith("hold oms_console, and run /opt/alibaba/java/bin/java -jar "
+              StartsWith("stop oms_console, and run /opt/alibaba/java/bin/java -jar "
                          "/root/correction-1.0-SNAPSHOT-jar-with-dependencies.jar -mupgrade "
                          "-y/home/admin/conf/config.yaml -ltrue in "));
   EXPECT_THAT(
@@ -184,7 +184,7 @@ TEST(UpgradePlan, FromBelowFourZeroOneNamesTheJarAndTheMetadata) {
 TEST(UpgradePlan, SaysWhatGoingBackCostsAroundEachPointOfNoReturn) {
   const Plan plan = World().Make();
   EXPECT_THAT(plan.point_of_no_return,
-              AllOf(StartsWith("Going back: before StopContainers it costs nothing (HA is switched "
+              AllOf(StartsWith("Rollback: before StopContainers nothing is lost (HA is switched "
                                "on again). From StopContainers on, oms_430 on oms-1 is started "
                                "again (about 4s)."),
                     HasSubstr("From StartContainers on, oms_431 on oms-1 is removed"),
@@ -222,7 +222,7 @@ TEST(UpgradePlan, OfASmallOmsIsDownForSomeSeconds) {
   EXPECT_GE(plan.estimated_downtime, std::chrono::seconds(6));
   EXPECT_LE(plan.estimated_downtime, std::chrono::seconds(12));
   EXPECT_THAT(plan.downtime, AllOf(StartsWith("Downtime: about "), HasSubstr("dump 2s"),
-                                   HasSubstr("rates measured with small databases")));
+                                   HasSubstr("rates of small databases")));
 }
 
 TEST(UpgradePlan, IsDownForLongerTheMoreThereIsToDump) {
@@ -267,7 +267,7 @@ TEST(UpgradePlan, GoesByWhatTheLastUpgradeOfThisOmsTook) {
   World next;
   next.rates = rates;
   EXPECT_EQ(next.Make().estimated_downtime, std::chrono::seconds(559));
-  EXPECT_THAT(next.Make().downtime, HasSubstr("what the last upgrade of this OMS took"));
+  EXPECT_THAT(next.Make().downtime, HasSubstr("based on the last upgrade of this OMS"));
 }
 
 TEST(UpgradePlan, CountsTheJarAndTheMetadataNeitherAsStartNorAsScript) {
@@ -402,7 +402,7 @@ TEST(UpgradePlan, InTheStatusEndsWithDowntimeAndTheWayBack) {
   EXPECT_EQ(status.estimated_downtime, plan.estimated_downtime);
   ASSERT_EQ(status.steps.size(), plan.steps.size() + 2);
   EXPECT_THAT(status.steps[plan.steps.size()], StartsWith("Downtime: "));
-  EXPECT_THAT(status.steps.back(), StartsWith("Going back: "));
+  EXPECT_THAT(status.steps.back(), StartsWith("Rollback: "));
 }
 
 // ------------------------------------------------------------------------------------ going back
@@ -448,7 +448,7 @@ TEST(RollbackPlan, SaysWhatEachStepWillTouch) {
               AllOf(StartsWith("stop and remove oms_431 on oms-1 (downtime begins;"),
                     HasSubstr("its image oms:4.3.1 stays")));
   EXPECT_THAT(undone.Of(model::Step::kSaveUpgradedState),
-              StartsWith("dump what they hold now (20.0 MiB) into "));
+              StartsWith("dump their current content (20.0 MiB) into "));
   EXPECT_THAT(undone.Of(model::Step::kRestoreDatabases),
               StartsWith("drop oms_rm (4.0 MiB), oms_cm (1.0 MiB) and oms_cm_hb, create them "
                          "again and load /backups/op/dump/1"));
@@ -469,15 +469,16 @@ TEST(RollbackPlan, PutsAConfigBackThatWasEditedInPlace) {
   EXPECT_THAT(undone.Of(model::Step::kRestoreConfig), StartsWith("skipped"));
   undone.record.config_rewrites["oms-1"].path = "/data/conf/config.yaml";
   EXPECT_EQ(undone.Of(model::Step::kRestoreConfig),
-            "write /data/conf/config.yaml of oms-1 back as before the upgrade");
+            "restore /data/conf/config.yaml of oms-1 as it was before the upgrade");
 }
 
 TEST(RollbackPlan, SaysWhatIsLostByTheAgeOfTheState) {
   Undone undone;
-  EXPECT_EQ(undone.Back().lost,
-            "Lost: oms_rm, oms_cm and oms_cm_hb become what they were at 2026-01-02T03:04:05Z, 3d "
-            "4h ago; what OMS has written to them since is kept only in the dump of "
-            "SaveUpgradedState");
+  EXPECT_EQ(
+      undone.Back().lost,
+      "Lost: oms_rm, oms_cm and oms_cm_hb are restored to their state at 2026-01-02T03:04:05Z, 3d "
+      "4h ago; what OMS has written to them since is kept only in the dump of "
+      "SaveUpgradedState");
   undone.numbers.rows_since = 1234;
   EXPECT_THAT(undone.Back().lost, HasSubstr("written to them since (1234 rows) is kept only"));
   undone.now = fixtures::At(0) + std::chrono::minutes(65);
@@ -488,7 +489,7 @@ TEST(RollbackPlan, SaysWhatIsLostByTheAgeOfTheState) {
 
 TEST(RollbackPlan, SaysFromWhereOnThereIsNoWayBack) {
   EXPECT_THAT(Undone().Back().point_of_no_return,
-              HasSubstr("until StopNewContainers this costs nothing, set spec.version to 4.3.1"));
+              HasSubstr("until StopNewContainers nothing is lost, set spec.version to 4.3.1"));
 }
 
 TEST(RollbackPlan, IsDownForLongerTheMoreThereIsToRestore) {
@@ -518,7 +519,7 @@ TEST(RollbackPlan, HasAnotherHashForEachThingThatIsWrittenOrDestroyed) {
       {"nothing", [](Undone&) {}},
       {"operation", [](Undone& u) { u.record.id = "other"; }},
       {"a request before this one", [](Undone& u) { u.request.generation = 6; }},
-      {"a request that came to nothing", [](Undone& u) { u.request.follows = "called off"; }},
+      {"a request that came to nothing", [](Undone& u) { u.request.follows = "cancelled"; }},
       {"from", [](Undone& u) { u.record.from = "4.2.5"; }},
       {"to", [](Undone& u) { u.record.to = "4.3.2"; }},
       {"old container", [](Undone& u) { u.record.nodes[0].old_id = "other"; }},

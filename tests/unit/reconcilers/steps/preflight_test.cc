@@ -67,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
             }},
         Bad{"NameTaken", "rename or remove",
             [](fixtures::Upgrade& u) { u.node().planned_name_taken = true; }},
-        Bad{"ConfigUnreadable", "put the file back",
+        Bad{"ConfigUnreadable", "restore the file",
             [](fixtures::Upgrade& u) { u.node().config->regular = false; }},
         Bad{"OMSUnhealthy", "FATAL",
             [](fixtures::Upgrade& u) { u.node().health->programs[0].state = "FATAL"; }},
@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
             [](fixtures::Upgrade& u) { u.meta().heartbeat_moves = false; }},
         Bad{"SecondContainerRuns", "oms_430",
             [](fixtures::Upgrade& u) { u.node().second_running = "oms_430"; }},
-        Bad{"DiskLow", "make room",
+        Bad{"DiskLow", "free some space",
             [](fixtures::Upgrade& u) { u.facts.volume->free_bytes = 1000; }},
         Bad{"DumpUnsupported", "oms_rm.t.g is a generated column, so that dump",
             [](fixtures::Upgrade& u) {
@@ -273,7 +273,7 @@ TEST(CheckPreflight, AWordThatNothingAsksForIsRefusedWithThoseThatThereAre) {
   const auto troubles = Check(upgrade);
   ASSERT_EQ(troubles.size(), 1u);
   EXPECT_EQ(troubles[0].reason, "InvalidSpec");
-  EXPECT_THAT(troubles[0].message, HasSubstr("spec.acknowledge has TasksSetled"));
+  EXPECT_THAT(troubles[0].message, HasSubstr("unknown value in spec.acknowledge: TasksSetled"));
   EXPECT_THAT(troubles[0].message,
               HasSubstr("NoOblogproxyTasks, NoSharePlex, TasksReadyForSeparateCM, TasksSettled"));
 }
@@ -284,7 +284,7 @@ TEST(ToldBefore, NamesWhatNothingWaitsForUntilItIsAcknowledged) {
     return ToldBefore(upgrade.spec, *crd::Version::Parse("4.3.0"), *crd::Version::Parse("4.3.1"),
                       upgrade.facts);
   };
-  EXPECT_THAT(told(), testing::Contains(HasSubstr("See that no task reads by oblogproxy")));
+  EXPECT_THAT(told(), testing::Contains(HasSubstr("Check that no task reads through oblogproxy")));
   upgrade.spec.acknowledge = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
   EXPECT_THAT(told(), IsEmpty());
 }

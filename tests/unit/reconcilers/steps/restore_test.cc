@@ -68,7 +68,7 @@ TEST(RestoreDatabases, TellsWhatEqualsItsBackupAndWhatWasAccepted) {
   EXPECT_EQ(RestoreDatabases::Summary(record), "oms_cm, oms_rm equal their backups");
   record.restore_differs["oms_rm"] = "a row more";
   EXPECT_EQ(RestoreDatabases::Summary(record),
-            "oms_cm equals its backup; oms_rm was accepted as it is: a row more");
+            "oms_cm matches its backup; oms_rm was accepted as it is: a row more");
 }
 
 }  // namespace
