@@ -175,6 +175,22 @@ class Texts(unittest.TestCase):
         ):
             self.assertEqual(texts.wrong_in("a.md", text), [], text)
 
+    def test_a_word_that_has_a_plainer_one_is_found_where_users_read(self):
+        for path, text in (
+            ("README.md", "then it starts " + "anew"), ("crd/omsupgrades.yaml", "description: what shall " + "run"),
+            ("reconcilers/steps/ha.cc", 'Failed("see it, then mend " + "it and");'), ("crd/reasons.cc", '"OMS is told"'),
+            ("reconcilers/record/manifest.cc", 'R"(Start\nit whoever you are)"'),
+        ):
+            self.assertEqual(len(texts.not_plain(path, text)), 1, (path, text))
+
+    def test_a_comment_a_name_and_a_test_may_have_such_words(self):
+        for path, text in (
+            ("reconcilers/steps/ha.cc", "// Begun anew by whoever it is.\nint x = 1;"), ("README.md", "the key `begun`"),
+            ("reconcilers/record/manifest.cc", 'At(json, "begun")'), ("tests/unit/a_test.cc", '"it is told anew"'),
+            ("README.md", "shallow water"),
+        ):
+            self.assertEqual(texts.not_plain(path, text), [], text)
+
 
 class Reasons(unittest.TestCase):
     TREE = {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""No file of the repository names a path of somebody's machine, a private host or a key, and none cites a page that
-is not in the repository.
+"""No file of the repository names a path of somebody's machine, a private host or a key, none cites a page that is not
+in the repository, and what a user reads is plain English.
 
-    hack/checks/texts.py [--root DIR]
+    hack/checks/texts.py [--root DIR] [FILE...]      (default: every file)
 
-Such a line works where it was written and nowhere else. Reads every text file that git tracks (or, in
+A path or host of one machine works where it was written and nowhere else. Reads every text file that git tracks (or, in
 a tree without git, every file).
 """
 import argparse
@@ -30,6 +30,31 @@ RULES = (
 CITED = re.compile(r"(?<![\w/.-])((?:[\w.-]+/)*[\w-]+\.md)\b")
 # Written beside each backup, for whoever has to load it by hand.
 MADE = ("RESTORE.md", "a.md")  # The second: of the tests of these checks.
+
+# A user reads pages, manifests, and what the product says: conditions, events, errors, --help. Plain words there, and those
+# of Kubernetes and MySQL: subject, verb, object. Each of these has a plainer one.
+USER_READS = (".md", ".yaml")
+PRODUCT = re.compile(r"(?:crd|reconcilers|controller)/.*\.(?:cc|h)$")
+LITERALS = re.compile(r'(?s)R"(\w*)\((.*?)\)\1"|//[^\n]*|"((?:\\.|[^"\\\n])*)"')
+WORDS = (
+    (r"mend(?:s|ed|ing)?", "correct, repair or fix"),
+    (r"anew|afresh", "again"),
+    (r"amiss", "wrong"),
+    (r"shall", "must, or the desired ..."),
+    (r"who(?:ever|mever|m)", "anyone who, or name the person"),
+    (r"of ours", "of the controller"),
+    (r"otherwise than", "differs from"),
+    (r"begun", "started"),
+    (r"told", "reported, or says"),
+    (r"go(?:es)? on|going on|went on", "continue, or keep running"),
+    (r"turn(?:s|ed)? back|tak(?:es?|en) back|took back|go(?:es)? back|going back|went back", "roll back, or revert"),
+    (r"put(?:s)? back|br(?:ing|ings|ought) back", "restore"),
+    (r"call(?:s|ed)? off", "cancel"),
+    (r"give(?:s|n)? up|gave up", "abandon"),
+    (r"let(?:s)? go", "release"),
+    (r"as good as gone|half loaded|is none of", "say what it is"),
+)
+PLAIN = [(re.compile(r"\b(?:%s)\b" % word, re.I), better) for word, better in WORDS]
 
 # These hold such words on purpose.
 EXEMPT = ("hack/checks/texts.py",)
@@ -61,6 +86,26 @@ def cited_and_missing(path, text, pages):
     return errors
 
 
+def literals(text):
+    """(line number, text) of each string literal of C++ that is more than a name."""
+    for found in LITERALS.finditer(text):
+        literal = found.group(2) or found.group(3)
+        if literal and " " in literal and not found.group(0).startswith("//"):
+            yield 1 + text.count("\n", 0, found.start()), literal
+
+
+def not_plain(path, text):
+    """One line per word that has a plainer one, in what a user reads."""
+    if path.endswith(USER_READS):  # What stands in `these` is a name.
+        parts = ((number, re.sub(r"`[^`]*`", "``", line)) for number, line in enumerate(text.splitlines(), 1))
+    elif PRODUCT.match(path):
+        parts = literals(text)
+    else:
+        return []
+    return ["%s:%d: not plain: '%s'; write: %s" % (path, number, found.group(0), better)
+            for number, part in parts for pattern, better in PLAIN for found in [pattern.search(part)] if found]
+
+
 def files(root):
     """Tracked files, and those that are neither tracked nor ignored."""
     run = subprocess.run(
@@ -79,11 +124,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument("--root", default=os.path.join(here, "..", ".."))
-    root = os.path.normpath(parser.parse_args().root)
+    parser.add_argument("files", nargs="*", help="only these, as paths from the root")
+    arguments = parser.parse_args()
+    root = os.path.normpath(arguments.root)
     errors, count = [], 0
     paths = sorted(set(files(root)))
     pages = [path for path in paths if path.endswith(".md")]
-    for path in paths:
+    for path in arguments.files or paths:
         full = os.path.join(root, path)
         if path in EXEMPT or path.endswith(BINARY) or os.path.islink(full) or not os.path.isfile(full):
             continue
@@ -96,13 +143,14 @@ def main():
         errors += wrong_in(path, text)
         if path.endswith(CITES):
             errors += cited_and_missing(path, text, pages)
-    if count == 0:
+        errors += not_plain(path, text)
+    if count == 0 and not arguments.files:
         errors.append("no file found below %s" % root)
     for error in errors:
         print(error, file=sys.stderr)
     if errors:
         return 1
-    print("texts: %d files, none names a machine" % count)
+    print("texts: %d files, none names a machine; what a user reads is plain" % count)
     return 0
 
 
