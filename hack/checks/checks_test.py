@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The checks find what they are there for: each case plants one violation in a small tree."""
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -263,6 +264,36 @@ return MakeError(Code::kNotFound, crd::reason::kGone, crd::inner_reason::kBroken
         self.assertEqual(len(self.check("crd/README.md", "make room", "buy a disk")), 1)
         self.assertEqual(self.check("crd/README.md", "make room", "buy a disk", fix=True), [])
         self.assertEqual(self.page, self.TREE["crd/README.md"])
+
+
+@unittest.skipUnless(shutil.which("git"), "no git here")
+class PreCommit(unittest.TestCase):
+    def test_it_looks_at_what_is_staged_and_refuses_what_a_check_refuses(self):
+        root = os.path.dirname(os.path.dirname(HERE))
+        with tempfile.TemporaryDirectory() as tree:
+            def git(*arguments, check=True):
+                return subprocess.run(
+                    ["git", "-C", tree, "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.hooksPath=hack/hooks",
+                     *arguments], capture_output=True, text=True, check=check, env=env)
+
+            env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+            for name in ("controller", "crd", "reconcilers"):
+                shutil.copytree(os.path.join(root, name), os.path.join(tree, name))
+            for name in ("checks", "hooks"):
+                shutil.copytree(os.path.join(root, "hack", name), os.path.join(tree, "hack", name),
+                                ignore=shutil.ignore_patterns("__pycache__"))
+            git("init", "-q")
+            git("add", "-A")
+            git("commit", "-qm", "all", "--no-verify")
+            page = Path(tree) / "reconcilers" / "README.md"
+            text = page.read_text(encoding="utf-8")
+            page.write_text(text + "\nWrite it " + "anew.\n", encoding="utf-8")
+            git("add", "-A")
+            page.write_text(text + "\nWrite it again.\n", encoding="utf-8")
+            refused = git("commit", "-qm", "staged", check=False)
+            self.assertEqual(refused.returncode, 1, refused.stderr)
+            self.assertIn("not plain", refused.stderr)
+            git("commit", "-qam", "plain")
 
 
 if __name__ == "__main__":

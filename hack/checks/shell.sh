@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # The shell scripts pass shellcheck (errors and warnings; matters of style are
 # left to the writer), and parse.
+#
+#   hack/checks/shell.sh [FILE...]   (default: all)
 set -euo pipefail
 
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
-mapfile -t scripts < <(find hack .ci -name '*.sh' -o -path '.ci/run' | LC_ALL=C sort)
+if ((!$#)); then
+  cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
+  mapfile -t scripts < <(find hack .ci -name '*.sh' -o -path '.ci/run' -o -path 'hack/hooks/*' | LC_ALL=C sort)
+else
+  scripts=("$@")
+fi
 ((${#scripts[@]})) || { echo "error: no script found" >&2; exit 1; }
 for script in "${scripts[@]}"; do bash -n "$script"; done
 if ! command -v shellcheck >/dev/null; then
