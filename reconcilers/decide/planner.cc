@@ -36,14 +36,14 @@ bool BeforeTheStop(const model::OperationRecord& record) {
 
 // A revert, a deletion, or a third version before the stop: whatever the state of the steps is.
 std::optional<Decision> TurnAsAsked(const crd::Spec& spec, const model::OperationRecord& record,
-                                    const Wishes& wishes) {
+                                    const UserRequests& requests) {
   const auto turn = [&](const char* why, const std::string& because) {
     return Decision{
         Kind::kTurn, model::Step::kVerifyBackups, why,
         fmt::format("{}; the upgrade from {} to {} is rolled back{}", because, record.from,
                     record.to, BeforeTheStop(record) ? ", nothing was stopped yet" : "")};
   };
-  if (wishes.deleting) return turn(crd::reason::kDeleted, "the resource is being deleted");
+  if (requests.deleting) return turn(crd::reason::kDeleted, "the resource is being deleted");
   const auto wanted = crd::Version::Parse(spec.version);
   if (!wanted.ok() || wanted->ToString() == record.to) return std::nullopt;
   const std::string asks = "spec.version asks for " + wanted->ToString();
@@ -85,10 +85,10 @@ bool BeginsDowntime(const crd::Spec& spec, const model::OperationRecord& record,
 
 // What stands before a step, asked in the order of precedence. Nullopt: go on.
 std::optional<Decision> Gate(const crd::Spec& spec, const model::OperationRecord& record,
-                             const Wishes& wishes, model::Step step) {
+                             const UserRequests& requests, model::Step step) {
   const bool back = record.direction == model::Direction::kRollback;
   // A restore goes to its end; a deletion that rolls back is not held up by anything.
-  if (record.Passed(model::PointKind::kFirstDrop) || wishes.deleting) return std::nullopt;
+  if (record.Passed(model::PointKind::kFirstDrop) || requests.deleting) return std::nullopt;
   if (!back) {
     const auto wanted = crd::Version::Parse(spec.version);
     if (!wanted.ok())
@@ -108,18 +108,18 @@ std::optional<Decision> Gate(const crd::Spec& spec, const model::OperationRecord
                                 model::NameOf(step))};
   }
   if (back || !BeginsDowntime(spec, record, step)) return std::nullopt;
-  if (!wishes.window_open) {
-    return Decision{Kind::kHold, step, crd::reason::kOutsideWindow, wishes.window_message,
+  if (!requests.window_open) {
+    return Decision{Kind::kHold, step, crd::reason::kOutsideWindow, requests.window_message,
                     std::chrono::minutes(1)};
   }
   // What was approved is what was begun; an edit since (of the image, ...) makes another plan of
   // it.
-  if (spec.approval == crd::Approval::kManual && !wishes.plan_hash.empty() &&
-      wishes.plan_hash != record.plan_hash && wishes.approve != wishes.plan_hash) {
+  if (spec.approval == crd::Approval::kManual && !requests.plan_hash.empty() &&
+      requests.plan_hash != record.plan_hash && requests.approve != requests.plan_hash) {
     return Decision{Kind::kHold, step, crd::reason::kAwaitingApproval,
                     fmt::format("the plan has changed since the operation began (status.plan); to "
                                 "continue, annotate the resource with {}={}",
-                                crd::kApprove, wishes.plan_hash)};
+                                crd::kApprove, requests.plan_hash)};
   }
   return std::nullopt;
 }
@@ -206,9 +206,10 @@ std::optional<Decision> PastDeadline(const crd::Spec& spec, const model::Operati
 
 // An undo that was asked for by mistake, or that cannot be done: until RollbackStopping nothing of
 // OMS is touched but HA. (A rollback of an open upgrade goes to its end: OMS may be down.)
-bool CalledOff(const crd::Spec& spec, const model::OperationRecord& record, const Wishes& wishes) {
-  return record.undoes && !record.Passed(model::PointKind::kRollbackStopping) && !wishes.deleting &&
-         WantsVersion(spec, record.to);
+bool CalledOff(const crd::Spec& spec, const model::OperationRecord& record,
+               const UserRequests& requests) {
+  return record.undoes && !record.Passed(model::PointKind::kRollbackStopping) &&
+         !requests.deleting && WantsVersion(spec, record.to);
 }
 
 // ---------------------------------------------------------------------------- no operation is open
@@ -226,7 +227,7 @@ Decision AwaitApproval(const Closed& closed, const std::string& because) {
 
 // What holds any operation before it is opened. Nullopt: open it.
 std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& closed,
-                                          const Wishes& wishes, bool undo) {
+                                          const UserRequests& requests, bool undo) {
   const char* what = undo ? "the rollback" : "the upgrade";
   if (spec.suspend) {
     return Decision{
@@ -240,7 +241,7 @@ std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& c
                                 "changed; set it to Apply to continue",
                                 what)};
   }
-  const bool approved = !closed.plan_hash.empty() && wishes.approve == closed.plan_hash;
+  const bool approved = !closed.plan_hash.empty() && requests.approve == closed.plan_hash;
   if (approved) return std::nullopt;
   if (Flaps(closed)) {
     return AwaitApproval(closed, fmt::format("{} would be one of more than {} operations within an "
@@ -261,8 +262,8 @@ std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& c
   return std::nullopt;
 }
 
-Decision DecideUndo(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
-  if (auto held = HeldBeforeOpening(spec, closed, wishes, true)) return *std::move(held);
+Decision DecideUndo(const crd::Spec& spec, const Closed& closed, const UserRequests& requests) {
+  if (auto held = HeldBeforeOpening(spec, closed, requests, true)) return *std::move(held);
   return {Kind::kOpenUndo, model::Step::kVerifyBackups, crd::reason::kVersionReverted,
           fmt::format("spec.version asks for {}, from which OMS was upgraded to {}",
                       closed.way_back->from, closed.way_back->to)};
@@ -287,8 +288,9 @@ Decision Refused(const crd::Spec& spec, const Closed& closed, const crd::Version
 
 }  // namespace
 
-std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
-  if (closed.last == nullptr || closed.last->latched != wishes.resource) return std::nullopt;
+std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed,
+                                const UserRequests& requests) {
+  if (closed.last == nullptr || closed.last->latched != requests.resource) return std::nullopt;
   const model::OperationRecord& last = *closed.last;
   const std::string how = fmt::format(
       "to start again, edit the resource or set annotation {} to a new value", crd::kResetAt);
@@ -338,15 +340,16 @@ std::vector<base::WallTime> RecentOnly(std::vector<base::WallTime> times, base::
   return times;
 }
 
-Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed, const Wishes& wishes) {
+Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed,
+                                const UserRequests& requests) {
   const auto wanted = crd::Version::Parse(spec.version);
   if (!wanted.ok())
     return {Kind::kStall, model::Step::kPreflight, wanted.error().reason, wanted.error().message};
-  if (auto latched = Latched(spec, closed, wishes)) return *std::move(latched);
+  if (auto latched = Latched(spec, closed, requests)) return *std::move(latched);
   if (*wanted == closed.running)
     return {Kind::kIdle, model::Step::kPreflight, crd::reason::kUpToDate,
             "OMS runs version " + closed.running.ToString()};
-  if (WantsUndo(spec, closed)) return DecideUndo(spec, closed, wishes);
+  if (WantsUndo(spec, closed)) return DecideUndo(spec, closed, requests);
   if (*wanted < closed.running) return Refused(spec, closed, *wanted);
   if (closed.preflight == nullptr)
     return {Kind::kWait, model::Step::kPreflight, crd::reason::kProgressing, "looking",
@@ -362,7 +365,7 @@ Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed, con
     case steps::Verdict::kDone:
     case steps::Verdict::kSkipped: break;
   }
-  if (auto held = HeldBeforeOpening(spec, closed, wishes, false)) return *std::move(held);
+  if (auto held = HeldBeforeOpening(spec, closed, requests, false)) return *std::move(held);
   return {Kind::kOpen, model::Step::kPreflight, crd::reason::kProgressing, "preflight passed"};
 }
 
@@ -388,13 +391,13 @@ std::optional<Decision> TurnOnToken(const model::OperationRecord& record,
 }
 
 Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
-                const steps::State& state, const model::Facts& facts, const Wishes& wishes,
+                const steps::State& state, const model::Facts& facts, const UserRequests& requests,
                 const FailureCount& failures, double random) {
   const bool back = record.direction == model::Direction::kRollback;
   if (!back) {
-    if (auto turn = TurnAsAsked(spec, record, wishes)) return *std::move(turn);
+    if (auto turn = TurnAsAsked(spec, record, requests)) return *std::move(turn);
   }
-  if (CalledOff(spec, record, wishes)) {
+  if (CalledOff(spec, record, requests)) {
     return {Kind::kCallOff, model::Step::kRestoreHa, crd::reason::kSuperseded,
             fmt::format("spec.version asks for {} again before OMS was stopped: the rollback to {} "
                         "is cancelled",
@@ -405,7 +408,7 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
     const steps::StepState& at = steps::At(state, info.step);
     if (at.complete()) continue;
     Decision decision;
-    if (const auto gate = Gate(spec, record, wishes, info.step);
+    if (const auto gate = Gate(spec, record, requests, info.step);
         gate && at.verdict != steps::Verdict::kRunning) {
       decision = *gate;
     } else if (auto late = PastDeadline(spec, record, info.step, facts)) {
@@ -417,7 +420,7 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
       decision = {Kind::kWait, info.step, crd::reason::kProgressing, at.message, at.look_again};
     } else if (at.verdict == steps::Verdict::kFailed) {
       decision =
-          AfterFailure(spec, record, info.step, at, failures, facts, wishes.look_now, random);
+          AfterFailure(spec, record, info.step, at, failures, facts, requests.look_now, random);
     } else {
       return {Kind::kRun, info.step, crd::reason::kProgressing, at.message};
     }

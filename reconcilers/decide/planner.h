@@ -48,7 +48,7 @@ struct FailureCount {
 };
 
 // What a person or a tool has asked for beside the spec.
-struct Wishes {
+struct UserRequests {
   bool deleting = false;         // The resource is being deleted, and rolls back first.
   std::string approve;           // The annotation's text: a plan's hash.
   std::string plan_hash;         // Of an open operation under spec.approval: Manual, as it is now.
@@ -70,14 +70,16 @@ struct Closed {
   base::WallTime now;
 };
 
-Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed, const Wishes& wishes);
+Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed,
+                                const UserRequests& requests);
 // True if the spec asks for another version than the one that runs, in a direction that can be
 // gone.
 bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running);
 // True if the spec asks for the version that the upgrade to what runs came from.
 bool WantsUndo(const crd::Spec& spec, const Closed& closed);
 // Held by what the last operation came to: nothing begins before an edit or a token.
-std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed, const Wishes& wishes);
+std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed,
+                                const UserRequests& requests);
 
 // What a new reset token means where a script or the new container has failed for good: neither is
 // run again, so the upgrade is turned back, and begun anew once it is. Nullopt: it means to count
@@ -87,7 +89,7 @@ std::optional<Decision> TurnOnToken(const model::OperationRecord& record,
 
 // An operation is open. `random` in [0,1) is the jitter of a retry.
 Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
-                const steps::State& state, const model::Facts& facts, const Wishes& wishes,
+                const steps::State& state, const model::Facts& facts, const UserRequests& requests,
                 const FailureCount& failures, double random);
 
 // When operations were begun or turned, no older than the flap guard looks back.

@@ -68,23 +68,24 @@ std::string UpgradeReconciler::Pass::Annotation(const char* name) const {
   return found == resource_->meta.annotations.end() ? std::string() : found->second;
 }
 
-decide::Wishes UpgradeReconciler::Pass::WishesNow(const base::Context& ctx) const {
-  decide::Wishes wishes;
-  wishes.deleting = deleting();
-  wishes.approve = Annotation(crd::kApprove);
-  wishes.resource = Mark();
+decide::UserRequests UpgradeReconciler::Pass::UserRequestsNow(const base::Context& ctx) const {
+  decide::UserRequests requests;
+  requests.deleting = deleting();
+  requests.approve = Annotation(crd::kApprove);
+  requests.resource = Mark();
   const std::string requested = Annotation(crd::kRequestedAt);
-  wishes.look_now =
+  requests.look_now =
       !acted_ && !requested.empty() && requested != known_.status.last_handled.requested_at;
   if (spec_.maintenance_window) {
     const auto window = model::LookAtWindow(*spec_.maintenance_window, ctx.clock().Wall());
-    wishes.window_open = window.ok() && window->open;
-    if (!wishes.window_open) {
-      wishes.window_message = window.ok() ? "outside of spec.maintenanceWindow; it " + window->text
-                                          : window.error().message;
+    requests.window_open = window.ok() && window->open;
+    if (!requests.window_open) {
+      requests.window_message = window.ok()
+                                    ? "outside of spec.maintenanceWindow; it " + window->text
+                                    : window.error().message;
     }
   }
-  return wishes;
+  return requests;
 }
 
 base::Result<runtime::Outcome> UpgradeReconciler::Pass::Run(const base::Context& ctx) {

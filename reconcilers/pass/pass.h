@@ -164,7 +164,7 @@ class UpgradeReconciler::Pass {
   model::ResourceMark Mark() const;
   model::ResourceMark MarkAfter(const model::OperationRecord* last) const;  // Null: none is known.
   std::string Annotation(const char* name) const;
-  decide::Wishes WishesNow(const base::Context& ctx) const;
+  decide::UserRequests UserRequestsNow(const base::Context& ctx) const;
 
   UpgradeReconciler& owner_;
   KeyMemory& memory_;

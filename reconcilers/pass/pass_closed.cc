@@ -205,10 +205,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   closed.now = ctx.clock().Wall();
   if (site_.record) closed.last = &*site_.record;
   closed.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
-  const decide::Wishes wishes = WishesNow(ctx);
+  const decide::UserRequests requests = UserRequestsNow(ctx);
   if (gone != nullptr && !decide::WantsUndo(spec_, closed))
     return Rest(decide::NewContainerGone(*gone, site_));
-  if (const auto latched = decide::Latched(spec_, closed, wishes)) {
+  if (const auto latched = decide::Latched(spec_, closed, requests)) {
     // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
     OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
     return Rest(*latched);
@@ -230,7 +230,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     closed.plan_text = plan_->lost;
   }
   closed.preflight = preflight_ ? &*preflight_ : nullptr;
-  decision_ = decide::DecideWithoutOperation(spec_, closed, wishes);
+  decision_ = decide::DecideWithoutOperation(spec_, closed, requests);
   const bool begins = decision_.kind == Kind::kOpen || decision_.kind == Kind::kOpenUndo;
   // It is for an open operation alone; an uninstall would hang on it.
   if (!begins) OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));

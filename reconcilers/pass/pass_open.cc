@@ -69,10 +69,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   state_ = steps::JudgeSteps({spec_, path_, *site_.record, *facts_});
   if (Edited()) return TakeEdit(ctx);
   OMS_TRY(CountFailures(ctx));
-  decide::Wishes wishes = WishesNow(ctx);
-  wishes.plan_hash = PlanAnew(*from, *to);
-  decision_ = decide::Decide(spec_, *site_.record, *state_, *facts_, wishes, memory_.failures.count,
-                             owner_.random_.Fraction());
+  decide::UserRequests requests = UserRequestsNow(ctx);
+  requests.plan_hash = PlanAnew(*from, *to);
+  decision_ = decide::Decide(spec_, *site_.record, *state_, *facts_, requests,
+                             memory_.failures.count, owner_.random_.Fraction());
   switch (decision_.kind) {
     case Kind::kRun:
     case Kind::kRestoreHa:

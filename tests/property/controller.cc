@@ -247,14 +247,14 @@ void Controller::Observe() {
   facts_.accept = world_.resource.accept;
 }
 
-decide::Wishes Controller::WishesNow() const {
+decide::UserRequests Controller::UserRequestsNow() const {
   const Resource& resource = world_.resource;
-  decide::Wishes wishes;
-  wishes.deleting = resource.deleting;
-  wishes.approve = resource.approve;
-  wishes.resource = Mark();
-  wishes.window_open = resource.window_open;
-  return wishes;
+  decide::UserRequests requests;
+  requests.deleting = resource.deleting;
+  requests.approve = resource.approve;
+  requests.resource = Mark();
+  requests.window_open = resource.window_open;
+  return requests;
 }
 
 // ----------------------------------------------------------------------------- no operation is
@@ -278,7 +278,7 @@ Decision Controller::Closed() {
     }
   }
   closed.way_back = way_back;
-  if (auto latched = decide::Latched(resource.spec, closed, WishesNow())) return *latched;
+  if (auto latched = decide::Latched(resource.spec, closed, UserRequestsNow())) return *latched;
   steps::StepState preflight;
   if (!decide::WantsUndo(resource.spec, closed) && decide::WantsUpgrade(resource.spec, *running)) {
     Observe();
@@ -287,7 +287,7 @@ Decision Controller::Closed() {
     closed.preflight = &preflight;
   }
   closed.plan_hash = "plan";
-  Decision decision = decide::DecideWithoutOperation(resource.spec, closed, WishesNow());
+  Decision decision = decide::DecideWithoutOperation(resource.spec, closed, UserRequestsNow());
   if (decision.kind == Kind::kOpen) OpenUpgrade();
   if (decision.kind == Kind::kOpenUndo) OpenUndo(*way_back);
   if (decision.kind == Kind::kIdle) PruneBackups();
@@ -459,8 +459,8 @@ Decision Controller::Open() {
   state_ = steps::JudgeSteps({spec, PathTo(VersionNumber(record_->to)), *record_, facts_});
   if (record_->handled != Mark()) return TakeEdit();
   CountFailures();
-  Decision decision = decide::Decide(world_.resource.spec, *record_, state_, facts_, WishesNow(),
-                                     failures_.count, 0.5);
+  Decision decision = decide::Decide(world_.resource.spec, *record_, state_, facts_,
+                                     UserRequestsNow(), failures_.count, 0.5);
   RecordEvidence();
   switch (decision.kind) {
     case Kind::kRun:

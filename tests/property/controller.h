@@ -75,7 +75,7 @@ class Controller {
   void PruneBackups();
   void CountFailures();
   model::ResourceMark Mark() const;
-  decide::Wishes WishesNow() const;
+  decide::UserRequests UserRequestsNow() const;
 
   // --- steps; false: the phase has returned an error
   bool Run(model::Step step);

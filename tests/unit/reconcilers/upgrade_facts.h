@@ -75,7 +75,7 @@ struct Upgrade {
   product::PathSteps path = product::StepsForTarget(*crd::Version::Parse("4.3.1"));
   model::OperationRecord record;
   model::Facts facts;
-  decide::Wishes wishes;
+  decide::UserRequests requests;
 
   Upgrade() {
     record.id = "0123456789abcdef0123456789abcdef";
@@ -241,7 +241,7 @@ struct Upgrade {
   steps::State state() const { return steps::JudgeSteps({spec, path, record, facts}); }
   steps::StepState of(model::Step step) const { return At(state(), step); }
   decide::Decision Decide(decide::FailureCount failures = {}) const {
-    return decide::Decide(spec, record, state(), facts, wishes, failures, 0.5);
+    return decide::Decide(spec, record, state(), facts, requests, failures, 0.5);
   }
 
  private:

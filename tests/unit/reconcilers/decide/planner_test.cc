@@ -152,7 +152,7 @@ TEST(Decide, ARevertThatIsToBeIgnoredIsIgnored) {
 
 TEST(Decide, ADeletionTurnsBackBeforeSuspendAndRevertAreAsked) {
   fixtures::Upgrade upgrade = fixtures::Upgrade().Dumped();
-  upgrade.wishes.deleting = true;
+  upgrade.requests.deleting = true;
   upgrade.spec.suspend = true;
   EXPECT_EQ(upgrade.Decide().kind, Kind::kTurn);
   EXPECT_EQ(upgrade.Decide().reason, "Deleted");
@@ -175,14 +175,14 @@ TEST(Decide, AThirdVersionTurnsAFailedUpgradeBack) {
 
 TEST(Decide, AClosedMaintenanceWindowHoldsBeforeHaIsSwitchedOffAndNotLater) {
   fixtures::Upgrade upgrade = fixtures::Upgrade().Prepared();
-  upgrade.wishes.window_open = false;
+  upgrade.requests.window_open = false;
   EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
   EXPECT_EQ(upgrade.Decide().reason, "OutsideWindow");
   upgrade = fixtures::Upgrade();
-  upgrade.wishes.window_open = false;
+  upgrade.requests.window_open = false;
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "the image may be loaded at any time";
   upgrade = fixtures::Upgrade().Dumped();
-  upgrade.wishes.window_open = false;
+  upgrade.requests.window_open = false;
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "a window that ends in the middle holds nothing";
 }
 
@@ -198,13 +198,13 @@ TEST(Decide, AClosedMaintenanceWindowHoldsTheStopWhereHaIsNothingOfOurs) {
     }
     EXPECT_EQ(upgrade.Decide().step, model::Step::kStopContainers);
     EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
-    upgrade.wishes.window_open = false;
+    upgrade.requests.window_open = false;
     EXPECT_EQ(upgrade.Decide().kind, Kind::kHold) << manual;
     EXPECT_EQ(upgrade.Decide().reason, "OutsideWindow");
   }
   fixtures::Upgrade upgrade = fixtures::Upgrade().Stopped();
   upgrade.record.ha_was_on = false;
-  upgrade.wishes.window_open = false;
+  upgrade.requests.window_open = false;
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "it has begun";
 }
 
@@ -458,7 +458,7 @@ TEST(Decide, ANewRequestedAtEndsThePauseBeforeARetry) {
                base::MakeError(base::Code::kTransient, "DumpFailed", "exit code 1"));
   const FailureCount failures{1, upgrade.facts.steady_now};
   EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kWait);
-  upgrade.wishes.look_now = true;
+  upgrade.requests.look_now = true;
   EXPECT_EQ(upgrade.Decide(failures).kind, Kind::kRun);
 }
 

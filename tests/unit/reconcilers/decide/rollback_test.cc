@@ -375,9 +375,9 @@ TEST(Undo, IsCalledOffUntilTheNewContainerIsStopped) {
   EXPECT_EQ(undo.Decide().kind, Kind::kRun) << "an upgrade that was turned goes to its end";
   undo.record.undoes = model::OperationRef{"another", "/backups/another"};
   EXPECT_EQ(undo.Decide().kind, Kind::kCallOff);
-  undo.wishes.deleting = true;
+  undo.requests.deleting = true;
   EXPECT_EQ(undo.Decide().kind, Kind::kRun);
-  undo.wishes.deleting = false;
+  undo.requests.deleting = false;
   SetTask(undo, "VerifyBackups", model::TaskView::State::kFailed,
           base::MakeError(base::Code::kTerminal, "BackupCorrupt", "a file"));
   EXPECT_EQ(undo.Decide().kind, Kind::kCallOff) << "a broken backup is no trap";
@@ -406,13 +406,13 @@ struct ClosedWorld {
   crd::Spec spec = fixtures::SpecOf("4.3.0");
   crd::Version running = *crd::Version::Parse("4.3.1");
   bool runs_last_new = true;
-  decide::Wishes wishes;
+  decide::UserRequests requests;
   base::WallTime now = fixtures::At(1000);
 
   ClosedWorld() {
     last.record.outcome = model::OperationOutcome::kSucceeded;
     last.record.ended = fixtures::At(500);
-    last.record.latched = wishes.resource = {"uid", 2, ""};
+    last.record.latched = requests.resource = {"uid", 2, ""};
   }
   decide::Decision Decide() const {
     decide::Closed closed{running};
@@ -423,7 +423,7 @@ struct ClosedWorld {
     closed.now = now;
     const steps::StepState passed{steps::Verdict::kDone, "Done", ""};
     closed.preflight = &passed;
-    return decide::DecideWithoutOperation(spec, closed, wishes);
+    return decide::DecideWithoutOperation(spec, closed, requests);
   }
 };
 
@@ -457,9 +457,9 @@ TEST(AfterSuccess, OutsideOfTheRollbackWindowARevertWaitsForAnApprovalThatNamesT
   EXPECT_EQ(world.Decide().reason, "AwaitingApproval");
   EXPECT_THAT(world.Decide().message, HasSubstr("all that was written since"));
   EXPECT_THAT(world.Decide().message, HasSubstr("oms.oceanbase.com/approve=abc"));
-  world.wishes.approve = "another";
+  world.requests.approve = "another";
   EXPECT_EQ(world.Decide().kind, Kind::kHold);
-  world.wishes.approve = "abc";
+  world.requests.approve = "abc";
   EXPECT_EQ(world.Decide().kind, Kind::kOpenUndo);
 }
 
@@ -487,7 +487,7 @@ TEST(AfterSuccess, ManualApprovalNamesThePlan) {
   world.spec = fixtures::SpecOf("4.3.2");
   world.spec.approval = crd::Approval::kManual;
   EXPECT_EQ(world.Decide().reason, "AwaitingApproval");
-  world.wishes.approve = "abc";
+  world.requests.approve = "abc";
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
 }
 
@@ -498,13 +498,13 @@ TEST(AfterSuccess, WhatAPersonTookBackByHandIsNotUpgradedAgainUntilTheResourceIs
   world.runs_last_new = false;
   EXPECT_EQ(world.Decide().kind, Kind::kStall);
   EXPECT_EQ(world.Decide().reason, "VersionDiffers");
-  world.wishes.resource.generation = 3;
+  world.requests.resource.generation = 3;
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
-  world.wishes.resource.generation = 2;
-  world.wishes.resource.reset_token = "now";
+  world.requests.resource.generation = 2;
+  world.requests.resource.reset_token = "now";
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
-  world.wishes.resource.reset_token.clear();
-  world.wishes.resource.uid = "made again";
+  world.requests.resource.reset_token.clear();
+  world.requests.resource.uid = "made again";
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
 }
 
@@ -515,7 +515,7 @@ TEST(AfterAbandoning, NothingBeginsAndNothingIsCalledReadyBeforeAnEdit) {
     world.last.record.outcome = model::OperationOutcome::kAbandoned;
     EXPECT_EQ(world.Decide().kind, Kind::kStall) << wanted;
     EXPECT_EQ(world.Decide().reason, "Abandoned");
-    world.wishes.resource.reset_token = "now";
+    world.requests.resource.reset_token = "now";
     EXPECT_NE(world.Decide().reason, "Abandoned");
   }
 }
@@ -528,7 +528,7 @@ TEST(AfterFailure, TheSameGenerationIsNotTriedAgainByItself) {
   world.last.record.outcome_reason = "FailurePolicy";
   EXPECT_EQ(world.Decide().kind, Kind::kStall);
   EXPECT_EQ(world.Decide().reason, "RolledBackAfterFailure");
-  world.wishes.resource.reset_token = "now";
+  world.requests.resource.reset_token = "now";
   EXPECT_EQ(world.Decide().kind, Kind::kOpen);
 }
 
