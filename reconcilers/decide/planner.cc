@@ -214,19 +214,19 @@ bool CalledOff(const crd::Spec& spec, const model::OperationRecord& record,
 
 // ---------------------------------------------------------------------------- no operation is open
 
-bool Flaps(const Closed& closed) {
-  return closed.last != nullptr && RecentOnly(closed.last->recent, closed.now).size() > kMaxFlaps;
+bool Flaps(const IdleInput& idle) {
+  return idle.last != nullptr && RecentOnly(idle.last->recent, idle.now).size() > kMaxFlaps;
 }
 
-Decision AwaitApproval(const Closed& closed, const std::string& because) {
+Decision AwaitApproval(const IdleInput& idle, const std::string& because) {
   return {
       Kind::kHold, model::Step::kPreflight, crd::reason::kAwaitingApproval,
       fmt::format("{}; to start it, annotate the resource with {}={}{}{}", because, crd::kApprove,
-                  closed.plan_hash, closed.plan_text.empty() ? "" : ". ", closed.plan_text)};
+                  idle.plan_hash, idle.plan_text.empty() ? "" : ". ", idle.plan_text)};
 }
 
 // What holds any operation before it is opened. Nullopt: open it.
-std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& closed,
+std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const IdleInput& idle,
                                           const UserRequests& requests, bool undo) {
   const char* what = undo ? "the rollback" : "the upgrade";
   if (spec.suspend) {
@@ -241,57 +241,57 @@ std::optional<Decision> HeldBeforeOpening(const crd::Spec& spec, const Closed& c
                                 "changed; set it to Apply to continue",
                                 what)};
   }
-  const bool approved = !closed.plan_hash.empty() && requests.approve == closed.plan_hash;
+  const bool approved = !idle.plan_hash.empty() && requests.approve == idle.plan_hash;
   if (approved) return std::nullopt;
-  if (Flaps(closed)) {
-    return AwaitApproval(closed, fmt::format("{} would be one of more than {} operations within an "
-                                             "hour; check whether two sources edit spec.version",
-                                             what, kMaxFlaps));
+  if (Flaps(idle)) {
+    return AwaitApproval(idle, fmt::format("{} would be one of more than {} operations within an "
+                                           "hour; check whether two sources edit spec.version",
+                                           what, kMaxFlaps));
   }
   if (spec.approval == crd::Approval::kManual) {
     return AwaitApproval(
-        closed, fmt::format("{} waits for approval (status.plan shows what it would do)", what));
+        idle, fmt::format("{} waits for approval (status.plan shows what it would do)", what));
   }
-  if (undo && closed.way_back->ended &&
-      closed.now - *closed.way_back->ended > spec.strategy.rollback_window) {
+  if (undo && idle.way_back->ended &&
+      idle.now - *idle.way_back->ended > spec.strategy.rollback_window) {
     return AwaitApproval(
-        closed,
+        idle,
         fmt::format("the upgrade to {} succeeded more than {} ago, so a rollback needs approval",
-                    closed.way_back->to, base::FormatDuration(spec.strategy.rollback_window)));
+                    idle.way_back->to, base::FormatDuration(spec.strategy.rollback_window)));
   }
   return std::nullopt;
 }
 
-Decision DecideUndo(const crd::Spec& spec, const Closed& closed, const UserRequests& requests) {
-  if (auto held = HeldBeforeOpening(spec, closed, requests, true)) return *std::move(held);
+Decision DecideUndo(const crd::Spec& spec, const IdleInput& idle, const UserRequests& requests) {
+  if (auto held = HeldBeforeOpening(spec, idle, requests, true)) return *std::move(held);
   return {Kind::kOpenUndo, model::Step::kVerifyBackups, crd::reason::kVersionReverted,
           fmt::format("spec.version asks for {}, from which OMS was upgraded to {}",
-                      closed.way_back->from, closed.way_back->to)};
+                      idle.way_back->from, idle.way_back->to)};
 }
 
-Decision Refused(const crd::Spec& spec, const Closed& closed, const crd::Version& wanted) {
-  std::string possible = closed.running.ToString() + " or higher";
-  if (closed.way_back != nullptr) {
-    const bool ignored = WantsVersion(spec, closed.way_back->from);
-    possible +=
-        ignored ? std::string(
-                      ", or spec.strategy.onVersionRevert to Rollback: with Ignore the last "
-                      "upgrade is not rolled back")
-                : fmt::format(", or to {} to roll back the last upgrade", closed.way_back->from);
+Decision Refused(const crd::Spec& spec, const IdleInput& idle, const crd::Version& wanted) {
+  std::string possible = idle.running.ToString() + " or higher";
+  if (idle.way_back != nullptr) {
+    const bool ignored = WantsVersion(spec, idle.way_back->from);
+    possible += ignored
+                    ? std::string(
+                          ", or spec.strategy.onVersionRevert to Rollback: with Ignore the last "
+                          "upgrade is not rolled back")
+                    : fmt::format(", or to {} to roll back the last upgrade", idle.way_back->from);
   }
   return {
       Kind::kStall, model::Step::kPreflight, crd::reason::kDowngradeRefused,
       fmt::format("OMS runs {}, but spec.version asks for the lower {}; OMS cannot be downgraded "
                   "in place, and only the last upgrade can be rolled back. Set spec.version to {}",
-                  closed.running.ToString(), wanted.ToString(), possible)};
+                  idle.running.ToString(), wanted.ToString(), possible)};
 }
 
 }  // namespace
 
-std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed,
+std::optional<Decision> Latched(const crd::Spec& spec, const IdleInput& idle,
                                 const UserRequests& requests) {
-  if (closed.last == nullptr || closed.last->latched != requests.resource) return std::nullopt;
-  const model::OperationRecord& last = *closed.last;
+  if (idle.last == nullptr || idle.last->latched != requests.resource) return std::nullopt;
+  const model::OperationRecord& last = *idle.last;
   const std::string how = fmt::format(
       "to start again, edit the resource or set annotation {} to a new value", crd::kResetAt);
   const auto held = [&](const char* why, const std::string& message) {
@@ -307,18 +307,18 @@ std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed,
                     last.Passed(model::PointKind::kStopping) ? " after OMS was stopped" : "",
                     last.folder));
   }
-  if (!WantsVersion(spec, last.to) || WantsVersion(spec, closed.running.ToString()))
+  if (!WantsVersion(spec, last.to) || WantsVersion(spec, idle.running.ToString()))
     return std::nullopt;
   if (last.outcome == model::OperationOutcome::kRolledBack &&
       last.outcome_reason == crd::reason::kFailurePolicy) {
     return held(crd::reason::kRolledBackAfterFailure,
                 fmt::format("the upgrade from {} to {} failed and was rolled back; OMS runs {}",
-                            last.from, last.to, closed.running.ToString()));
+                            last.from, last.to, idle.running.ToString()));
   }
   if (last.outcome == model::OperationOutcome::kSucceeded) {
     return held(crd::reason::kVersionDiffers,
                 fmt::format("OMS was upgraded to {} by this controller, and runs {} now", last.to,
-                            closed.running.ToString()));
+                            idle.running.ToString()));
   }
   return std::nullopt;
 }
@@ -328,11 +328,10 @@ bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running) {
   return wanted.ok() && *wanted > running;
 }
 
-bool WantsUndo(const crd::Spec& spec, const Closed& closed) {
-  return closed.way_back != nullptr &&
+bool WantsUndo(const crd::Spec& spec, const IdleInput& idle) {
+  return idle.way_back != nullptr &&
          spec.strategy.on_version_revert == crd::OnVersionRevert::kRollback &&
-         WantsVersion(spec, closed.way_back->from) &&
-         !WantsVersion(spec, closed.running.ToString());
+         WantsVersion(spec, idle.way_back->from) && !WantsVersion(spec, idle.running.ToString());
 }
 
 std::vector<base::WallTime> RecentOnly(std::vector<base::WallTime> times, base::WallTime now) {
@@ -340,32 +339,32 @@ std::vector<base::WallTime> RecentOnly(std::vector<base::WallTime> times, base::
   return times;
 }
 
-Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed,
+Decision DecideWithoutOperation(const crd::Spec& spec, const IdleInput& idle,
                                 const UserRequests& requests) {
   const auto wanted = crd::Version::Parse(spec.version);
   if (!wanted.ok())
     return {Kind::kStall, model::Step::kPreflight, wanted.error().reason, wanted.error().message};
-  if (auto latched = Latched(spec, closed, requests)) return *std::move(latched);
-  if (*wanted == closed.running)
+  if (auto latched = Latched(spec, idle, requests)) return *std::move(latched);
+  if (*wanted == idle.running)
     return {Kind::kIdle, model::Step::kPreflight, crd::reason::kUpToDate,
-            "OMS runs version " + closed.running.ToString()};
-  if (WantsUndo(spec, closed)) return DecideUndo(spec, closed, requests);
-  if (*wanted < closed.running) return Refused(spec, closed, *wanted);
-  if (closed.preflight == nullptr)
+            "OMS runs version " + idle.running.ToString()};
+  if (WantsUndo(spec, idle)) return DecideUndo(spec, idle, requests);
+  if (*wanted < idle.running) return Refused(spec, idle, *wanted);
+  if (idle.preflight == nullptr)
     return {Kind::kWait, model::Step::kPreflight, crd::reason::kProgressing, "looking",
             base::Duration(0)};
-  switch (closed.preflight->verdict) {
+  switch (idle.preflight->verdict) {
     case steps::Verdict::kFailed:
-      return {Kind::kStall, model::Step::kPreflight, Reason(*closed.preflight),
-              closed.preflight->message, kLookAgainAtTrouble};
+      return {Kind::kStall, model::Step::kPreflight, Reason(*idle.preflight),
+              idle.preflight->message, kLookAgainAtTrouble};
     case steps::Verdict::kRunning:
     case steps::Verdict::kPending:
       return {Kind::kWait, model::Step::kPreflight, crd::reason::kProgressing,
-              closed.preflight->message, closed.preflight->look_again};
+              idle.preflight->message, idle.preflight->look_again};
     case steps::Verdict::kDone:
     case steps::Verdict::kSkipped: break;
   }
-  if (auto held = HeldBeforeOpening(spec, closed, requests, false)) return *std::move(held);
+  if (auto held = HeldBeforeOpening(spec, idle, requests, false)) return *std::move(held);
   return {Kind::kOpen, model::Step::kPreflight, crd::reason::kProgressing, "preflight passed"};
 }
 

@@ -59,7 +59,7 @@ struct UserRequests {
 };
 
 // What is known while no operation is open.
-struct Closed {
+struct IdleInput {
   const crd::Version& running;
   const model::OperationRecord* last = nullptr;  // The last operation; null: none is known.
   // The upgrade that led to what runs, by its new container's label; null: none of ours did.
@@ -70,15 +70,15 @@ struct Closed {
   base::WallTime now;
 };
 
-Decision DecideWithoutOperation(const crd::Spec& spec, const Closed& closed,
+Decision DecideWithoutOperation(const crd::Spec& spec, const IdleInput& idle,
                                 const UserRequests& requests);
 // True if the spec asks for another version than the one that runs, in a direction that can be
 // gone.
 bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running);
 // True if the spec asks for the version that the upgrade to what runs came from.
-bool WantsUndo(const crd::Spec& spec, const Closed& closed);
+bool WantsUndo(const crd::Spec& spec, const IdleInput& idle);
 // Held by what the last operation came to: nothing begins before an edit or a token.
-std::optional<Decision> Latched(const crd::Spec& spec, const Closed& closed,
+std::optional<Decision> Latched(const crd::Spec& spec, const IdleInput& idle,
                                 const UserRequests& requests);
 
 // What a new reset token means where a script or the new container has failed for good: neither is

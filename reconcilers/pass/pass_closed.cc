@@ -201,21 +201,21 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     if (const auto to = crd::Version::Parse(gone->to); to.ok()) site_.running = *to;
   }
   const crd::Version& running = *site_.running;
-  decide::Closed closed{running};
-  closed.now = ctx.clock().Wall();
-  if (site_.record) closed.last = &*site_.record;
-  closed.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
+  decide::IdleInput idle{running};
+  idle.now = ctx.clock().Wall();
+  if (site_.record) idle.last = &*site_.record;
+  idle.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
   const decide::UserRequests requests = UserRequestsNow(ctx);
-  if (gone != nullptr && !decide::WantsUndo(spec_, closed))
+  if (gone != nullptr && !decide::WantsUndo(spec_, idle))
     return Rest(decide::NewContainerGone(*gone, site_));
-  if (const auto latched = decide::Latched(spec_, closed, requests)) {
+  if (const auto latched = decide::Latched(spec_, idle, requests)) {
     // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
     OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
     return Rest(*latched);
   }
-  if (decide::WantsUndo(spec_, closed)) {
+  if (decide::WantsUndo(spec_, idle)) {
     if (auto plan =
-            show::PlanRollback(spec_, *closed.way_back, closed.now,
+            show::PlanRollback(spec_, *idle.way_back, idle.now,
                                {resource_->meta.generation, site_.record->id}, NumbersNow(ctx));
         plan.ok()) {
       plan_ = *std::move(plan);
@@ -226,11 +226,11 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     LookBeforeUpgrade(ctx, running);
   }
   if (plan_) {
-    closed.plan_hash = plan_->hash;
-    closed.plan_text = plan_->lost;
+    idle.plan_hash = plan_->hash;
+    idle.plan_text = plan_->lost;
   }
-  closed.preflight = preflight_ ? &*preflight_ : nullptr;
-  decision_ = decide::DecideWithoutOperation(spec_, closed, requests);
+  idle.preflight = preflight_ ? &*preflight_ : nullptr;
+  decision_ = decide::DecideWithoutOperation(spec_, idle, requests);
   const bool begins = decision_.kind == Kind::kOpen || decision_.kind == Kind::kOpenUndo;
   // It is for an open operation alone; an uninstall would hang on it.
   if (!begins) OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));

@@ -268,26 +268,26 @@ Decision Controller::Closed() {
   }
   Container* current = world_.Current();
   const auto running = crd::Version::Parse(VersionText(current->version));
-  decide::Closed closed{*running};
-  closed.now = world_.wall;
-  closed.last = record_;
+  decide::IdleInput idle{*running};
+  idle.now = world_.wall;
+  idle.last = record_;
   Record* way_back = nullptr;
   if (const auto way = record_ == nullptr ? std::nullopt : record_->WayBack()) {
     for (auto& record : world_.records) {
       if (record.id == way->id && current->operation == record.id) way_back = &record;
     }
   }
-  closed.way_back = way_back;
-  if (auto latched = decide::Latched(resource.spec, closed, UserRequestsNow())) return *latched;
+  idle.way_back = way_back;
+  if (auto latched = decide::Latched(resource.spec, idle, UserRequestsNow())) return *latched;
   steps::StepState preflight;
-  if (!decide::WantsUndo(resource.spec, closed) && decide::WantsUpgrade(resource.spec, *running)) {
+  if (!decide::WantsUndo(resource.spec, idle) && decide::WantsUpgrade(resource.spec, *running)) {
     Observe();
     preflight = steps::PreflightState(resource.spec, *running,
                                       *crd::Version::Parse(resource.spec.version), facts_);
-    closed.preflight = &preflight;
+    idle.preflight = &preflight;
   }
-  closed.plan_hash = "plan";
-  Decision decision = decide::DecideWithoutOperation(resource.spec, closed, UserRequestsNow());
+  idle.plan_hash = "plan";
+  Decision decision = decide::DecideWithoutOperation(resource.spec, idle, UserRequestsNow());
   if (decision.kind == Kind::kOpen) OpenUpgrade();
   if (decision.kind == Kind::kOpenUndo) OpenUndo(*way_back);
   if (decision.kind == Kind::kIdle) PruneBackups();

@@ -20,10 +20,10 @@ const steps::StepState kPassed{steps::Verdict::kDone, "Done", ""};
 
 Decision Without(const crd::Spec& spec, const steps::StepState* preflight) {
   const crd::Version running = V("4.3.0");
-  Closed closed{running};
-  closed.preflight = preflight;
-  closed.now = fixtures::At(1000);
-  return DecideWithoutOperation(spec, closed, {});
+  IdleInput idle{running};
+  idle.preflight = preflight;
+  idle.now = fixtures::At(1000);
+  return DecideWithoutOperation(spec, idle, {});
 }
 
 // ---------------------------------------------------------------------------- without an operation

@@ -415,15 +415,15 @@ struct ClosedWorld {
     last.record.latched = requests.resource = {"uid", 2, ""};
   }
   decide::Decision Decide() const {
-    decide::Closed closed{running};
-    closed.last = &last.record;
-    closed.way_back = runs_last_new ? &last.record : nullptr;
-    closed.plan_hash = "abc";
-    closed.plan_text = "all that was written since";
-    closed.now = now;
+    decide::IdleInput idle{running};
+    idle.last = &last.record;
+    idle.way_back = runs_last_new ? &last.record : nullptr;
+    idle.plan_hash = "abc";
+    idle.plan_text = "all that was written since";
+    idle.now = now;
     const steps::StepState passed{steps::Verdict::kDone, "Done", ""};
-    closed.preflight = &passed;
-    return decide::DecideWithoutOperation(spec, closed, requests);
+    idle.preflight = &passed;
+    return decide::DecideWithoutOperation(spec, idle, requests);
   }
 };
 
