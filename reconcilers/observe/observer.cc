@@ -31,11 +31,11 @@ constexpr base::Duration kTasksTimeout = std::chrono::minutes(2);
 
 class Observation {
  public:
-  Observation(const base::Context& ctx, const Ports& ports, const Look& look, Memo& memo)
+  Observation(const base::Context& ctx, const Ports& ports, const Look& look, ProofCache& proofs)
       : ctx_(ctx),
         ports_(ports),
         look_(look),
-        memo_(memo),
+        proofs_(proofs),
         record_(look.site.record && look.site.record->open() ? &*look.site.record : nullptr) {}
 
   model::Facts Run(std::map<std::string, model::TaskView> tasks);
@@ -90,7 +90,7 @@ class Observation {
   const base::Context& ctx_;
   const Ports& ports_;
   const Look& look_;
-  Memo& memo_;
+  ProofCache& proofs_;
   const model::OperationRecord* record_;
   model::Facts facts_;
 };
@@ -431,18 +431,19 @@ void Observation::LookAtHeartbeats(model::MetaFacts& meta) {
       continue;
     }
     any = true;
-    Memo::Beat& memo = memo_.beats[node.name];
-    if (memo.since == base::SteadyTime{}) {
-      memo = {beat->modified, beat->sequence_max, facts_.steady_now, false};
-    } else if (beat->found && beat->modified != memo.modified) {
-      memo.moved = true;
+    ProofCache::Beat& proofs = proofs_.beats[node.name];
+    if (proofs.since == base::SteadyTime{}) {
+      proofs = {beat->modified, beat->sequence_max, facts_.steady_now, false};
+    } else if (beat->found && beat->modified != proofs.modified) {
+      proofs.moved = true;
     }
     // It did move, and stands still now (its age by the server's own clock): watched anew.
-    if (memo.moved && beat->age_ms > kFreshHeartbeatMs) {
-      memo = {beat->modified, beat->sequence_max, facts_.steady_now, false};
+    if (proofs.moved && beat->age_ms > kFreshHeartbeatMs) {
+      proofs = {beat->modified, beat->sequence_max, facts_.steady_now, false};
     }
-    all_moved = all_moved && memo.moved;
-    waited_out = waited_out || (!memo.moved && facts_.steady_now - memo.since > kHeartbeatPatience);
+    all_moved = all_moved && proofs.moved;
+    waited_out =
+        waited_out || (!proofs.moved && facts_.steady_now - proofs.since > kHeartbeatPatience);
     meta.heartbeats[node.name] = *std::move(beat);
   }
   if (all_moved && any) {
@@ -660,8 +661,8 @@ base::Result<std::vector<ports::OmsTask>> Observation::AskOmsTasks() {
 void Observation::LookAtOmsTasks() {
   if (!look_.spec.task_api || !product::OffersTaskApi(look_.from)) return;
   const auto now = [&] { return ctx_.clock().Now(); };
-  if (!memo_.oms_tasks || now() >= memo_.oms_tasks_until) {
-    memo_.oms_tasks.reset();
+  if (!proofs_.oms_tasks || now() >= proofs_.oms_tasks_until) {
+    proofs_.oms_tasks.reset();
     const base::SteadyTime begun = now();
     auto tasks = AskOmsTasks();
     if (!tasks.ok()) {
@@ -669,11 +670,11 @@ void Observation::LookAtOmsTasks() {
       return;
     }
     const base::SteadyTime ended = now();
-    memo_.oms_tasks = *std::move(tasks);
-    memo_.oms_tasks_until =
+    proofs_.oms_tasks = *std::move(tasks);
+    proofs_.oms_tasks_until =
         ended + std::max<base::SteadyTime::duration>(kFreshTasks, 4 * (ended - begun));
   }
-  facts_.oms_tasks = memo_.oms_tasks;
+  facts_.oms_tasks = proofs_.oms_tasks;
 }
 
 void Observation::Rehearse(model::NodeFacts& node) {
@@ -687,9 +688,9 @@ void Observation::Rehearse(model::NodeFacts& node) {
 // Another world: nothing was seen of it yet.
 void Observation::ForgetAnothers() {
   std::string of = WorldOf(look_.site);
-  if (memo_.of == of) return;
-  memo_ = {};
-  memo_.of = std::move(of);
+  if (proofs_.of == of) return;
+  proofs_ = {};
+  proofs_.of = std::move(of);
 }
 
 model::Facts Observation::Run(std::map<std::string, model::TaskView> tasks) {
@@ -708,7 +709,7 @@ model::Facts Observation::Run(std::map<std::string, model::TaskView> tasks) {
     LookAtVolume();
     LookAtOmsTasks();
   } else {
-    memo_.oms_tasks.reset();  // May be many, and nobody asks again.
+    proofs_.oms_tasks.reset();  // May be many, and nobody asks again.
   }
   return std::move(facts_);
 }
@@ -758,13 +759,13 @@ std::string WorldOf(const Site& site) {
 }
 
 model::Facts ObserveIdle(const base::Context& ctx, const Ports& ports, const Look& look) {
-  Memo none;
+  ProofCache none;
   return Observation(ctx, ports, look, none).RunIdle();
 }
 
 model::Facts Observe(const base::Context& ctx, const Ports& ports, const Look& look,
-                     std::map<std::string, model::TaskView> tasks, Memo& memo) {
-  return Observation(ctx, ports, look, memo).Run(std::move(tasks));
+                     std::map<std::string, model::TaskView> tasks, ProofCache& proofs) {
+  return Observation(ctx, ports, look, proofs).Run(std::move(tasks));
 }
 
 }  // namespace oms::observe

@@ -17,7 +17,7 @@ namespace oms::observe {
 
 // What a process remembers between two looks, to see movement. Losing it costs a few seconds. It
 // holds for one world (WorldOf).
-struct Memo {
+struct ProofCache {
   struct Beat {
     std::string modified;
     uint64_t sequence_max = 0;
@@ -49,7 +49,7 @@ std::string WorldOf(const Site& site);
 // call. One that is seen to have ended must be seen to have had its effect, or an image that was
 // loaded in between counts as not loaded.
 model::Facts Observe(const base::Context& ctx, const Ports& ports, const Look& look,
-                     std::map<std::string, model::TaskView> tasks, Memo& memo);
+                     std::map<std::string, model::TaskView> tasks, ProofCache& proofs);
 
 // With no operation open: how the containers that stand for OMS feel. Cheap, and nothing else.
 model::Facts ObserveIdle(const base::Context& ctx, const Ports& ports, const Look& look);

@@ -42,7 +42,7 @@ std::optional<kube::ObjectKey> KeyOf(const std::string& object) {
 
 using Kind = decide::Decision::Kind;
 
-UpgradeReconciler::Pass::Pass(UpgradeReconciler& owner, KeyMemory& memory,
+UpgradeReconciler::Pass::Pass(UpgradeReconciler& owner, ResourceCache& memory,
                               std::shared_ptr<const crd::OmsUpgrade> resource)
     : owner_(owner),
       memory_(memory),

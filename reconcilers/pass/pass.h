@@ -24,9 +24,9 @@
 namespace oms::pass {
 
 // What a process knows of one resource between two passes. Losing it loses time, nothing else.
-struct UpgradeReconciler::KeyMemory {
+struct UpgradeReconciler::ResourceCache {
   std::optional<uint64_t> epoch;  // Of the row, as we claimed it.
-  observe::Memo memo;
+  observe::ProofCache proofs;
   steps::TrialMemory trials;
   std::optional<show::StatusWriter::Known> known;
   decide::FailureMemory failures;
@@ -54,7 +54,7 @@ struct UpgradeReconciler::KeyMemory {
 
 class UpgradeReconciler::Pass {
  public:
-  Pass(UpgradeReconciler& owner, KeyMemory& memory,
+  Pass(UpgradeReconciler& owner, ResourceCache& memory,
        std::shared_ptr<const crd::OmsUpgrade> resource);
 
   base::Result<runtime::Outcome> Run(const base::Context& ctx);
@@ -167,7 +167,7 @@ class UpgradeReconciler::Pass {
   decide::UserRequests UserRequestsNow(const base::Context& ctx) const;
 
   UpgradeReconciler& owner_;
-  KeyMemory& memory_;
+  ResourceCache& memory_;
   const std::shared_ptr<const crd::OmsUpgrade> resource_;
   crd::Spec spec_;  // With an operation open: with the image that it carries.
   const kube::ObjectKey key_;

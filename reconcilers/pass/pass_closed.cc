@@ -49,7 +49,7 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
   record::ApplyOverrides(spec_, path_);
   const base::Context look_ctx = ctx.WithNewDeadline(spec_.strategy.timeouts.preflight);
   const observe::Look look{spec_, site_, path_, running, *to};
-  facts_ = observe::Observe(look_ctx, owner_.ports_, look, {}, memory_.memo);
+  facts_ = observe::Observe(look_ctx, owner_.ports_, look, {}, memory_.proofs);
   steps::TryOut(look_ctx, look, memory_.trials, *facts_);
   preflight_ = steps::PreflightState(spec_, running, *to, *facts_);
   show::UpgradePlanInput input{spec_, running, *to, path_, *facts_};

@@ -62,7 +62,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   const base::Context look_ctx = ctx.WithTimeout(kLookForMost);
   const observe::Look look{spec_, site_, path_, *from, *to};
   facts_ = observe::Observe(look_ctx, owner_.ports_, look,
-                            owner_.tasks_.LookAll(site_.record->id + "/"), memory_.memo);
+                            owner_.tasks_.LookAll(site_.record->id + "/"), memory_.proofs);
   steps::TryOut(look_ctx, look, memory_.trials, *facts_);
   facts_->accept = Annotation(crd::kAccept);
   OMS_TRY(ctx.Check());

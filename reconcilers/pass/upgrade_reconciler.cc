@@ -19,17 +19,17 @@ UpgradeReconciler::UpgradeReconciler(Options options, observe::Ports ports, Look
 
 UpgradeReconciler::~UpgradeReconciler() = default;
 
-std::shared_ptr<UpgradeReconciler::KeyMemory> UpgradeReconciler::MemoryOf(
+std::shared_ptr<UpgradeReconciler::ResourceCache> UpgradeReconciler::CacheOf(
     const kube::ObjectKey& key) {
   std::lock_guard lock(mutex_);
   auto& slot = memory_[key];
-  if (!slot) slot = std::make_shared<KeyMemory>();
+  if (!slot) slot = std::make_shared<ResourceCache>();
   return slot;
 }
 
 // The resource is gone. With nothing open it needed no finalizer, so its row is still its own.
 void UpgradeReconciler::Forget(const base::Context& ctx, const kube::ObjectKey& key) {
-  std::shared_ptr<KeyMemory> memory;
+  std::shared_ptr<ResourceCache> memory;
   {
     std::lock_guard lock(mutex_);
     if (auto node = memory_.extract(key)) memory = std::move(node.mapped());
@@ -51,7 +51,7 @@ base::Result<runtime::Outcome> UpgradeReconciler::Reconcile(const base::Context&
     Forget(ctx, request.key);
     return runtime::Outcome::Done();
   }
-  const auto memory = MemoryOf(request.key);
+  const auto memory = CacheOf(request.key);
   return Pass(*this, *memory, std::move(resource)).Run(ctx);
 }
 

@@ -4,7 +4,7 @@
 //   write status
 //
 // What is needed after a restart lies in the record, the row and the world; what this class
-// remembers between passes (KeyMemory) saves time only.
+// remembers between passes (ResourceCache) saves time only.
 #pragma once
 
 #include <functional>
@@ -53,10 +53,10 @@ class UpgradeReconciler final : public runtime::Reconciler {
                                            const runtime::Request& request) override;
 
  private:
-  struct KeyMemory;
+  struct ResourceCache;
   class Pass;
 
-  std::shared_ptr<KeyMemory> MemoryOf(const kube::ObjectKey& key);
+  std::shared_ptr<ResourceCache> CacheOf(const kube::ObjectKey& key);
   void Forget(const base::Context& ctx, const kube::ObjectKey& key);
 
   const Options options_;
@@ -68,8 +68,8 @@ class UpgradeReconciler final : public runtime::Reconciler {
   const std::function<void(const kube::ObjectKey&)> wake_;
   show::StatusWriter status_;
 
-  std::mutex mutex_;  // Guards the map; a KeyMemory is its worker's alone.
-  std::map<kube::ObjectKey, std::shared_ptr<KeyMemory>> memory_;
+  std::mutex mutex_;  // Guards the map; a ResourceCache is its worker's alone.
+  std::map<kube::ObjectKey, std::shared_ptr<ResourceCache>> memory_;
 };
 
 }  // namespace oms::pass
