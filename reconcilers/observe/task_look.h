@@ -14,19 +14,19 @@
 namespace oms::observe {
 
 // Where OMS itself answers, as its health is asked.
-struct OmsDoor {
+struct OmsEndpoint {
   std::string host;
   int port = 8089;
   std::optional<ports::HttpsTrust> https;
 };
 
 // kInvalid "InvalidSpec" where `endpoint` is none. `door` fills what it does not say.
-base::Result<OmsDoor> DoorOf(const std::string& endpoint, const OmsDoor& door);
+base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpoint& door);
 
 base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, const Ports& ports,
                                                       const std::string& ns,
                                                       const crd::TaskApi& spec,
-                                                      const OmsDoor& door);
+                                                      const OmsEndpoint& door);
 
 // In the words of a condition: what is wrong, and the two ways out.
 model::Trouble TroubleOfTasks(const base::Error& error, const std::string& ns,

@@ -12,30 +12,30 @@ namespace {
 
 using testing::HasSubstr;
 
-OmsDoor Node(bool https = false) {
-  OmsDoor door{"10.0.0.1", 18089, std::nullopt};
+OmsEndpoint Node(bool https = false) {
+  OmsEndpoint door{"10.0.0.1", 18089, std::nullopt};
   if (https) door.https = ports::HttpsTrust{"the mounted one", ""};
   return door;
 }
 
 TEST(TaskEndpoint, WhatItDoesNotSayIsAsTheNodesOwn) {
-  EXPECT_EQ(DoorOf("", Node(true))->https, Node(true).https);
-  EXPECT_EQ(DoorOf("", Node())->port, 18089);
-  const auto named = DoorOf("http://oms.example.com", Node(true));
+  EXPECT_EQ(EndpointOf("", Node(true))->https, Node(true).https);
+  EXPECT_EQ(EndpointOf("", Node())->port, 18089);
+  const auto named = EndpointOf("http://oms.example.com", Node(true));
   EXPECT_EQ(named->host, "oms.example.com");
   EXPECT_EQ(named->port, 18089);
   EXPECT_FALSE(named->https) << "http is http";
-  EXPECT_EQ(DoorOf("https://oms.example.com:443", Node())->port, 443);
-  EXPECT_TRUE(DoorOf("https://oms.example.com:443", Node())->https);
-  EXPECT_EQ(DoorOf("http://[fd00::1]:8089", Node())->host, "fd00::1");
-  EXPECT_EQ(DoorOf("http://[fd00::1]:8089", Node())->port, 8089);
+  EXPECT_EQ(EndpointOf("https://oms.example.com:443", Node())->port, 443);
+  EXPECT_TRUE(EndpointOf("https://oms.example.com:443", Node())->https);
+  EXPECT_EQ(EndpointOf("http://[fd00::1]:8089", Node())->host, "fd00::1");
+  EXPECT_EQ(EndpointOf("http://[fd00::1]:8089", Node())->port, 8089);
 }
 
 TEST(TaskEndpoint, WhatIsNoneIsRefused) {
   for (const char* bad :
        {"10.0.0.1:8089", "ftp://h", "http://", "http://:8089", "http://h:0", "http://h:99999",
         "http://h:80x", "http://[fd00::1", "http://u:p@h", "http://h/api", "http://h\r\nX: y"}) {
-    const auto door = DoorOf(bad, Node());
+    const auto door = EndpointOf(bad, Node());
     ASSERT_FALSE(door.ok()) << bad;
     EXPECT_EQ(door.error().reason, "InvalidSpec");
     EXPECT_THAT(door.error().message, HasSubstr("http://host:8089"));
@@ -64,7 +64,7 @@ class AskForTasksTest : public testing::Test {
     kube_.Put({"", "v1", "secrets"},
               {{"metadata", {{"namespace", "ns"}, {"name", "user"}}}, {"data", data}});
   }
-  base::Result<std::vector<ports::OmsTask>> Ask(const OmsDoor& door) {
+  base::Result<std::vector<ports::OmsTask>> Ask(const OmsEndpoint& door) {
     return AskForTasks(base::Context(clock_, {}), ports_, "ns", spec_, door);
   }
 
