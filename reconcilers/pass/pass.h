@@ -83,7 +83,7 @@ class UpgradeReconciler::Pass {
   base::Result<bool> TakeWholeness(const base::Context& ctx);
   void PruneBackups(const base::Context& ctx);
   show::UndoNumbers NumbersNow(const base::Context& ctx);
-  void LetGo(const base::Context& ctx);
+  void ReleaseSecrets(const base::Context& ctx);
   base::Result<Next> Open(const base::Context& ctx, bool undo);
   base::Result<Next> Deleted(const base::Context& ctx);
   // Without a look at anything: the finalizer goes, and what it leaves behind is told.
@@ -93,7 +93,7 @@ class UpgradeReconciler::Pass {
 
   // --- an operation is open
   base::Result<Next> WithOperation(const base::Context& ctx);
-  base::Status HoldWhatIsNamed(const base::Context& ctx);
+  base::Status HoldReferencedSecrets(const base::Context& ctx);
   base::Result<Next> Act(const base::Context& ctx);
   base::Result<Next> StepFailed(const base::Context& act, steps::OperationSession& op,
                                 model::Step step, const base::Error& error);

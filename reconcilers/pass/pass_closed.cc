@@ -86,7 +86,7 @@ base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& c
 }
 
 // Once for each closed operation, and once more for each process; tried again until it was done.
-void UpgradeReconciler::Pass::LetGo(const base::Context& ctx) {
+void UpgradeReconciler::Pass::ReleaseSecrets(const base::Context& ctx) {
   if (!site_.record || site_.record->open() || site_.record->secrets.empty() ||
       memory_.let_go_of == site_.record->id) {
     return;
@@ -188,7 +188,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     OMS_ASSIGN(const bool taken, TakeRecordsOver(ctx));
     if (taken) return LookAnew();
   }
-  LetGo(ctx);
+  ReleaseSecrets(ctx);
   if (site_.row && site_.row->owner == me_)
     memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};
   if (!site_.running) {

@@ -42,7 +42,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
     if (!held.ok())
       ctx.log().Warn("the finalizer could not be added again: {}", held.error().message);
   }
-  OMS_TRY(HoldWhatIsNamed(ctx));
+  OMS_TRY(HoldReferencedSecrets(ctx));
   OMS_ASSIGN(const bool corrected, TakeImage(ctx));
   if (corrected) return LookAnew();
   const auto from = crd::Version::Parse(site_.record->from),
@@ -88,7 +88,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
 
 // Written down before they are held, so that they are let go whatever becomes of us. A controller
 // that may not patch Secrets goes on without: it is a deleted namespace alone that they are for.
-base::Status UpgradeReconciler::Pass::HoldWhatIsNamed(const base::Context& ctx) {
+base::Status UpgradeReconciler::Pass::HoldReferencedSecrets(const base::Context& ctx) {
   const auto names = act::SecretsOf(spec_);
   if (memory_.held == names || deleting()) return base::Ok();
   const auto& known = site_.record->secrets;
