@@ -62,7 +62,7 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
   if (!plan.ok()) return;
   plan_ = *std::move(plan);
   // Not of the hash: they change nothing of what is done.
-  for (auto& told : steps::ToldBefore(spec_, running, *to, *facts_))
+  for (auto& told : steps::AdvisoriesBeforeStart(spec_, running, *to, *facts_))
     plan_->steps.push_back("Before: " + told);
 }
 
@@ -284,8 +284,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
                            record.from, record.to, record.folder));
   if (undo) return Next::kAgain;
   // No warnings: nobody has seen anything amiss.
-  for (const auto& told :
-       steps::ToldBefore(spec_, *site_.running, *crd::Version::Parse(record.to), *facts_))
+  for (const auto& told : steps::AdvisoriesBeforeStart(spec_, *site_.running,
+                                                       *crd::Version::Parse(record.to), *facts_))
     Event(false, crd::reason::kSeeToItFirst, told);
   return Next::kAgain;
 }

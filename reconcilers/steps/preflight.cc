@@ -211,8 +211,8 @@ std::vector<model::Trouble> CheckPreflight(const crd::Spec& spec, const crd::Ver
   return found;
 }
 
-std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& from,
-                                    const crd::Version& to, const model::Facts& facts) {
+std::vector<std::string> AdvisoriesBeforeStart(const crd::Spec& spec, const crd::Version& from,
+                                               const crd::Version& to, const model::Facts& facts) {
   std::vector<std::string> told;
   for (const auto& limit :
        product::LimitsNotAcknowledged(from, to, SeenIn(facts), spec, product::Asks::kTell)) {

@@ -35,8 +35,8 @@ std::vector<model::Trouble> CheckPreflight(const crd::Spec& spec, const crd::Ver
 
 // What a person should see to before OMS is stopped and nothing waits for (overview_limits.h), a
 // sentence each; less what spec.acknowledge has.
-std::vector<std::string> ToldBefore(const crd::Spec& spec, const crd::Version& from,
-                                    const crd::Version& to, const model::Facts& facts);
+std::vector<std::string> AdvisoriesBeforeStart(const crd::Spec& spec, const crd::Version& from,
+                                               const crd::Version& to, const model::Facts& facts);
 
 // True while the look is not complete (the heartbeat has not been seen to move yet) and nothing is
 // wrong so far.

@@ -278,11 +278,11 @@ TEST(CheckPreflight, AWordThatNothingAsksForIsRefusedWithThoseThatThereAre) {
               HasSubstr("NoOblogproxyTasks, NoSharePlex, TasksReadyForSeparateCM, TasksSettled"));
 }
 
-TEST(ToldBefore, NamesWhatNothingWaitsForUntilItIsAcknowledged) {
+TEST(AdvisoriesBeforeStart, NamesWhatNothingWaitsForUntilItIsAcknowledged) {
   fixtures::Upgrade upgrade;
   const auto told = [&] {
-    return ToldBefore(upgrade.spec, *crd::Version::Parse("4.3.0"), *crd::Version::Parse("4.3.1"),
-                      upgrade.facts);
+    return AdvisoriesBeforeStart(upgrade.spec, *crd::Version::Parse("4.3.0"),
+                                 *crd::Version::Parse("4.3.1"), upgrade.facts);
   };
   EXPECT_THAT(told(), testing::Contains(HasSubstr("Check that no task reads through oblogproxy")));
   upgrade.spec.acknowledge = {"TasksSettled", "NoOblogproxyTasks", "NoFullImportRunning"};
