@@ -163,9 +163,10 @@ std::optional<base::Result<UpgradeReconciler::Pass::Next>> UpgradeReconciler::Pa
   const bool open = ShownOpen();
   if (deleting() && (!open || (orphans() && !MayRestore()))) return LeaveAsItIs(ctx, open);
   if (open && Annotation(crd::kAbandon) == known_.status.operation->id) return Abandon(ctx);
-  return Stall(allowed.error().reason,
-               deleting() ? allowed.error().message + "; or " + WayOut() : allowed.error().message,
-               std::nullopt);
+  return Stall(
+      allowed.error().reason,
+      deleting() ? allowed.error().message + "; or " + HowToUnblock() : allowed.error().message,
+      std::nullopt);
 }
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(

@@ -89,7 +89,7 @@ class UpgradeReconciler::Pass {
   // Without a look at anything: the finalizer goes, and what it leaves behind is told.
   base::Result<Next> LeaveAsItIs(const base::Context& ctx, bool open);
   // What a person can do whose resource cannot go: Orphan, or to give the operation up.
-  std::string WayOut() const;
+  std::string HowToUnblock() const;
 
   // --- an operation is open
   base::Result<Next> WithOperation(const base::Context& ctx);

@@ -290,7 +290,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   return Next::kAgain;
 }
 
-std::string UpgradeReconciler::Pass::WayOut() const {
+std::string UpgradeReconciler::Pass::HowToUnblock() const {
   std::string way = "set spec.deletionPolicy to Orphan to leave everything as it is";
   const std::string id = site_.record              ? site_.record->id
                          : known_.status.operation ? known_.status.operation->id
@@ -332,7 +332,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
     return Stall(site_.trouble->reason,
                  fmt::format("the resource is being deleted, but the controller cannot tell "
                              "whether an operation is open: {}; correct that, or {}",
-                             site_.trouble->message, WayOut()));
+                             site_.trouble->message, HowToUnblock()));
   }
   if (!open && !others && site_.row && !site_.row->Free() && !site_.trouble) {
     OMS_TRY(ctx.Check());
