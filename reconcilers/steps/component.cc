@@ -257,7 +257,7 @@ const char* UpgradeComponents::LeftOut(const model::OperationRecord& record) {
   return record.KeepsTasks() ? nullptr : kNoneKept;
 }
 
-bool GoesOn(const model::OperationRecord& record, const model::FrozenNode& node) {
+bool StaysRunning(const model::OperationRecord& record, const model::FrozenNode& node) {
   return node.kept && !record.Passed(model::PointKind::kNewStarting);
 }
 

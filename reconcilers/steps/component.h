@@ -46,7 +46,7 @@ inline constexpr char kNoneKept[] = "only with spec.deployment.keepTasksRunning"
 StepState NoAssistant();
 
 // A component that a rollback leaves running, as it touches no database.
-bool GoesOn(const model::OperationRecord& record, const model::FrozenNode& node);
+bool StaysRunning(const model::OperationRecord& record, const model::FrozenNode& node);
 
 // The component runs this operation's version from now on.
 base::Status NoteUpgradedComponent(const base::Context& ctx, OperationSession& op,

@@ -76,7 +76,7 @@ StepState AwaitOldHealth::Judge(const StepInput& in) {
   if (in.Seen(model::Step::kAwaitOldHealth)) return Done();
   StepState all =
       EachOf(in, Which::kAll, [&](const model::FrozenNode& frozen, const model::NodeFacts& node) {
-        if (GoesOn(in.record, frozen)) return Done();
+        if (StaysRunning(in.record, frozen)) return Done();
         if (!node.health) return Running("waiting for node " + frozen.name);
         const std::string missing = node.health->Missing();
         if (missing.empty()) return Done();
@@ -108,7 +108,7 @@ base::Status AwaitOldHealth::Act(const base::Context& ctx, OperationSession& op)
       return LetConsoleStart(ctx, op, node.name, facts->old_container->id);
   }
   for (const auto& node : op.record().nodes) {
-    if (GoesOn(op.record(), node)) continue;
+    if (StaysRunning(op.record(), node)) continue;
     const model::NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->old_container) return base::Ok();
     OMS_TRY(ctx.Check());

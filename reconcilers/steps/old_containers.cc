@@ -180,7 +180,7 @@ StepState StartOldContainers::Judge(const StepInput& in) {
   if (in.Seen(model::Step::kAwaitOldHealth)) return Done();
   return EachOf(
       in, Which::kAll, [&](const model::FrozenNode& frozen, const model::NodeFacts& node) {
-        if (GoesOn(in.record, frozen)) return Done();
+        if (StaysRunning(in.record, frozen)) return Done();
         if (node.old_container && node.old_container->running &&
             in.record.Passed(model::PointKind::kOldStarting, frozen.name)) {
           return Done();
@@ -228,7 +228,7 @@ StepState StartOldContainers::Judge(const StepInput& in) {
 base::Status StartOldContainers::Act(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const model::NodeFacts* facts = op.facts().Node(node.name);
-    if (facts == nullptr || !NewOneIsGone(op.record(), *facts) || GoesOn(op.record(), node))
+    if (facts == nullptr || !NewOneIsGone(op.record(), *facts) || StaysRunning(op.record(), node))
       continue;
     if (!facts->old_container) {
       if (facts->old_image_gone) {
