@@ -196,7 +196,7 @@ class DockerEngine final : public ports::ContainerEngine {
                Call(ctx, "read the engine's id", {.method = "GET", .target = "/info"}));
     const Json doc = Parse(response.body);
     EngineInfo info{Text(At(doc, "ID")), Text(At(doc, "ServerVersion")), {}};
-    if (info.id.empty()) return Strange("GET /info has no ID");
+    if (info.id.empty()) return UnexpectedAnswer("GET /info has no ID");
     OMS_ASSIGN(info.api_version, ApiVersion(ctx));
     return info;
   }
@@ -207,7 +207,7 @@ class DockerEngine final : public ports::ContainerEngine {
                Call(ctx, "inspect container " + name_or_id, {.method = "GET", .target = path}));
     const Json doc = Parse(response.body);
     if (!doc.is_object())
-      return Strange("the inspection of a container is not JSON, or nested too deep");
+      return UnexpectedAnswer("the inspection of a container is not JSON, or nested too deep");
     ContainerInfo info = ParseContainer(response.body, doc);
     // The engine also takes the beginning of an id for a name; a short one would be a surprise.
     const bool meant = info.name == name_or_id || info.id == name_or_id ||
@@ -225,7 +225,7 @@ class DockerEngine final : public ports::ContainerEngine {
                     {.method = "GET",
                      .target = "/containers/json?all=1&filters=" + EscapeUrl(Dump(filters))}));
     const Json list = Parse(response.body);
-    if (!list.is_array()) return Strange("the list of containers is not JSON");
+    if (!list.is_array()) return UnexpectedAnswer("the list of containers is not JSON");
     if (list.size() > kMostLabelled) {
       return MakeError(
           Code::kInvalid, crd::reason::kEngineAnswerTooLong,
@@ -251,7 +251,7 @@ class DockerEngine final : public ports::ContainerEngine {
     const Json doc = Parse(response.body);
     ImageInfo info;
     info.id = Text(At(doc, "Id"));
-    if (info.id.empty()) return Strange("the inspection of an image has no Id");
+    if (info.id.empty()) return UnexpectedAnswer("the inspection of an image has no Id");
     info.tags = Texts(At(doc, "RepoTags"));
     info.digests = Texts(At(doc, "RepoDigests"));
     info.size = static_cast<uint64_t>(std::max<int64_t>(0, Int(At(doc, "Size"))));
@@ -367,7 +367,7 @@ class DockerEngine final : public ports::ContainerEngine {
     }
     if (!response.ok()) return response.error();
     std::string id = Text(At(Parse(response->body), "Id"));
-    if (id.empty()) return Strange("the answer to a create has no Id");
+    if (id.empty()) return UnexpectedAnswer("the answer to a create has no Id");
     return id;
   }
 
@@ -421,7 +421,8 @@ class DockerEngine final : public ports::ContainerEngine {
     OMS_ASSIGN(const auto response, Call(ctx, "wait for the container " + id,
                                          {.method = "POST", .target = path}, {}, std::nullopt));
     const Json doc = Parse(response.body);
-    if (!At(doc, "StatusCode").is_number_integer()) return Strange("the end of a wait has no code");
+    if (!At(doc, "StatusCode").is_number_integer())
+      return UnexpectedAnswer("the end of a wait has no code");
     if (const std::string error = Text(At(At(doc, "Error"), "Message")); !error.empty()) {
       return MakeError(Code::kTransient, crd::reason::kEngineError,
                        fmt::format("waiting for the container {} failed: {}", id, ToUtf8(error)));
@@ -449,7 +450,7 @@ class DockerEngine final : public ports::ContainerEngine {
     };
     OMS_TRY(Call(ctx, "read the log of the container " + id, {.method = "GET", .target = path},
                  options));
-    if (!framed) return Strange("the log of a container is not a framed stream");
+    if (!framed) return UnexpectedAnswer("the log of a container is not a framed stream");
     return tail.Text();
   }
 
@@ -458,11 +459,12 @@ class DockerEngine final : public ports::ContainerEngine {
     OMS_ASSIGN(const auto response, Call(ctx, "list the processes of the container " + id,
                                          {.method = "GET", .target = path}));
     const Json doc = Parse(response.body);
-    if (!At(doc, "Processes").is_array()) return Strange("the list of processes is not JSON");
+    if (!At(doc, "Processes").is_array())
+      return UnexpectedAnswer("the list of processes is not JSON");
     std::vector<ProcessInfo> processes;
     for (const auto& row : At(doc, "Processes")) {
       const auto columns = Texts(row);
-      if (columns.size() < 2) return Strange("a process has no command");
+      if (columns.size() < 2) return UnexpectedAnswer("a process has no command");
       processes.push_back({columns[0], ToUtf8(columns[1])});
     }
     return processes;
@@ -532,7 +534,7 @@ class DockerEngine final : public ports::ContainerEngine {
                                          .content_type = "application/json",
                                          .body = Dump(body)}));
     const std::string exec = Text(At(Parse(created.body), "Id"));
-    if (exec.empty()) return Strange("the answer to an exec has no Id");
+    if (exec.empty()) return UnexpectedAnswer("the answer to an exec has no Id");
 
     Tail tail(kOutputLimit);
     FrameDemux demux(tail);
@@ -549,7 +551,7 @@ class DockerEngine final : public ports::ContainerEngine {
                      .body = R"({"Detach":false,"Tty":false})"},
                     options, std::nullopt);
     if (!ran.ok()) return StillRuns(ran.error(), id);
-    if (!framed) return Strange("the output of a command is not a framed stream");
+    if (!framed) return UnexpectedAnswer("the output of a command is not a framed stream");
 
     // The stream may end a moment before the engine has the exit code; and the command may have
     // closed its output long before its end.
@@ -559,7 +561,8 @@ class DockerEngine final : public ports::ContainerEngine {
                          {.method = "GET", .target = "/exec/" + EscapeUrl(exec) + "/json"});
       if (!looked.ok()) return StillRuns(looked.error(), id);
       const Json doc = Parse(looked->body);
-      if (!At(doc, "Running").is_boolean()) return Strange("an exec does not say whether it runs");
+      if (!At(doc, "Running").is_boolean())
+        return UnexpectedAnswer("an exec does not say whether it runs");
       if (!Bool(At(doc, "Running")) && At(doc, "ExitCode").is_number_integer()) {
         return ExecResult{ExitCode(At(doc, "ExitCode")), tail.Text()};
       }
@@ -570,7 +573,7 @@ class DockerEngine final : public ports::ContainerEngine {
  private:
   // ---- Errors ----
 
-  base::Error Strange(std::string_view what) const {
+  base::Error UnexpectedAnswer(std::string_view what) const {
     return MakeError(Code::kTransient, crd::reason::kEngineError,
                      fmt::format("the Docker Engine at {} gave an answer that cannot be understood "
                                  "({}); check that it is a Docker Engine",
