@@ -62,11 +62,12 @@ base::Status RemoveContainer(const base::Context& ctx, ports::ContainerEngine& e
 
 base::Status RunAssistant(const base::Context& ctx, OperationSession& op,
                           const model::FrozenNode& node, const model::NodeFacts& facts,
-                          const Arrival& arrival) {
+                          const AssistantState& assistant_state) {
   ports::ContainerEngine& engine = op.engine(node.name);
   if (const auto& assistant = facts.component->assistant) {
     // The next look finds none, and it is made anew.
-    if (arrival.kind == Arrival::Kind::kFailed) return RemoveContainer(ctx, engine, assistant->id);
+    if (assistant_state.kind == AssistantState::Kind::kFailed)
+      return RemoveContainer(ctx, engine, assistant->id);
     OMS_TRY(ctx.Check());
     return engine.Start(ctx, assistant->id);
   }
@@ -135,10 +136,10 @@ StepState NoAssistant() {
                 "with it; add it again");
 }
 
-Arrival ArrivalOf(const crd::Spec& spec, const model::OperationRecord& record,
-                  const model::FrozenNode& frozen, const model::NodeFacts& node,
-                  base::WallTime now) {
-  using Kind = Arrival::Kind;
+AssistantState AssistantStateOf(const crd::Spec& spec, const model::OperationRecord& record,
+                                const model::FrozenNode& frozen, const model::NodeFacts& node,
+                                base::WallTime now) {
+  using Kind = AssistantState::Kind;
   const auto begun = record.PassedAt(model::PointKind::kComponentUpgrading, frozen.name);
   if (!begun || !node.component || !node.component->assistant ||
       node.component->assistant->status == "created") {
@@ -184,18 +185,19 @@ StepState UpgradeComponents::Judge(const StepInput& in) {
                                          Onward(in.record, frozen));
           return script.complete() ? AwaitComponent(in, frozen, node) : script;
         }
-        const Arrival arrival = ArrivalOf(in.spec, in.record, frozen, node, in.facts.now);
-        switch (arrival.kind) {
-          case Arrival::Kind::kNotYet:
+        const AssistantState assistant_state =
+            AssistantStateOf(in.spec, in.record, frozen, node, in.facts.now);
+        switch (assistant_state.kind) {
+          case AssistantState::Kind::kNotYet:
             return in.spec.deployment.assistant ? Pending() : NoAssistant();
-          case Arrival::Kind::kArrived: return Pending();
-          case Arrival::Kind::kCopies:
+          case AssistantState::Kind::kArrived: return Pending();
+          case AssistantState::Kind::kCopies:
             return Running(fmt::format("the upgrade assistant is copying its packages on node {}",
                                        frozen.name));
-          case Arrival::Kind::kFailed: break;
+          case AssistantState::Kind::kFailed: break;
         }
         StepState failed = Failed(crd::reason::kAssistantFailed,
-                                  fmt::format("node {}: {}", frozen.name, arrival.why));
+                                  fmt::format("node {}: {}", frozen.name, assistant_state.why));
         // It copies files: to do that again is the same.
         failed.retryable = true;
         failed.attempt = "assistant " + node.component->assistant->id;
@@ -211,9 +213,10 @@ base::Status UpgradeComponents::Act(const base::Context& ctx, OperationSession& 
     if (facts == nullptr || !facts->old_container || !facts->component) return base::Ok();
     const int attempt = op.record().LastAttempt(model::PointKind::kScriptStarting, node.name, step);
     if (attempt == 0) {
-      const Arrival arrival = ArrivalOf(op.spec(), op.record(), node, *facts, op.facts().now);
-      if (arrival.kind != Arrival::Kind::kArrived)
-        return RunAssistant(ctx, op, node, *facts, arrival);
+      const AssistantState assistant_state =
+          AssistantStateOf(op.spec(), op.record(), node, *facts, op.facts().now);
+      if (assistant_state.kind != AssistantState::Kind::kArrived)
+        return RunAssistant(ctx, op, node, *facts, assistant_state);
     } else if (facts->script && facts->script->kind == model::ScriptState::Kind::kEnded) {
       return facts->script->exit_code == 0 ? Finish(ctx, op, node, *facts) : base::Ok();
     }

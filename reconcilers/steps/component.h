@@ -20,15 +20,15 @@ namespace oms::steps {
 // Whether the assistant has put its packages into the component's folder. The guide does not say
 // whether its container ends then, or stays: one that ended well is done; one that runs is taken
 // for done once the script is there and it has had the time.
-struct Arrival {
+struct AssistantState {
   enum class Kind { kNotYet, kCopies, kArrived, kFailed };
   Kind kind = Kind::kNotYet;
   std::string why;  // Of kFailed.
 };
 inline constexpr base::Duration kAssistantTakes = std::chrono::seconds(30);
-Arrival ArrivalOf(const crd::Spec& spec, const model::OperationRecord& record,
-                  const model::FrozenNode& frozen, const model::NodeFacts& node,
-                  base::WallTime now);
+AssistantState AssistantStateOf(const crd::Spec& spec, const model::OperationRecord& record,
+                                const model::FrozenNode& frozen, const model::NodeFacts& node,
+                                base::WallTime now);
 
 // While their tasks go on.
 struct UpgradeComponents {

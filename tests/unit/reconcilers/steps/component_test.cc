@@ -11,7 +11,7 @@ namespace oms::steps {
 namespace {
 
 using testing::HasSubstr;
-using Kind = Arrival::Kind;
+using Kind = AssistantState::Kind;
 
 // HA is off, and the component on oms-2 is next.
 fixtures::Upgrade AtComponent() {
@@ -44,39 +44,39 @@ fixtures::Upgrade Assisted(const std::string& status, int exit_code = 0) {
   return upgrade;
 }
 
-Arrival ArrivalIn(fixtures::Upgrade upgrade) {
-  return ArrivalOf(upgrade.spec, upgrade.record, upgrade.record.nodes.back(),
-                   fixtures::Second(upgrade), upgrade.facts.now);
+AssistantState AssistantStateIn(fixtures::Upgrade upgrade) {
+  return AssistantStateOf(upgrade.spec, upgrade.record, upgrade.record.nodes.back(),
+                          fixtures::Second(upgrade), upgrade.facts.now);
 }
 
-TEST(Arrival, BeginsWithTheStartOfTheAssistant) {
-  EXPECT_EQ(ArrivalIn(AtComponent()).kind, Kind::kNotYet);
-  EXPECT_EQ(ArrivalIn(Assisted("created")).kind, Kind::kNotYet);
-  EXPECT_EQ(ArrivalIn(Assisted("running")).kind, Kind::kCopies);
+TEST(AssistantState, BeginsWithTheStartOfTheAssistant) {
+  EXPECT_EQ(AssistantStateIn(AtComponent()).kind, Kind::kNotYet);
+  EXPECT_EQ(AssistantStateIn(Assisted("created")).kind, Kind::kNotYet);
+  EXPECT_EQ(AssistantStateIn(Assisted("running")).kind, Kind::kCopies);
 }
 
-TEST(Arrival, OfAnAssistantThatStaysIsTheScriptOnceItHasHadItsTime) {
+TEST(AssistantState, OfAnAssistantThatStaysIsTheScriptOnceItHasHadItsTime) {
   fixtures::Upgrade upgrade = Assisted("running");
   fixtures::Second(upgrade).component->script_there = true;
-  EXPECT_EQ(ArrivalIn(upgrade).kind, Kind::kArrived);
+  EXPECT_EQ(AssistantStateIn(upgrade).kind, Kind::kArrived);
   upgrade.facts.now = fixtures::At(51);
-  EXPECT_EQ(ArrivalIn(upgrade).kind, Kind::kCopies) << "it may still write";
+  EXPECT_EQ(AssistantStateIn(upgrade).kind, Kind::kCopies) << "it may still write";
 }
 
-TEST(Arrival, OfAnAssistantThatEndedIsItsExitCodeAndTheScript) {
+TEST(AssistantState, OfAnAssistantThatEndedIsItsExitCodeAndTheScript) {
   fixtures::Upgrade upgrade = Assisted("exited");
-  EXPECT_EQ(ArrivalIn(upgrade).kind, Kind::kFailed) << "it left nothing";
+  EXPECT_EQ(AssistantStateIn(upgrade).kind, Kind::kFailed) << "it left nothing";
   fixtures::Second(upgrade).component->script_there = true;
-  EXPECT_EQ(ArrivalIn(upgrade).kind, Kind::kArrived);
-  EXPECT_THAT(ArrivalIn(Assisted("exited", 3)).why, HasSubstr("exit code 3"));
+  EXPECT_EQ(AssistantStateIn(upgrade).kind, Kind::kArrived);
+  EXPECT_THAT(AssistantStateIn(Assisted("exited", 3)).why, HasSubstr("exit code 3"));
 }
 
-TEST(Arrival, IsNotWaitedForWithoutEnd) {
+TEST(AssistantState, IsNotWaitedForWithoutEnd) {
   fixtures::Upgrade upgrade = Assisted("running");
   upgrade.facts.now = fixtures::At(50) + kAssistantTakes + upgrade.spec.strategy.timeouts.start;
-  EXPECT_EQ(ArrivalIn(upgrade).kind, Kind::kCopies);
+  EXPECT_EQ(AssistantStateIn(upgrade).kind, Kind::kCopies);
   upgrade.facts.now += std::chrono::seconds(1);
-  EXPECT_EQ(ArrivalIn(upgrade).kind, Kind::kFailed);
+  EXPECT_EQ(AssistantStateIn(upgrade).kind, Kind::kFailed);
 }
 
 TEST(UpgradeComponents, IsSkippedWhereNoneKeepsRunning) {
