@@ -42,7 +42,7 @@ base::Status Adopt(const base::Context& ctx, OperationSession& op, const std::st
     backup.databases.push_back({database.name, database.Bytes(), base::Sha256Hex(sums)});
   }
   // An attempt that died had raised it, and this one may be of another tool.
-  OMS_TRY(PutBack(ctx, *op.world(), RememberedTimeouts(op.record())));
+  OMS_TRY(RestoreQueryTimeouts(ctx, *op.world(), RememberedTimeouts(op.record())));
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.backup = backup; }));
   op.Event(crd::reason::kDatabasesBackedUp,
            fmt::format("the databases are backed up by {} in {}", record::ToString(manifest.tool),

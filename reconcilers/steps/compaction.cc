@@ -70,7 +70,7 @@ StepState SettleDatabases::Judge(const StepInput& in) {
 }
 
 base::Status SettleDatabases::Act(const base::Context& ctx, OperationSession& op) {
-  OMS_TRY(PutBack(ctx, *op.world(), RememberedTimeouts(op.record())));
+  OMS_TRY(RestoreQueryTimeouts(ctx, *op.world(), RememberedTimeouts(op.record())));
   if (!op.record().Passed(model::PointKind::kNewStarting)) {
     const ports::SequenceTables& tables = op.facts().meta->sequence;
     // A table that nothing was begun on is left as it is.

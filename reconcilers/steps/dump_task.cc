@@ -81,7 +81,8 @@ QueryTimeouts RememberedTimeouts(const model::OperationRecord& record) {
   return {record.global_query_timeout, record.cm_global_query_timeout};
 }
 
-base::Status PutBack(const base::Context& ctx, const World& world, const QueryTimeouts& timeouts) {
+base::Status RestoreQueryTimeouts(const base::Context& ctx, const World& world,
+                                  const QueryTimeouts& timeouts) {
   const auto put_back = [&](ports::MetaDb& server, std::optional<uint64_t> before) -> base::Status {
     if (!before) return base::Ok();
     // Who may not set it has not raised it either, and must be able to go back.
@@ -134,8 +135,8 @@ base::Status StartDump(const base::Context& ctx, OperationSession& op, model::St
              }
              // Also where the dump was stopped or ran out of its time: it is the whole server's
              // setting.
-             const base::Status back =
-                 PutBack(task_ctx.WithStop({}).WithNewDeadline(kPutBackWithin), *world, before);
+             const base::Status back = RestoreQueryTimeouts(
+                 task_ctx.WithStop({}).WithNewDeadline(kPutBackWithin), *world, before);
              if (!written.ok()) return written.error();
              if (!back.ok()) return back.error();
              OMS_TRY(record::VerifyManifest(*world->store, plan.folder));

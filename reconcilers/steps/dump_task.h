@@ -23,7 +23,8 @@ struct QueryTimeouts {
 };
 QueryTimeouts RememberedTimeouts(const model::OperationRecord& record);
 // Both are tried, whatever the first comes to.
-base::Status PutBack(const base::Context& ctx, const World& world, const QueryTimeouts& timeouts);
+base::Status RestoreQueryTimeouts(const base::Context& ctx, const World& world,
+                                  const QueryTimeouts& timeouts);
 
 // Chooses the tool by the databases as they are now. Counts the attempt in the record first.
 // Foreign connections have been ended by the caller. kTerminal "DumpUnsupported": no tool can dump
