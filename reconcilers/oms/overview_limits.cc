@@ -117,7 +117,7 @@ bool Below(const Version& a, const Version& b) {  // By number, whatever the edi
   return left < b;
 }
 
-bool Applies(const Row& row, const Version& from, const Version& to, const SeenOfOms& seen) {
+bool Applies(const Row& row, const Version& from, const Version& to, const TaskEvidence& seen) {
   if (row.edition && *row.edition != from.edition) return false;
   if (Below(from, row.from) || !Below(from, row.below) || Below(to, row.to)) return false;
   switch (row.where) {
@@ -142,7 +142,7 @@ bool Has(const std::vector<std::string>& words, std::string_view word) {
 }  // namespace
 
 std::vector<OverviewLimit> LimitsNotAcknowledged(const Version& from, const Version& to,
-                                                 const SeenOfOms& seen, const crd::Spec& spec,
+                                                 const TaskEvidence& seen, const crd::Spec& spec,
                                                  Asks asks) {
   const bool enforced = spec.strategy.limits == crd::LimitPolicy::kEnforce;
   std::vector<OverviewLimit> missing;

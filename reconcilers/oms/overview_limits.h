@@ -21,7 +21,7 @@ namespace oms::product {
 
 enum class Asks { kWait, kTell };
 
-struct SeenOfOms {
+struct TaskEvidence {
   bool connector_unguarded = false;  // HaState::connector_unguarded.
   bool separate_cm = false;          // cm and cm_hb lie on another server than rm.
   const std::vector<ports::OmsTask>* tasks = nullptr;  // Nullptr: not asked.
@@ -36,7 +36,7 @@ struct OverviewLimit {
 // Those that apply to this way and are not known to hold, in the table's order: the word is not in
 // spec.acknowledge, or the tasks break it.
 std::vector<OverviewLimit> LimitsNotAcknowledged(const crd::Version& from, const crd::Version& to,
-                                                 const SeenOfOms& seen, const crd::Spec& spec,
+                                                 const TaskEvidence& seen, const crd::Spec& spec,
                                                  Asks asks);
 
 // All words that spec.acknowledge may hold, of other tables too; sorted, each once.

@@ -132,8 +132,8 @@ void CheckWords(const crd::Spec& spec, Troubles& found) {
                                fmt::join(unknown, ", "), fmt::join(product::KnownWords(), ", "))});
 }
 
-product::SeenOfOms SeenIn(const model::Facts& facts) {
-  product::SeenOfOms seen;
+product::TaskEvidence SeenIn(const model::Facts& facts) {
+  product::TaskEvidence seen;
   seen.separate_cm = facts.meta && facts.meta->cm_server;
   if (facts.meta && facts.meta->ha_raw) {
     // One that cannot be read is told as that, and the limit is asked for once it can.

@@ -15,10 +15,10 @@ using testing::IsEmpty;
 using testing::UnorderedElementsAreArray;
 using Words = std::vector<std::string>;
 
-constexpr SeenOfOms kUnguarded{true}, kSeparateCm{false, true};
+constexpr TaskEvidence kUnguarded{true}, kSeparateCm{false, true};
 
 std::vector<OverviewLimit> Limits(const char* from, const char* to, Asks asks,
-                                  const SeenOfOms& seen = {}, const Words& acknowledged = {},
+                                  const TaskEvidence& seen = {}, const Words& acknowledged = {},
                                   crd::LimitPolicy limits = crd::LimitPolicy::kAdvise) {
   crd::Spec spec;
   spec.acknowledge = acknowledged;
@@ -38,7 +38,7 @@ struct Way {
   const char* to;
   Words waits;
   Words tells;
-  SeenOfOms seen = {};
+  TaskEvidence seen = {};
 };
 
 TEST(OverviewLimits, AreAskedForWhereTheyApplyAndNowhereElse) {

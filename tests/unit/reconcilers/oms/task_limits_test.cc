@@ -233,7 +233,7 @@ TEST(TaskLimits, TheApiIsOfferedFromOneVersionOfEachEditionOn) {
 TEST(TaskLimits, ASeparateCmDatabaseWaitsForItsTasksWhateverThePersonSays) {
   std::vector<ports::OmsTask> tasks = {
       Task("a", kYes, kYes, kYes, {"FINISHED", "MONITORING", "FINISHED", "INIT"})};
-  SeenOfOms seen;
+  TaskEvidence seen;
   seen.separate_cm = true;
   seen.tasks = &tasks;
   const auto waits = [&](const std::vector<std::string>& acknowledged) {
@@ -256,7 +256,7 @@ TEST(TaskLimits, ASeparateCmDatabaseWaitsForItsTasksWhateverThePersonSays) {
 std::vector<OverviewLimit> Limits(Asks asks, const std::vector<ports::OmsTask>& tasks,
                                   const std::vector<std::string>& acknowledged = {},
                                   crd::LimitPolicy limits = crd::LimitPolicy::kAdvise) {
-  SeenOfOms seen;
+  TaskEvidence seen;
   seen.tasks = &tasks;
   crd::Spec spec;
   spec.acknowledge = acknowledged;
