@@ -82,7 +82,7 @@ base::Status RunAssistant(const base::Context& ctx, OperationSession& op,
       act::HelperFor(op.record(), node.name, facts.component->image->id, "assistant");
   helper.name = model::kAssistantName;
   const int last = op.record().LastAttempt(model::PointKind::kComponentUpgrading, node.name, "");
-  OMS_TRY(op.Pass(ctx, model::PointKind::kComponentUpgrading, node.name, "", last + 1));
+  OMS_TRY(op.RecordPoint(ctx, model::PointKind::kComponentUpgrading, node.name, "", last + 1));
   OMS_TRY(ctx.Check());
   const auto created = engine.Create(ctx, helper.name, AssistantBody(helper, run->source));
   if (created.Is(base::Code::kAlreadyExists)) {

@@ -275,7 +275,7 @@ base::Status StartContainers::Act(const base::Context& ctx, OperationSession& op
     if (facts == nullptr || !facts->new_container || facts->new_container->running) continue;
     if (!op.record().Passed(model::PointKind::kNewStarting, node.name)) {
       OMS_TRY(NoOldOneRuns(ctx, op));
-      OMS_TRY(op.Pass(ctx, model::PointKind::kNewStarting, node.name, "", 1));
+      OMS_TRY(op.RecordPoint(ctx, model::PointKind::kNewStarting, node.name, "", 1));
     }
     OMS_TRY(ctx.Check());
     OMS_TRY(op.engine(node.name).Start(ctx, facts->new_container->id));

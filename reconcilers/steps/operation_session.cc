@@ -18,8 +18,9 @@ base::Status OperationSession::Save(const base::Context& ctx,
   return base::Ok();
 }
 
-base::Status OperationSession::Pass(const base::Context& ctx, model::PointKind kind,
-                                    const std::string& node, const std::string& step, int attempt) {
+base::Status OperationSession::RecordPoint(const base::Context& ctx, model::PointKind kind,
+                                           const std::string& node, const std::string& step,
+                                           int attempt) {
   const model::Point point{kind, node, step, attempt, ctx.clock().Wall()};
   OMS_TRY(Save(ctx, [&](model::OperationRecord& record) { record.points.push_back(point); }));
   ctx.log().With("point", std::string(model::ToString(kind))).Info("point passed");

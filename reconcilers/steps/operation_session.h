@@ -67,8 +67,9 @@ class OperationSession {
   base::Status Save(const base::Context& ctx,
                     const std::function<void(model::OperationRecord&)>& change);
   // Adds a point (at the time of the facts' clock) and saves.
-  base::Status Pass(const base::Context& ctx, model::PointKind kind, const std::string& node = {},
-                    const std::string& step = {}, int attempt = 0);
+  base::Status RecordPoint(const base::Context& ctx, model::PointKind kind,
+                           const std::string& node = {}, const std::string& step = {},
+                           int attempt = 0);
 
   // Starts a long task of this operation; its end wakes the resource.
   void Start(const base::Context& ctx, const std::string& task, base::Duration timeout,

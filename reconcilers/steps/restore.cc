@@ -277,7 +277,7 @@ base::Status RestoreDatabases::Act(const base::Context& ctx, OperationSession& o
       OMS_TRY(
           op.Save(ctx, [&](model::OperationRecord& record) { record.dropped_events = events; }));
     }
-    OMS_TRY(op.Pass(ctx, model::PointKind::kFirstDrop));
+    OMS_TRY(op.RecordPoint(ctx, model::PointKind::kFirstDrop));
   }
   OMS_TRY(EndForeignConnections(ctx, op));
   const std::vector<std::string> differing = *op.record().differing;

@@ -290,7 +290,7 @@ base::Status RunScriptOnce(const base::Context& ctx, OperationSession& op, model
   const auto marker = observe::MarkerPath(op.record().id, mark, attempt);
   if (!marker.ok()) return marker.error();
   const std::string name = node.name;  // `node` may lie in the record, which Save() replaces.
-  OMS_TRY(op.Pass(ctx, model::PointKind::kScriptStarting, name, step, attempt));
+  OMS_TRY(op.RecordPoint(ctx, model::PointKind::kScriptStarting, name, step, attempt));
   op.Start(ctx, TaskName(at, name), op.spec().strategy.timeouts.script,
            [world = op.world(), name, container, marker = *marker,
             command = model::CommandOf(at, op.path())](
