@@ -38,7 +38,7 @@ const model::OperationRecord* RunsNewOf(const observe::Site& site) {
         const ports::ContainerInfo* current = node.Current();
         const model::FrozenNode* was = site.way_back->Node(node.name);
         if (current == nullptr || was == nullptr) return false;
-        if (was->kept) return current->id == was->old_id;
+        if (was->keeps_running) return current->id == was->old_id;
         const auto label = current->labels.find(model::labels::kOperation);
         return label != current->labels.end() && label->second == site.way_back->id;
       });
@@ -51,7 +51,7 @@ const model::OperationRecord* NewContainerGoneOf(const observe::Site& site) {
   for (const auto& node : site.nodes) {
     const model::FrozenNode* was = site.way_back->Node(node.name);
     if (was == nullptr) return nullptr;
-    if (was->kept) continue;
+    if (was->keeps_running) continue;
     const LeftOn left = LookAtWhatIsLeft(*site.way_back, *was, node);
     if (left == LeftOn::kSomethingElse) return nullptr;
     gone = gone || left == LeftOn::kOldThatStands;
@@ -64,7 +64,8 @@ Decision NewContainerGone(const model::OperationRecord& upgraded, const observe:
   std::string gone, old;
   for (const auto& node : site.nodes) {
     const model::FrozenNode& was = *upgraded.Node(node.name);
-    if (was.kept || LookAtWhatIsLeft(upgraded, was, node) != LeftOn::kOldThatStands) continue;
+    if (was.keeps_running || LookAtWhatIsLeft(upgraded, was, node) != LeftOn::kOldThatStands)
+      continue;
     gone += fmt::format("{}'{}' of node {}", gone.empty() ? "" : ", ", was.new_name, node.name);
     old += fmt::format("{}'{}'", old.empty() ? "" : ", ", was.old_name);
   }

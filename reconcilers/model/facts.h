@@ -73,7 +73,7 @@ struct ComponentFacts {
 struct NodeFacts {
   std::string name;
   crd::NodeRole role = crd::NodeRole::kAll;
-  bool kept = false;                        // As FrozenNode's.
+  bool keeps_running = false;               // As FrozenNode's.
   std::optional<ComponentFacts> component;  // Of a kept one, until its upgrade is done.
   std::optional<ports::EngineInfo> engine;
   std::optional<ports::ContainerInfo> old_container;
@@ -137,7 +137,7 @@ struct Facts {
   std::optional<Trouble> oms_tasks_trouble;  // Why they are absent, if they were asked for.
   bool keeps_tasks() const {
     for (const auto& node : nodes) {
-      if (node.kept) return true;
+      if (node.keeps_running) return true;
     }
     return false;
   }

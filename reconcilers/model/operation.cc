@@ -99,7 +99,7 @@ json NodeToJson(const FrozenNode& node) {
           {"targetImageID", node.target_image_id},
           {"configSource", node.config_source},
           {"role", crd::ToString(node.role)},
-          {"kept", node.kept}};
+          {"kept", node.keeps_running}};
 }
 
 FrozenNode NodeFromJson(const json& value) {
@@ -120,7 +120,7 @@ FrozenNode NodeFromJson(const json& value) {
   value.at("configSource").get_to(node.config_source);
   // Of a record from before there were roles: All.
   node.role = FromName(kRoleNames, value.value("role", std::string("All")));
-  node.kept = value.value("kept", false);
+  node.keeps_running = value.value("kept", false);
   return node;
 }
 
@@ -441,7 +441,8 @@ const FrozenNode& OperationRecord::ScriptNode() const {
 }
 
 bool OperationRecord::KeepsTasks() const {
-  return std::any_of(nodes.begin(), nodes.end(), [](const FrozenNode& node) { return node.kept; });
+  return std::any_of(nodes.begin(), nodes.end(),
+                     [](const FrozenNode& node) { return node.keeps_running; });
 }
 
 bool OperationRecord::ComponentUpgraded(const FrozenNode& node) const {

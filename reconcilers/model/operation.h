@@ -61,7 +61,7 @@ struct FrozenNode {
   crd::NodeRole role = crd::NodeRole::kAll;
   // deployment.keepTasksRunning, of a component: its container is the same one before and after. It
   // is neither stopped nor replaced, but for a rollback that restores a database.
-  bool kept = false;
+  bool keeps_running = false;
   std::string engine_id;
   std::string host_ip;  // OMS_HOST_IP
   // The old container, as it was.

@@ -162,7 +162,7 @@ bool IsBrought(const OperationRecord& record, const FrozenNode& node,
 const std::string& LoaderOf(const OperationRecord& record, const FrozenNode& node) {
   const auto first =
       std::find_if(record.nodes.begin(), record.nodes.end(), [&](const FrozenNode& each) {
-        return each.engine_id == node.engine_id && each.kept == node.kept;
+        return each.engine_id == node.engine_id && each.keeps_running == node.keeps_running;
       });
   return first == record.nodes.end() ? node.name : first->name;
 }

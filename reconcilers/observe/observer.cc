@@ -56,7 +56,7 @@ class Observation {
 
   void LookAtNode(const SiteNode& site);
   crd::NodeRole RoleOf(const std::string& node) const;
-  bool IsKept(const model::NodeFacts& node) const;
+  bool KeepsRunning(const model::NodeFacts& node) const;
   void LookAtContainers(const SiteNode& site, model::NodeFacts& node);
   void LookForSecond(const SiteNode& site, model::NodeFacts& node);
   void LookForHelpers(const SiteNode& site, model::NodeFacts& node);
@@ -132,7 +132,7 @@ void Observation::LookAtContainers(const SiteNode& site, model::NodeFacts& node)
     if (GoingBack()) LookForHelpers(site, node);
   }
   LookForSecond(site, node);
-  if (!node.new_container && !node.kept) {
+  if (!node.new_container && !node.keeps_running) {
     const auto holder = site.engine->Inspect(ctx_, planned);
     node.planned_name_taken =
         holder.ok() && (!node.old_container || holder->id != node.old_container->id);
@@ -183,7 +183,7 @@ void Observation::LookForOldAgain(const SiteNode& site, const model::FrozenNode&
 }
 
 void Observation::LookAtImage(const SiteNode& site, model::NodeFacts& node) {
-  if (Passed(model::PointKind::kNewStarting) || GoingBack() || node.kept) return;
+  if (Passed(model::PointKind::kNewStarting) || GoingBack() || node.keeps_running) return;
   node.old_image_saved = record_ != nullptr && record_->image_backups.contains(site.name);
   if (look_.spec.backup.image && !node.old_image_saved && !Passed(model::PointKind::kStopping) &&
       node.old_container) {
@@ -206,7 +206,7 @@ void Observation::LookAtImage(const SiteNode& site, model::NodeFacts& node) {
 
 void Observation::LookAtConfig(const SiteNode& site, model::NodeFacts& node) {
   if (Passed(model::PointKind::kNewStarting) || GoingBack()) return;
-  if (node.new_container && !node.new_container->dead && !node.kept) {
+  if (node.new_container && !node.new_container->dead && !node.keeps_running) {
     // Where the file is gone from the host an engine answers with an error, or makes a folder.
     if (const auto fresh = site.engine->ReadFile(ctx_, node.new_container->id, kConfigPath);
         fresh.ok() && fresh->regular) {
@@ -227,11 +227,11 @@ void Observation::LookAtConfig(const SiteNode& site, model::NodeFacts& node) {
                      crd::reason::kConfigInvalid);
     node.parsed_config = *std::move(parsed);
   }
-  if (!node.kept) Rehearse(node);
+  if (!node.keeps_running) Rehearse(node);
 }
 
 void Observation::LookAtComponent(const SiteNode& site, model::NodeFacts& node) {
-  if (!node.kept || GoingBack() || Passed(model::PointKind::kStopping)) return;
+  if (!node.keeps_running || GoingBack() || Passed(model::PointKind::kStopping)) return;
   if (const model::FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(site.name);
       frozen != nullptr && record_->ComponentUpgraded(*frozen)) {
     return;
@@ -274,7 +274,8 @@ void Observation::LookAtScript(const SiteNode& site, model::NodeFacts& node) {
   if (record_ == nullptr) return;
   // That of a component may still run when the operation is turned back.
   const model::FrozenNode* frozen = record_->Node(site.name);
-  const bool component = frozen != nullptr && frozen->kept && !record_->ComponentUpgraded(*frozen);
+  const bool component =
+      frozen != nullptr && frozen->keeps_running && !record_->ComponentUpgraded(*frozen);
   const bool ours = !GoingBack() && record_->ScriptNode().name == site.name;
   const auto& container = component ? node.old_container : node.new_container;
   if (!container || !(component || ours)) return;
@@ -370,7 +371,7 @@ void Observation::LookAtServices(const SiteNode& site, model::NodeFacts& node) {
   }
   const model::Step health = GoingBack() ? model::Step::kAwaitOldHealth : model::Step::kAwaitHealth;
   if (record_ != nullptr && record_->Seen(std::string(model::NameOf(health)))) return;
-  const auto& container = NewOne() && !node.kept ? node.new_container : node.old_container;
+  const auto& container = NewOne() && !node.keeps_running ? node.new_container : node.old_container;
   if (!container || !container->running) return;
   auto query = QueryOf(site, *container);
   if (!query.ok())
@@ -379,9 +380,9 @@ void Observation::LookAtServices(const SiteNode& site, model::NodeFacts& node) {
   node.health = LookAtHealth(ctx_, *site.engine, *ports_.probe, *query);
 }
 
-bool Observation::IsKept(const model::NodeFacts& node) const {
+bool Observation::KeepsRunning(const model::NodeFacts& node) const {
   if (const model::FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(node.name))
-    return frozen->kept;
+    return frozen->keeps_running;
   return look_.spec.deployment.keep_tasks_running && node.role == crd::NodeRole::kComponent;
 }
 
@@ -399,7 +400,7 @@ void Observation::LookAtNode(const SiteNode& site) {
   node.name = site.name;
   node.engine = site.info;
   node.role = RoleOf(site.name);
-  node.kept = IsKept(node);
+  node.keeps_running = KeepsRunning(node);
   LookAtContainers(site, node);
   LookAtImage(site, node);
   LookAtConfig(site, node);
@@ -565,7 +566,7 @@ void Observation::LookAtMeta() {
 void Observation::JoinHealth(const model::MetaFacts& meta) {
   for (auto& node : facts_.nodes) {
     if (!node.health) continue;
-    const bool fresh = NewOne() && !node.kept;
+    const bool fresh = NewOne() && !node.keeps_running;
     const auto& container = fresh ? node.new_container : node.old_container;
     const std::string ip = container->EnvValue("OMS_HOST_IP");
     const auto row = std::find_if(meta.hosts.begin(), meta.hosts.end(),
@@ -615,7 +616,7 @@ void Observation::LookAtVolume() {
   const crd::Image& image = record_ != nullptr ? record_->image : look_.spec.image;
   const bool everywhere =
       std::all_of(facts_.nodes.begin(), facts_.nodes.end(), [&](const model::NodeFacts& node) {
-        if (node.kept) return true;
+        if (node.keeps_running) return true;
         const model::FrozenNode* frozen = record_ == nullptr ? nullptr : record_->Node(node.name);
         if (frozen != nullptr) return model::IsBrought(*record_, *frozen, node.target_image, image);
         return node.target_image && !image.id.empty() &&

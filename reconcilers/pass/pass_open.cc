@@ -414,7 +414,7 @@ base::Result<bool> UpgradeReconciler::Pass::TakeImage(const base::Context& ctx) 
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& next) {
     next.image = spec_.image;
     for (const auto& node : next.nodes) {
-      if (!node.kept) next.loaded_images.erase(node.name);
+      if (!node.keeps_running) next.loaded_images.erase(node.name);
     }
   }));
   facts_.reset();

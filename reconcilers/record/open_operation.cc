@@ -68,7 +68,7 @@ base::Result<model::OperationRecord> FirstRecord(const crd::Spec& spec, const ob
     model::FrozenNode frozen;
     frozen.name = node.name;
     frozen.role = node.role;
-    frozen.kept = node.kept;
+    frozen.keeps_running = node.keeps_running;
     frozen.engine_id = node.engine->id;
     frozen.host_ip = old.EnvValue("OMS_HOST_IP");
     frozen.old_id = old.id;

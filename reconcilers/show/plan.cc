@@ -100,7 +100,7 @@ base::Result<std::vector<model::FrozenNode>> NodesFrom(const UpgradePlanInput& i
     model::FrozenNode frozen;
     frozen.name = node.name;
     frozen.role = node.role;
-    frozen.kept = node.kept;
+    frozen.keeps_running = node.keeps_running;
     frozen.engine_id = node.engine->id;
     frozen.old_id = old.id;
     frozen.old_name = old.name;
@@ -209,7 +209,7 @@ class UpgradePlan {
       nodes.push_back(Json::array({node.name, node.engine_id, node.old_id, node.old_name,
                                    node.old_image_id, node.new_name, node.config_source}));
       if (node.role != crd::NodeRole::kAll) nodes.back().push_back(crd::ToString(node.role));
-      if (node.kept) {
+      if (node.keeps_running) {
         const crd::Image assistant = spec.deployment.assistant.value_or(crd::Image());
         nodes.back().push_back(Json::array(
             {"kept", assistant.reference, assistant.archive, assistant.id, assistant.sha256}));

@@ -405,7 +405,7 @@ std::vector<FollowUp> LeftBehind(const model::OperationRecord& record) {
   if (record.nodes.empty()) return left;
   if (!record.Passed(model::PointKind::kNewStarting)) {
     for (const auto& node : record.nodes) {
-      if (node.kept) continue;
+      if (node.keeps_running) continue;
       if (record.Passed(model::PointKind::kStopping)) {
         left.push_back({true, fmt::format("Container '{0}'{2} was stopped, its restart policy set "
                                           "to no; `docker restart {0}` starts OMS {1} again.",
@@ -419,7 +419,7 @@ std::vector<FollowUp> LeftBehind(const model::OperationRecord& record) {
     return left;
   }
   for (const auto& node : record.nodes) {
-    if (!node.kept || !record.Passed(model::PointKind::kRollbackStopping)) continue;
+    if (!node.keeps_running || !record.Passed(model::PointKind::kRollbackStopping)) continue;
     left.push_back(
         {true,
          fmt::format("Component container '{0}'{1} was stopped for the rollback, its restart "
@@ -459,7 +459,8 @@ namespace {
 // Components whose upgrade was begun, where OMS has gone back or the operation was given up.
 void TellComponents(const model::OperationRecord& record, std::vector<FollowUp>& left) {
   for (const auto& node : record.nodes) {
-    if (!node.kept || !record.Passed(model::PointKind::kComponentUpgrading, node.name)) continue;
+    if (!node.keeps_running || !record.Passed(model::PointKind::kComponentUpgrading, node.name))
+      continue;
     left.push_back(
         {true, fmt::format(
                    "The component container '{}' on node {} {} {}, and is not changed back: the "

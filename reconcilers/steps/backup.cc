@@ -76,7 +76,7 @@ bool BackupHolds(const StepInput& in) {
   // Of every node: whichever of them has run since may have written. (A component that keeps
   // running has written in any case; the backup is of the moment in which it was taken.)
   for (const auto& frozen : in.record.nodes) {
-    if (frozen.kept) continue;
+    if (frozen.keeps_running) continue;
     const model::NodeFacts* node = in.facts.Node(frozen.name);
     if (node == nullptr || !node->old_container) return false;
     // What a new one wrote that somebody started shows in the heartbeat's ids, once it is gone.
@@ -127,7 +127,7 @@ base::Status BackUpDatabases::Act(const base::Context& ctx, OperationSession& op
   for (const auto& other : op.record().nodes) {
     const model::NodeFacts* facts = op.facts().Node(other.name);
     if (other.name == frozen.name || facts == nullptr) continue;
-    if (other.kept) {
+    if (other.keeps_running) {
       plan.hints.components.push_back(
           {other.name, other.old_name, HintsFor(op.record(), other).restart_policy});
       continue;

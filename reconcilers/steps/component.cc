@@ -102,7 +102,7 @@ void RemoveAssistantImage(const base::Context& ctx, OperationSession& op,
   if (!op.spec().deployment.assistant) return;
   const auto& nodes = op.record().nodes;
   const bool needed = std::any_of(nodes.begin(), nodes.end(), [&](const model::FrozenNode& other) {
-    return other.kept && other.engine_id == node.engine_id && other.name != node.name &&
+    return other.keeps_running && other.engine_id == node.engine_id && other.name != node.name &&
            !op.record().ComponentUpgraded(other);
   });
   if (needed) return;
@@ -208,7 +208,7 @@ StepState UpgradeComponents::Judge(const StepInput& in) {
 base::Status UpgradeComponents::Act(const base::Context& ctx, OperationSession& op) {
   const std::string step(model::NameOf(model::Step::kUpgradeComponents));
   for (const auto& node : op.record().nodes) {
-    if (!node.kept || op.record().ComponentUpgraded(node)) continue;
+    if (!node.keeps_running || op.record().ComponentUpgraded(node)) continue;
     const model::NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->old_container || !facts->component) return base::Ok();
     const int attempt = op.record().LastAttempt(model::PointKind::kScriptStarting, node.name, step);
@@ -229,7 +229,7 @@ std::string UpgradeComponents::Plan(const UpgradeSubject& plan) {
   if (!plan.Kept()) return fmt::format("skipped, {}", kNoneKept);
   std::vector<std::string> todo, done;
   for (const auto& node : plan.nodes) {
-    if (!node.kept) continue;
+    if (!node.keeps_running) continue;
     const auto known = plan.components.find(node.name);
     const bool upgraded = known != plan.components.end() &&
                           known->second.container_id == node.old_id &&
@@ -261,7 +261,7 @@ const char* UpgradeComponents::LeftOut(const model::OperationRecord& record) {
 }
 
 bool StaysRunning(const model::OperationRecord& record, const model::FrozenNode& node) {
-  return node.kept && !record.Passed(model::PointKind::kNewStarting);
+  return node.keeps_running && !record.Passed(model::PointKind::kNewStarting);
 }
 
 base::Status NoteUpgradedComponent(const base::Context& ctx, OperationSession& op,
@@ -275,7 +275,7 @@ base::Status NoteUpgradedComponent(const base::Context& ctx, OperationSession& o
 
 std::optional<StepState> AwaitComponentScript(const StepInput& in, const model::FrozenNode& frozen,
                                               const model::NodeFacts& node) {
-  if (!frozen.kept || in.record.ComponentUpgraded(frozen)) return std::nullopt;
+  if (!frozen.keeps_running || in.record.ComponentUpgraded(frozen)) return std::nullopt;
   const bool runs = node.old_container && node.old_container->running;
   if (!node.script) {
     const int begun =

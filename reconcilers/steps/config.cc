@@ -237,7 +237,7 @@ StepState RewriteConfig::Judge(const StepInput& in) {
 base::Status RewriteConfig::Act(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const model::NodeFacts* facts = op.facts().Node(node.name);
-    if (node.kept || facts == nullptr || !facts->config || !facts->target_image) continue;
+    if (node.keeps_running || facts == nullptr || !facts->config || !facts->target_image) continue;
     if (!facts->rehearsed_config && !op.record().config_rewrites.contains(node.name)) continue;
     const ports::FileContent& old = *facts->config;
     const std::string& content = WantedConfig(*facts);
@@ -283,7 +283,7 @@ StepState EditConfig::Judge(const StepInput& in) {
 base::Status EditConfig::Act(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
     const model::NodeFacts* facts = op.facts().Node(node.name);
-    if (node.kept || facts == nullptr || !facts->config) continue;
+    if (node.keeps_running || facts == nullptr || !facts->config) continue;
     const bool written = op.record().config_rewrites.contains(node.name);
     const bool by_hand =
         !facts->rehearsed_config && !written && op.record().config_meant.contains(node.name);

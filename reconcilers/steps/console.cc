@@ -23,7 +23,7 @@ bool ConsoleMoves(const model::HealthFacts& health) {
 
 bool ConsoleStillHeld(const product::PathSteps& path, const model::OperationRecord& record,
                       const model::NodeFacts& node) {
-  if (node.kept) return false;
+  if (node.keeps_running) return false;
   const bool ours = path.legacy_steps || record.ScriptNode().name != node.name;
   return ours && node.health && node.health->Program(kConsole) == "STOPPED";
 }

@@ -12,7 +12,8 @@ StepState AwaitHealth::Judge(const StepInput& in) {
   if (in.Seen(model::Step::kAwaitHealth)) return Done();
   StepState all =
       EachOf(in, Which::kAll, [&](const model::FrozenNode& frozen, const model::NodeFacts& node) {
-        const bool stands = frozen.kept && node.old_container && !node.old_container->running;
+        const bool stands =
+            frozen.keeps_running && node.old_container && !node.old_container->running;
         if (!node.health && !stands) return Running("waiting for node " + frozen.name);
         const std::string missing =
             stands ? "the component container is not running" : node.health->Missing();
@@ -49,7 +50,7 @@ base::Status AwaitHealth::Act(const base::Context& ctx, OperationSession& op) {
     return LetConsoleStart(ctx, op, node.name, facts->new_container->id);
   }
   for (const auto& node : op.record().nodes) {
-    if (node.kept) continue;  // Its policy was never another one.
+    if (node.keeps_running) continue;  // Its policy was never another one.
     const model::NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->new_container) return base::Ok();
     OMS_TRY(ctx.Check());

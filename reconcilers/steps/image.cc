@@ -186,12 +186,14 @@ base::Status LoadImage::Act(const base::Context& ctx, OperationSession& op) {
   const crd::Image& wanted = op.spec().image;
   for (const auto& node : op.record().nodes) {
     const model::NodeFacts* facts = op.facts().Node(node.name);
-    if (node.kept || facts == nullptr || model::LoaderOf(op.record(), node) != node.name) continue;
+    if (node.keeps_running || facts == nullptr || model::LoaderOf(op.record(), node) != node.name)
+      continue;
     // Needed by one of those that this task loads it for.
     const bool needed = std::any_of(
         op.record().nodes.begin(), op.record().nodes.end(), [&](const model::FrozenNode& each) {
           const model::NodeFacts* seen = op.facts().Node(each.name);
-          return !each.kept && model::LoaderOf(op.record(), each) == node.name && seen != nullptr &&
+          return !each.keeps_running && model::LoaderOf(op.record(), each) == node.name &&
+                 seen != nullptr &&
                  !model::IsBrought(op.record(), each, seen->target_image, wanted);
         });
     if (!needed) continue;
@@ -208,7 +210,7 @@ std::string LoadImage::Plan(const UpgradeSubject& plan) {
   const crd::Image& image = plan.spec.image;
   std::vector<std::string> there, missing;
   for (const auto& node : plan.nodes) {
-    if (node.kept) continue;
+    if (node.keeps_running) continue;
     const model::NodeFacts* facts = plan.facts.Node(node.name);
     (facts != nullptr && facts->target_image ? there : missing).push_back(node.name);
   }
@@ -257,7 +259,7 @@ StepState SaveOldImage::Judge(const StepInput& in) {
 
 base::Status SaveOldImage::Act(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
-    if (node.kept || op.record().image_backups.contains(node.name)) continue;
+    if (node.keeps_running || op.record().image_backups.contains(node.name)) continue;
     const std::string task = TaskName(model::Step::kSaveOldImage, node.name);
     const std::string path = "images/" + node.name + ".tar";
     if (const model::TaskView* view = op.facts().Task(task);
@@ -330,7 +332,7 @@ base::Status LoadAssistant::Act(const base::Context& ctx, OperationSession& op) 
   const crd::Image& wanted = *op.spec().deployment.assistant;
   std::set<std::string> begun;  // Two components may be on one engine.
   for (const auto& node : op.record().nodes) {
-    if (!node.kept || op.record().ComponentUpgraded(node)) continue;
+    if (!node.keeps_running || op.record().ComponentUpgraded(node)) continue;
     const model::FrozenNode& loader = *op.record().Node(model::LoaderOf(op.record(), node));
     const model::NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->component ||

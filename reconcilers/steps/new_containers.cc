@@ -73,7 +73,7 @@ base::Status CreateOfImage(const base::Context& ctx, OperationSession& op,
 // a new one (both own the host's ports, and write the same databases).
 base::Status NoOldOneRuns(const base::Context& ctx, OperationSession& op) {
   for (const auto& node : op.record().nodes) {
-    if (node.kept) continue;
+    if (node.keeps_running) continue;
     const auto old = op.engine(node.name).Inspect(ctx, node.old_id);
     // Gone meanwhile: after the first start it is the way back's to make it again.
     if (old.Is(base::Code::kNotFound) && op.record().Passed(model::PointKind::kNewStarting))
@@ -92,7 +92,7 @@ base::Status NoOldOneRuns(const base::Context& ctx, OperationSession& op) {
 // Whether the stop of the old container, which the upgrade had begun, may still be under way.
 bool StopUnfinished(const StepInput& in, const model::FrozenNode& frozen,
                     const model::NodeFacts& node) {
-  return !frozen.kept && in.Passed(model::PointKind::kStopping) && node.old_container &&
+  return !frozen.keeps_running && in.Passed(model::PointKind::kStopping) && node.old_container &&
          node.old_container->running && node.old_container->started_at == frozen.old_started_at;
 }
 
@@ -347,11 +347,11 @@ base::Status StopNewContainers::Act(const base::Context& ctx, OperationSession& 
       const auto left = op.engine(node.name).Inspect(ctx, helper);
       if (!left.ok() || !left->dead) return removed.error();
     }
-    if (node.kept) OMS_TRY(SettleComponentScript(ctx, op, node, *facts));
+    if (node.keeps_running) OMS_TRY(SettleComponentScript(ctx, op, node, *facts));
     const bool started = op.record().Passed(model::PointKind::kOldStarting);
     // A component stands only for as long as databases are brought back.
-    const bool stands = op.record().Passed(node.kept ? model::PointKind::kNewStarting
-                                                     : model::PointKind::kStopping);
+    const bool stands = op.record().Passed(node.keeps_running ? model::PointKind::kNewStarting
+                                                              : model::PointKind::kStopping);
     const std::string old =
         facts->old_container && facts->old_container->running && !started && stands
             ? facts->old_container->id

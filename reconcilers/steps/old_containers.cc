@@ -118,7 +118,7 @@ base::Status StopContainers::Act(const base::Context& ctx, OperationSession& op)
   // What we are about to stop is looked at once more, right before the act.
   std::vector<std::string> started;
   for (const auto& node : op.record().nodes) {
-    if (node.kept) {
+    if (node.keeps_running) {
       started.push_back(node.old_started_at);
       continue;
     }
@@ -142,7 +142,7 @@ base::Status StopContainers::Act(const base::Context& ctx, OperationSession& op)
     ctx.log().With("point", "Stopping").Info("point passed");
   }
   for (const auto& node : op.record().nodes) {
-    if (node.kept) continue;
+    if (node.keeps_running) continue;
     const base::Duration grace = op.spec().strategy.timeouts.stop;
     op.Start(ctx, TaskName(model::Step::kStopContainers, node.name),
              grace + std::chrono::minutes(1),
@@ -280,10 +280,10 @@ std::string RunOf(const model::NodeFacts& node) {
 }
 
 bool OldOneRuns(const StepInput& in) {
-  return std::any_of(in.facts.nodes.begin(), in.facts.nodes.end(),
-                     [](const model::NodeFacts& node) {
-                       return !node.kept && node.old_container && node.old_container->running;
-                     });
+  return std::any_of(
+      in.facts.nodes.begin(), in.facts.nodes.end(), [](const model::NodeFacts& node) {
+        return !node.keeps_running && node.old_container && node.old_container->running;
+      });
 }
 
 }  // namespace oms::steps

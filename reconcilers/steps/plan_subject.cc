@@ -30,7 +30,8 @@ std::string_view NameOfTool(const crd::Spec& spec, const model::Facts* facts) {
 }
 
 bool PlanSubject::Kept() const {
-  return std::any_of(nodes.begin(), nodes.end(), [](const auto& node) { return node.kept; });
+  return std::any_of(nodes.begin(), nodes.end(),
+                     [](const auto& node) { return node.keeps_running; });
 }
 
 std::string PlanSubject::Components() const {

@@ -33,7 +33,7 @@ struct PlanSubject {
   std::string Nodes(F say, bool kept = false) const {
     std::vector<std::string> texts;
     for (const auto& node : nodes) {
-      if (node.kept == kept) texts.push_back(say(node));
+      if (node.keeps_running == kept) texts.push_back(say(node));
     }
     return List(texts);
   }

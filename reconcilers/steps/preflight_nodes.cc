@@ -105,7 +105,7 @@ void CheckTwo(const crd::Version& from, const crd::Version& to, const model::Nod
                                  "needs its own, which identifies its heartbeat",
                                  a.name, b.name, ip)});
   }
-  if (a.kept || b.kept) return;
+  if (a.keeps_running || b.keeps_running) return;
   const std::string name = crd::NewContainerName(one.name, from, to);
   if (a.engine->id == b.engine->id && name == crd::NewContainerName(other.name, from, to)) {
     found.push_back(
@@ -217,7 +217,8 @@ void CheckHttps(const crd::Spec& spec, const model::NodeFacts& node, base::WallT
 void CheckTargetImage(const crd::Spec& spec, const crd::Version& to, const model::Facts& facts,
                       Troubles& found) {
   for (const auto& node : facts.nodes) {
-    if (node.kept || !node.target_image || !node.old_container || !spec.image.archive.empty())
+    if (node.keeps_running || !node.target_image || !node.old_container ||
+        !spec.image.archive.empty())
       continue;
     const model::RunningImage running{node.name, node.old_container->name,
                                       node.old_container->image_id};
@@ -248,7 +249,7 @@ void CheckComponents(const crd::Spec& spec, const crd::Version& from, const crd:
                      from.ToString())});
   }
   for (const auto& node : facts.nodes) {
-    if (!node.kept || !node.component) continue;
+    if (!node.keeps_running || !node.component) continue;
     if (node.component->name_taken) {
       found.push_back(
           {crd::reason::kNameTaken,

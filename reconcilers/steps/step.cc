@@ -32,7 +32,7 @@ std::string NamesOf(const model::OperationRecord& record, std::string model::Fro
                     bool kept) {
   std::string text;
   for (const auto& node : record.nodes) {
-    if (node.kept != kept) continue;
+    if (node.keeps_running != kept) continue;
     text += (text.empty() ? "" : ", ") + node.*name;
     if (record.nodes.size() > 1) text += " on " + node.name;
   }

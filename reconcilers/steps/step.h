@@ -137,7 +137,7 @@ enum class Which { kAll, kReplaced, kKept };
 template <typename F>
 StepState EachOf(const StepInput& in, Which which, F judge) {
   for (const auto& frozen : in.record.nodes) {
-    if (which != Which::kAll && frozen.kept != (which == Which::kKept)) continue;
+    if (which != Which::kAll && frozen.keeps_running != (which == Which::kKept)) continue;
     const model::NodeFacts* facts = in.facts.Node(frozen.name);
     if (facts == nullptr || !facts->engine)
       return Running("waiting for the engine of node " + frozen.name);

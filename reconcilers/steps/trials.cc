@@ -51,7 +51,7 @@ class Trials {
 
 // Whether it has all the files of the way, by a helper that is created and not started.
 void Trials::LookIntoImage(const observe::SiteNode& site, model::NodeFacts& node) {
-  if (Passed(model::PointKind::kNewStarting) || node.kept || !node.target_image) return;
+  if (Passed(model::PointKind::kNewStarting) || node.keeps_running || !node.target_image) return;
   for (const auto& file : model::FilesNeeded(look_.path)) {
     const std::string key = node.target_image->id + " " + file;
     if (!memory_.script_in_image.contains(key)) {
@@ -73,7 +73,7 @@ void Trials::LookIntoImage(const observe::SiteNode& site, model::NodeFacts& node
 // and not started, until it is once seen to be free.
 void Trials::LookAtConfigPlace(const observe::SiteNode& site, model::NodeFacts& node) {
   const model::FrozenNode* frozen = record_->Node(site.name);
-  if (frozen == nullptr || frozen->kept || Passed(model::PointKind::kStopping) ||
+  if (frozen == nullptr || frozen->keeps_running || Passed(model::PointKind::kStopping) ||
       !node.old_container || !node.rehearsed_config) {
     return;
   }

@@ -70,7 +70,7 @@ TEST(OperationRecord, OneThatKeepsAComponentRunningIsOfAFormatThatOlderControlle
   ASSERT_EQ(json::parse(record.ToJson()).at("format"), 1);
   FrozenNode component = record.nodes.front();
   component.name = "component";
-  component.kept = true;
+  component.keeps_running = true;
   record.nodes.push_back(component);
   record.components["component"] = {component.old_id, record.to, fixtures::At(9)};
   record.points.push_back({PointKind::kComponentUpgrading, "component", "", 1, fixtures::At(8)});

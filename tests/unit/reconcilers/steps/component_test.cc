@@ -18,10 +18,10 @@ fixtures::Upgrade AtComponent() {
   fixtures::Upgrade upgrade = fixtures::WithSecond(fixtures::Upgrade().HaOff());
   model::FrozenNode& frozen = upgrade.record.nodes.back();
   frozen.role = crd::NodeRole::kComponent;
-  frozen.kept = true;
+  frozen.keeps_running = true;
   model::NodeFacts& node = fixtures::Second(upgrade);
   node.role = frozen.role;
-  node.kept = true;
+  node.keeps_running = true;
   node.new_container.reset();
   node.component.emplace();
   node.component->image = ports::ImageInfo{};

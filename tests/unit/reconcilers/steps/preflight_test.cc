@@ -186,7 +186,7 @@ fixtures::Upgrade KeepingTasks() {
   model::NodeFacts component = upgrade.facts.nodes.front();
   component.name = "oms-2";
   component.role = crd::NodeRole::kComponent;
-  component.kept = true;
+  component.keeps_running = true;
   component.component.emplace();
   component.engine->id = "engine-2";
   component.old_container->id = "component";
@@ -206,7 +206,8 @@ TEST(CheckPreflight, OfAComponentThatKeepsRunning) {
   const std::vector<Row> rows = {
       {"InvalidSpec",
        [](fixtures::Upgrade& u, model::NodeFacts&) { u.spec.deployment.assistant.reset(); }},
-      {"InvalidSpec", [](fixtures::Upgrade&, model::NodeFacts& node) { node.kept = false; }},
+      {"InvalidSpec",
+       [](fixtures::Upgrade&, model::NodeFacts& node) { node.keeps_running = false; }},
       {"NameTaken",
        [](fixtures::Upgrade&, model::NodeFacts& node) { node.component->name_taken = true; }},
       {"RunFolderNotMounted",
