@@ -36,8 +36,8 @@ std::string_view WhatToDo(const base::Error& error) {
 
 }  // namespace
 
-base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpoint& door) {
-  if (endpoint.empty()) return door;
+base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpoint& defaults) {
+  if (endpoint.empty()) return defaults;
   std::string_view rest = endpoint;
   const bool https = rest.starts_with("https://");
   if (!https && !rest.starts_with("http://")) return BadEndpoint(endpoint);
@@ -46,7 +46,7 @@ base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpo
   const size_t bracket = rest.starts_with("[") ? rest.find(']') : 0;
   if (bracket == std::string_view::npos) return BadEndpoint(endpoint);
   const size_t colon = rest.find(':', bracket);
-  OmsEndpoint named = door;
+  OmsEndpoint named = defaults;
   named.host = rest.substr(0, colon);
   if (bracket > 0) named.host = named.host.substr(1, bracket - 1);
   if (colon != std::string_view::npos) {
@@ -67,12 +67,12 @@ base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpo
 base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, const Ports& ports,
                                                       const std::string& ns,
                                                       const crd::TaskApi& spec,
-                                                      const OmsEndpoint& door) {
+                                                      const OmsEndpoint& defaults) {
   OMS_ASSIGN(auto data, ReadSecretData(ctx, *ports.api, ns, spec.secret_ref.name));
   for (const char* key : {"username", "password"}) {
     if (data[key].empty()) return NoKey(ns, spec.secret_ref.name, key);
   }
-  OMS_ASSIGN(OmsEndpoint answers, EndpointOf(spec.endpoint, door));
+  OMS_ASSIGN(OmsEndpoint answers, EndpointOf(spec.endpoint, defaults));
   if (answers.https && !data["ca.crt"].empty())
     answers.https = ports::HttpsTrust{data["ca.crt"].Reveal(), answers.host};
   // What the node's own certificate is trusted by was not found out: there is none.

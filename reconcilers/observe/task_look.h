@@ -20,13 +20,13 @@ struct OmsEndpoint {
   std::optional<ports::HttpsTrust> https;
 };
 
-// kInvalid "InvalidSpec" where `endpoint` is none. `door` fills what it does not say.
-base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpoint& door);
+// kInvalid "InvalidSpec" where `endpoint` is none. `defaults` fill in what it does not say.
+base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpoint& defaults);
 
 base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, const Ports& ports,
                                                       const std::string& ns,
                                                       const crd::TaskApi& spec,
-                                                      const OmsEndpoint& door);
+                                                      const OmsEndpoint& defaults);
 
 // In the words of a condition: what is wrong, and the two ways out.
 model::Trouble TroubleOfTasks(const base::Error& error, const std::string& ns,
