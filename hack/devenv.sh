@@ -171,7 +171,7 @@ down() {
   flock -n 8 || { say "another 'up' or 'down' is under way; waiting for it"; flock 8; }
   controller_stop_all
   if [[ -z $keep ]]; then
-    if declare -F oms_down >/dev/null; then oms_down || say "note: oms_down failed; going on"; fi
+    if declare -F oms_down >/dev/null; then oms_down || say "note: oms_down failed; continuing"; fi
     if [[ -n $(recall kubeconfig || true) ]]; then controller_leave_cluster; fi
   fi
   engine_stop "$keep"

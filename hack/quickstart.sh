@@ -50,7 +50,7 @@ if [[ -n ${OMS_CONTROLLER_BIN:-} ]]; then
   OMS_CONTROLLER_BIN=$(realpath -- "$OMS_CONTROLLER_BIN")
   export OMS_CONTROLLER_BIN
 fi
-trap 'printf "\ninterrupted; hack/quickstart.sh goes on from here, hack/quickstart.sh --down removes what there is\n" >&2; exit 130' INT TERM HUP
+trap 'printf "\ninterrupted; hack/quickstart.sh continues from here, hack/quickstart.sh --down removes what there is\n" >&2; exit 130' INT TERM HUP
 
 cd "$REPO_DIR"
 began=$SECONDS
@@ -245,7 +245,7 @@ summary_back() {
   show_containers
   folder=$(field .status.operation.folder)
   head_line 'What is kept'
-  printf 'The state before the upgrade, from which OMS was brought back:\n'
+  printf 'The state before the upgrade, to which OMS was restored:\n'
   kubectl_ get omsupgrade "$NAME" -o json |
     jq -r '.status.backups[]? | select(.database != null) | [.database, .size, .place] | @tsv' |
     { printf 'DATABASE\tBYTES\tPLACE\n'; cat; } | column -t -s $'\t' | sed 's/^/  /'
@@ -273,7 +273,7 @@ What to try next, after: $(env_hint)
   curl -s \$(hack/devenv.sh controller address)/metrics
   hack/quickstart.sh --rollback                     the way back
   less $OMS_BACKUPS/$NAME/*/dump/*/RESTORE.md       the same with nothing but the files
-  (export OMS_INSTANCE=byhand; hack/devenv.sh oms start $FROM && hack/bench/runbook.sh)    the same by hand, beside it
+  (export OMS_INSTANCE=byhand; hack/devenv.sh oms start $FROM && hack/bench/runbook.sh)    the manual procedure, beside it
   hack/quickstart.sh --down
 NEXT
 }
@@ -309,7 +309,7 @@ follow_to() {
   case $followed in
     0) ;;
     130) exit 130 ;;
-    2) why "The $2 did not come to an end in 30 minutes. It goes on; this script no longer waits." ;;
+    2) why "The $2 did not end within 30 minutes. It continues; this script no longer waits." ;;
     3) why "OMS is in order, but not at $1." ;;
     4) why "The controller has ended. Another one takes the $2 up where it is: hack/devenv.sh controller start, then this again" ;;
     5) why "The OmsUpgrade $NAME can no longer be watched: does the API server answer? (hack/devenv.sh status)" ;;
@@ -320,13 +320,13 @@ follow_to() {
 go_back() {
   if ! environment_answers; then
     [[ -d $DEVENV_DIR ]] && is_state_dir && recall engine >/dev/null ||
-      die "there is nothing to go back from: run hack/quickstart.sh first"
+      die "there is nothing to roll back: run hack/quickstart.sh first"
     step 'Kubernetes, container engine, OceanBase'
     "$HACK/devenv.sh" up
     environment_answers || die "the environment in $DEVENV_DIR does not answer: hack/devenv.sh status"
     took
   fi
-  [[ -n $(field .metadata.name) ]] || die "there is nothing to go back from: run hack/quickstart.sh first"
+  [[ -n $(field .metadata.name) ]] || die "there is nothing to roll back: run hack/quickstart.sh first"
   is_ours || die "the OmsUpgrade $NAMESPACE/$NAME of this cluster is not of this environment; it is left alone"
   read_instance
   if settled_at "$FROM"; then
@@ -337,7 +337,7 @@ go_back() {
   wake_oms
   "$HACK/devenv.sh" controller pid >/dev/null 2>&1 || "$HACK/devenv.sh" controller start
   if [[ $(field .spec.version) != "$FROM" ]]; then
-    step "The edit that goes back: spec.version and spec.image to $FROM, as a reverted commit has them"
+    step "The edit that rolls back: spec.version and spec.image to $FROM, as a reverted commit has them"
     edit_to "$FROM"
   fi
   step 'The way back (Ctrl-C ends only the watching)'
@@ -415,7 +415,7 @@ took
 have_resource=$(field .metadata.name)
 if [[ -n $have_resource ]]; then
   is_ours || die "the cluster has an OmsUpgrade $NAMESPACE/$NAME that is not of this environment; it is left alone"
-  say "found the OmsUpgrade '$NAME' of an earlier run, at $(field .spec.version): going on with it"
+  say "found the OmsUpgrade '$NAME' of an earlier run, at $(field .spec.version): continuing with it"
 elif [[ $(state_of "oms_${TO//./}") == running ]]; then
   die "OMS $TO runs here already, but there is no OmsUpgrade (an earlier run of something else?): hack/quickstart.sh --down, then again"
 elif [[ -f $OMS_ROOT/instance.env && $(state_of "oms_${FROM//./}") == running ]]; then

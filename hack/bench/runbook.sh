@@ -57,7 +57,7 @@ old=$OMS_CONTAINER
 config=$data/config.yaml
 # The dumps are of one upgrade, and so is the way back.
 if [[ $direction == rollback ]]; then
-  [[ -s $work/to ]] || die "no upgrade by this script is known in $work: nothing to go back from"
+  [[ -s $work/to ]] || die "no upgrade by this script is known in $work: nothing to roll back"
   to=$(cat "$work/to")
 fi
 to=${to:-4.3.1}
@@ -75,7 +75,7 @@ down_since=
 ended() {
   local code=$?
   if ((code)) && [[ -n $down_since ]]; then
-    say "stopped in the middle, with OMS down. Once all three dumps are in $work: hack/bench/runbook.sh --rollback; before that: docker start $old, and HA on; or afresh: hack/devenv.sh oms start $OMS_VERSION"
+    say "stopped in the middle, with OMS down. Once all three dumps are in $work: hack/bench/runbook.sh --rollback; before that: docker start $old, and HA on; or from the beginning: hack/devenv.sh oms start $OMS_VERSION"
   fi
 }
 trap ended EXIT
@@ -139,7 +139,7 @@ upgrade() {
   [[ -f $OMS_ARCHIVES/oms_$to.tar.gz ]] || die "there is no archive $OMS_ARCHIVES/oms_$to.tar.gz"
   [[ ! -f $data/https_crt ]] || die "this OMS has certificate mounts (OMS_HTTPS), which this script does not know"
   ! docker container inspect "$new" >/dev/null 2>&1 ||
-    die "there is a container $new already: this OMS has been upgraded. Back: hack/bench/runbook.sh --rollback, then docker rm $new; or afresh: hack/devenv.sh oms start $OMS_VERSION"
+    die "there is a container $new already: this OMS has been upgraded. Back: hack/bench/runbook.sh --rollback, then docker rm $new; or from the beginning: hack/devenv.sh oms start $OMS_VERSION"
   running "$old" || die "the container $old does not run: hack/devenv.sh oms start $OMS_VERSION"
   rm -rf -- "$work"
   (umask 077 && mkdir -p "$work")
@@ -219,7 +219,7 @@ SQL
 rollback() {
   local t3 t4 name
   for name in "$OMS_RM_DB" "$OMS_CM_DB" "$OMS_CM_HB_DB"; do
-    [[ -s $work/$name.sql ]] || die "no dump $work/$name.sql: nothing to go back to"
+    [[ -s $work/$name.sql ]] || die "no dump $work/$name.sql: nothing to restore"
   done
   ! running "$old" || die "the container $old runs: this OMS has gone back already, or was never stopped"
 

@@ -194,7 +194,7 @@ class Quickstart(unittest.TestCase):
         self.set(item={"metadata": {"name": "oms", "generation": 3}, "spec": {"version": "4.3.1"}})
         code, out, calls = self.run_it("--rollback")
         self.assertEqual(code, 1)
-        self.assertIn("nothing to go back from", out)
+        self.assertIn("nothing to roll back", out)
         self.assertFalse([c for c in calls if c.startswith("kubectl")], calls)
 
     def test_somebody_elses_resource_of_that_name_is_left_alone(self):
@@ -268,7 +268,7 @@ class Quickstart(unittest.TestCase):
         os.killpg(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130, out)
-        self.assertIn("goes on from here", out)
+        self.assertIn("continues from here", out)
         for pid in pids.read_text().split():
             while time.monotonic() < end and Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
                 time.sleep(0.05)

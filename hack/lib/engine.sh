@@ -181,7 +181,7 @@ engine_start_own() {
     '{"runtimes": $runtimes, "default-runtime": $default, "log-driver": "json-file",
       "log-opts": {"max-size": "50m"}}' >"$config"
   if port_in_use "$port" && ! daemon_pid engine >/dev/null; then
-    die "port $port, which is the engine's TLS port here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose anew"
+    die "port $port, which is the engine's TLS port here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose another one"
   fi
   engine_start_containerd
   # A dockerd that was killed leaves these.
@@ -252,7 +252,7 @@ engine_stop() {
   sock=$(engine_socket)
   if [[ -z $keep ]]; then
     if ! daemon_pid engine >/dev/null && engine_left_running; then
-      say "the engine was killed, and what it ran goes on: starting it once more, to end that"
+      say "the engine was killed, and what it ran keeps running: starting it once more, to end that"
       (engine_start_own) || say "note: containers of this environment may still run"
     fi
     if daemon_pid engine >/dev/null && engine_answers "unix://$sock"; then

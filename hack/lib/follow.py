@@ -308,7 +308,7 @@ def main():
     try:
         return watch(arguments, Story(sys.stdout, live))
     except KeyboardInterrupt:
-        print("\nno longer followed; it goes on", file=sys.stderr)
+        print("\nno longer followed; it continues", file=sys.stderr)
         return 130
 
 

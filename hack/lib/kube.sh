@@ -199,7 +199,7 @@ kube_start() {
   peer_port=$(free_port etcd-peer)
   for name in etcd etcd-peer apiserver; do
     if ! daemon_pid "${name%-peer}" >/dev/null && port_in_use "$(free_port "$name")"; then
-      die "port $(free_port "$name"), which is the $name's here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose anew"
+      die "port $(free_port "$name"), which is the $name's here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose another one"
     fi
   done
   # The data survives a kill, if not a power cut: without fsync a machine with

@@ -87,7 +87,7 @@ oceanbase_start() {
   metadb_defaults oceanbase root "$dir/root-password" "$dir/root.cnf"
   metadb_defaults oceanbase "$METADB_USER" "$dir/password" "$dir/client.cnf"
   if ! daemon_pid oceanbase >/dev/null && port_in_use "$port"; then
-    die "port $port, which is OceanBase's here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose anew"
+    die "port $port, which is OceanBase's here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose another one"
   fi
   # ob_query_timeout stays at its default of 10 s: production has it too, and
   # the upgrade has to cope with it.
@@ -140,7 +140,7 @@ mariadb_start() {
     touch "$dir/.installed"
   fi
   if ! daemon_pid mariadb >/dev/null && port_in_use "$port"; then
-    die "port $port, which is MariaDB's here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose anew"
+    die "port $port, which is MariaDB's here, is taken by another process; end that one, or 'hack/devenv.sh down' and up again to choose another one"
   fi
   # Run before the server listens, at each start: root is never open.
   (
