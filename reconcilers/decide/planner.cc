@@ -193,7 +193,7 @@ std::optional<Decision> PastDeadline(const crd::Spec& spec, const model::Operati
   const std::string late = fmt::format(
       "{} is not finished {} after the upgrade stopped OMS (spec.strategy.progressDeadline)",
       model::NameOf(step), base::FormatDuration(spec.strategy.progress_deadline));
-  const bool past_script = record.Seen(std::string(model::NameOf(model::Step::kRunUpgradeScript)));
+  const bool past_script = record.Seen(model::Step::kRunUpgradeScript);
   if (auto turn = TurnAfterFailure(spec, record, step, late, !past_script)) return *std::move(turn);
   return Decision{Kind::kStall, step, crd::reason::kDeadlineExceeded,
                   fmt::format("{}; revert spec.version to {} to roll back, or set annotation {} to "

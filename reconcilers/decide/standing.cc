@@ -36,13 +36,11 @@ Decision WhatItCameTo(const StandingView& view) {
 }  // namespace
 
 bool LeftDataUnknown(const model::OperationRecord& record) {
-  if (record.outcome != model::OperationOutcome::kAbandoned || record.Seen(kSaidWhole))
-    return false;
+  if (record.outcome != model::OperationOutcome::kAbandoned || record.said_whole) return false;
   const bool back = record.direction == model::Direction::kRollback;
   const bool touched = record.Passed(record.undoes ? model::PointKind::kRollbackStopping
                                                    : model::PointKind::kNewStarting);
-  return touched && !record.Seen(std::string(model::NameOf(back ? model::Step::kAwaitOldHealth
-                                                                : model::Step::kAwaitHealth)));
+  return touched && !record.Seen(back ? model::Step::kAwaitOldHealth : model::Step::kAwaitHealth);
 }
 
 Decision DecideStanding(const StandingView& view) {

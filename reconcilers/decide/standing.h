@@ -11,9 +11,6 @@
 
 namespace oms::decide {
 
-// In the record's evidence, of an operation that was given up: a person has said that OMS is whole.
-inline constexpr char kSaidWhole[] = "SaidWhole";
-
 // Given up in the middle of what changes databases: nobody has seen them whole since.
 bool LeftDataUnknown(const model::OperationRecord& record);
 

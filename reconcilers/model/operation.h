@@ -2,7 +2,7 @@
 //
 // Plain values. A record is only ever added to: points are never taken back, and what is frozen is
 // never written anew. Each n on disk is a whole record; the highest n holds, and points are the
-// union over all n.
+// union over all n. operation_json.cc has it as text, old_formats.h what text there was before.
 #pragma once
 
 #include <map>
@@ -46,7 +46,7 @@ std::string_view ToString(PointKind kind);
 struct Point {
   PointKind kind = PointKind::kHaDisabling;
   std::string node;
-  std::string step;
+  std::optional<Step> step;  // Of a script.
   int attempt = 0;
   base::WallTime at;
   bool SameAs(const Point& other) const {
@@ -164,8 +164,27 @@ struct StepFailure {
   bool retryable = false;
 };
 
+// How far a step has come, where that is not seen by a look.
+struct StepProgress {
+  int begun = 0;     // Its tries, where each has a folder of its own by this number: a dump.
+  int forgiven = 0;  // How many of those a reset token took back.
+  std::optional<base::WallTime> seen;  // When it was first seen to be done for this operation.
+  bool operator==(const StepProgress&) const = default;
+};
+
+// How far the way back of one database has come.
+struct DatabaseRestore {
+  int begun = 0;      // How many loads.
+  int concluded = 0;  // The last one whose end is written down, so that an end is counted once.
+  int differed = 0;   // Loads since the last reset token after which it still differed.
+  std::string difference;  // In what, after the last of those; empty: in nothing that is known.
+  std::optional<base::WallTime> restored;  // Equal again, or taken as it is by a person.
+  bool operator==(const DatabaseRestore&) const = default;
+};
+
 struct OperationRecord {
-  static constexpr int kFormat = 2;  // 1 where no component is kept running.
+  // What is written; 1 and 2 are read as well (old_formats.h).
+  static constexpr int kFormat = 3;
 
   std::string id;      // Random; a second try never meets the marks of the first.
   std::string folder;  // Absolute.
@@ -206,9 +225,10 @@ struct OperationRecord {
   std::optional<uint64_t> global_query_timeout, cm_global_query_timeout;
 
   std::vector<Point> points;
-  std::map<std::string, int> attempts;             // By phase: how many were begun.
-  std::map<std::string, base::WallTime> evidence;  // By phase: first seen done for this operation.
-  std::optional<StepFailure> failure;              // Of the step at hand.
+  std::map<Step, StepProgress> steps;
+  std::optional<StepFailure> failure;  // Of the step at hand.
+  // Of one that was given up: when a person said that OMS is whole.
+  std::optional<base::WallTime> said_whole;
   std::optional<base::WallTime> t1, t2, t3;
   // Since when spec.strategy.progressDeadline counts, where that is later than the stop: an edit or
   // a token counts from zero.
@@ -218,11 +238,10 @@ struct OperationRecord {
 
   std::optional<BackupRef> backup;
   // Of a rollback: the databases that differ from their backup (nullopt: not compared yet), what
-  // was kept of them, those that equal it again, and what still differed after a load.
+  // was kept of them, and how far each has come, by its name.
   std::optional<std::vector<std::string>> differing;
   std::optional<SavedState> upgraded_state;
-  std::map<std::string, base::WallTime> restored;
-  std::map<std::string, std::string> restore_differs;
+  std::map<std::string, DatabaseRestore> restores;
   // By node: a new container that could not be removed, and is dead. Whatever it holds, it is gone.
   std::map<std::string, std::string> dead_containers;
   std::vector<std::string> dropped_events;         // Scheduled ones, that went with their database.
@@ -243,9 +262,16 @@ struct OperationRecord {
   bool TouchedOms() const;
   bool Passed(PointKind kind) const;
   bool Passed(PointKind kind, const std::string& node) const;
-  // The last attempt of a script that was begun; 0: none.
-  int LastAttempt(PointKind kind, const std::string& node, const std::string& step) const;
-  bool Seen(const std::string& phase) const { return evidence.contains(phase); }
+  // The last attempt of that point that was begun; 0: none.
+  int LastAttempt(PointKind kind, const std::string& node = {},
+                  std::optional<Step> step = std::nullopt) const;
+  StepProgress Progress(Step step) const;
+  bool Seen(Step step) const { return Progress(step).seen.has_value(); }
+  // Written down once: the first time holds.
+  void NoteSeen(Step step, base::WallTime at) {
+    if (auto& seen = steps[step].seen; !seen) seen = at;
+  }
+  DatabaseRestore Restore(const std::string& database) const;
   // Of the last point of this kind on that node.
   std::optional<base::WallTime> PassedAt(PointKind kind, const std::string& node) const;
   bool MadeHere(const std::string& operation_label) const {
@@ -271,7 +297,8 @@ struct OperationRecord {
   std::string Database(std::string_view role) const;  // "" if there is none of that role.
 
   std::string ToJson() const;
-  // kInvalid "RecordFormat" if the text is broken or of a newer format: refused, not guessed at.
+  // kInvalid "RecordFormat" if the text is broken, of a format that is not known, or holds a name
+  // that is not: refused with what to do, not guessed at.
   static base::Result<OperationRecord> FromJson(std::string_view text);
 };
 

@@ -153,7 +153,7 @@ void Observation::LookForSecond(const SiteNode& site, model::NodeFacts& node) {
 
 // One that wrote a file when its process died; nothing else would take it away.
 void Observation::LookForHelpers(const SiteNode& site, model::NodeFacts& node) {
-  if (record_->Seen(std::string(model::NameOf(model::Step::kStopNewContainers)))) return;
+  if (record_->Seen(model::Step::kStopNewContainers)) return;
   const auto made = site.engine->ListByLabel(ctx_, model::labels::kOperation, record_->id);
   if (!made.ok())
     return Trouble(made.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
@@ -282,9 +282,9 @@ void Observation::LookAtScript(const SiteNode& site, model::NodeFacts& node) {
   const std::span<const model::ContainerScript> scripts =
       component ? std::span(&model::kComponentScript, 1) : std::span(model::kContainerScripts);
   for (const model::ContainerScript& each : scripts) {
-    const std::string step(model::NameOf(each.step));
-    const int attempt = record_->LastAttempt(model::PointKind::kScriptStarting, site.name, step);
-    if (attempt == 0 || (!component && record_->Seen(step))) continue;
+    const int attempt =
+        record_->LastAttempt(model::PointKind::kScriptStarting, site.name, each.step);
+    if (attempt == 0 || (!component && record_->Seen(each.step))) continue;
     const auto marker = MarkerPath(record_->id, std::string(each.mark), attempt);
     if (!marker.ok()) return Trouble(marker.error(), "Internal");
     auto script = observe::LookAtScript(ctx_, *site.engine, container->id, *marker);
@@ -370,7 +370,7 @@ void Observation::LookAtServices(const SiteNode& site, model::NodeFacts& node) {
     return;  // Nothing runs.
   }
   const model::Step health = GoingBack() ? model::Step::kAwaitOldHealth : model::Step::kAwaitHealth;
-  if (record_ != nullptr && record_->Seen(std::string(model::NameOf(health)))) return;
+  if (record_ != nullptr && record_->Seen(health)) return;
   const auto& container = NewOne() && !node.keeps_running ? node.new_container : node.old_container;
   if (!container || !container->running) return;
   auto query = QueryOf(site, *container);

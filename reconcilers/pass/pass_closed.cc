@@ -75,7 +75,7 @@ base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& c
   steps::OperationSession op = Session();
   const base::WallTime now = ctx.clock().Wall();
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
-    record.evidence.emplace(decide::kSaidWhole, now);
+    if (!record.said_whole) record.said_whole = now;
   }));
   facts_.reset();
   Event(false, crd::reason::kSaidWhole,

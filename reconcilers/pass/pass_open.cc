@@ -326,11 +326,10 @@ base::Result<base::Status> UpgradeReconciler::Pass::AbandonUnreached(const base:
 base::Status UpgradeReconciler::Pass::RecordEvidence(const base::Context& ctx,
                                                      steps::OperationSession& op) {
   const model::OperationRecord& record = *site_.record;
-  std::vector<std::string> fresh;
+  std::vector<model::Step> fresh;
   for (const auto& info : model::StepsOf(record.direction)) {
     if (!steps::At(*state_, info.step).complete()) break;
-    const std::string name(info.name);
-    if (!record.Seen(name)) fresh.push_back(name);
+    if (!record.Seen(info.step)) fresh.push_back(info.step);
   }
   // A stop that was turned back in the middle is part of the downtime as well.
   const bool stands = std::any_of(facts_->nodes.begin(), facts_->nodes.end(), [](const auto& node) {
@@ -343,15 +342,12 @@ base::Status UpgradeReconciler::Pass::RecordEvidence(const base::Context& ctx,
   const auto t1 = record::DowntimeStart(record, *facts_);
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& next) {
     next.epoch = *memory_.epoch;
-    for (const auto& name : fresh) next.evidence.emplace(name, now);
-    if (next.failure && next.Seen(std::string(model::NameOf(next.failure->step))))
-      next.failure.reset();
-    if (down || (next.Seen(std::string(model::NameOf(model::Step::kStopContainers))) && !next.t1 &&
-                 !next.undoes)) {
-      next.t1 = t1;
-    }
+    for (const model::Step step : fresh) next.NoteSeen(step, now);
+    if (next.failure && next.Seen(next.failure->step)) next.failure.reset();
+    if (down || (next.Seen(model::Step::kStopContainers) && !next.t1 && !next.undoes)) next.t1 = t1;
   }));
-  for (const auto& name : fresh) ctx.log().With("step", name).Info("done");
+  for (const model::Step step : fresh)
+    ctx.log().With("step", std::string(model::NameOf(step))).Info("done");
   return base::Ok();
 }
 

@@ -118,9 +118,12 @@ model::OperationRecord UndoRecord(const model::OperationRecord& undone,
   std::erase_if(record.points, [](const model::Point& point) {
     return point.kind == model::PointKind::kHaDisabling;
   });
-  record.attempts.clear();
-  const std::string used(model::NameOf(model::Step::kAwaitHealth));
-  std::erase_if(record.evidence, [&](const auto& seen) { return seen.first != used; });
+  record.steps.clear();
+  record.restores.clear();
+  record.said_whole.reset();
+  // Whether what it led to was in use.
+  if (const auto used = undone.Progress(model::Step::kAwaitHealth).seen)
+    record.NoteSeen(model::Step::kAwaitHealth, *used);
   record.global_query_timeout.reset();
   record.cm_global_query_timeout.reset();
   // Where they lie, seen from another folder.

@@ -353,10 +353,7 @@ Rates RatesFrom(const model::OperationRecord& last) {
       last.outcome != model::OperationOutcome::kSucceeded)
     return rates;
   using Time = std::optional<base::WallTime>;
-  const auto seen = [&](model::Step step) -> Time {
-    const auto found = last.evidence.find(std::string(model::NameOf(step)));
-    return found == last.evidence.end() ? Time() : Time(found->second);
-  };
+  const auto seen = [&](model::Step step) -> Time { return last.Progress(step).seen; };
   const auto passed = [&](model::PointKind kind) -> Time {
     Time at;
     for (const auto& point : last.points) {
@@ -369,8 +366,8 @@ Rates RatesFrom(const model::OperationRecord& last) {
     Time at;
     for (const auto& point : last.points) {
       if (point.kind != model::PointKind::kScriptStarting) continue;
-      if (point.step == model::NameOf(model::Step::kUpgradeComponents)) continue;  // While OMS ran.
-      if (step && point.step != model::NameOf(*step)) continue;
+      if (point.step == model::Step::kUpgradeComponents) continue;  // While OMS ran.
+      if (step && point.step != step) continue;
       if (!at || (step ? point.at > *at : point.at < *at)) at = point.at;
     }
     return at;

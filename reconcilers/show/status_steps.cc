@@ -84,18 +84,16 @@ void StepsView::Times(StepCondition condition, crd::PhaseStatus& phase) const {
   std::optional<base::WallTime> before = record.started;
   bool first = true;
   for (const auto& info : model::StepsOf(direction())) {
-    const auto seen = record.evidence.find(std::string(info.name));
+    const auto seen = record.Progress(info.step).seen;
     if (info.condition == condition) {
       if (first) phase.started_at = before;
       first = false;
-      phase.finished_at =
-          seen == record.evidence.end() ? std::nullopt : std::optional(seen->second);
+      phase.finished_at = seen;
     }
-    before = seen == record.evidence.end() ? std::nullopt : std::optional(seen->second);
+    before = seen;
   }
-  const auto attempts =
-      record.attempts.find(std::string(StepsBehind(condition, direction()).front()->name));
-  if (attempts != record.attempts.end()) phase.attempts = attempts->second;
+  const int begun = record.Progress(StepsBehind(condition, direction()).front()->step).begun;
+  if (begun > 0) phase.attempts = begun;
 }
 
 void StepsView::StepOfOpenOperation(StepCondition condition, crd::PhaseStatus& phase) {

@@ -117,7 +117,8 @@ void View::Operation() {
   for (const auto& point : record.points) {
     std::string text(model::ToString(point.kind));
     if (!point.node.empty())
-      text += "(" + point.node + (point.step.empty() ? "" : ", " + point.step) +
+      text += "(" + point.node +
+              (point.step ? ", " + std::string(model::NameOf(*point.step)) : "") +
               fmt::format(", {})", point.attempt);
     shown.points.push_back(std::move(text));
   }
@@ -395,8 +396,7 @@ std::vector<FollowUp> LeftBehind(const model::OperationRecord& record) {
     return record.nodes.size() > 1 ? " on node " + node.name : std::string();
   };
   const bool ha_off = record.ha_was_on && record.Passed(model::PointKind::kHaDisabling) &&
-                      !record.Seen(std::string(model::NameOf(model::Step::kEnableHa))) &&
-                      !record.Seen(std::string(model::NameOf(model::Step::kRestoreHa)));
+                      !record.Seen(model::Step::kEnableHa) && !record.Seen(model::Step::kRestoreHa);
   if (ha_off) {
     left.push_back({true,
                     "HA was switched off and may still be off: check ha.config on the System "
@@ -440,7 +440,7 @@ std::vector<FollowUp> LeftBehind(const model::OperationRecord& record) {
   }
   std::string open;
   for (const auto& database : record.differing.value_or(std::vector<std::string>())) {
-    if (!record.restored.contains(database)) open += (open.empty() ? "" : ", ") + database;
+    if (!record.Restore(database).restored) open += (open.empty() ? "" : ", ") + database;
   }
   if (!open.empty()) {
     left.push_back(

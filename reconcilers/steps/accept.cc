@@ -12,7 +12,7 @@ std::string AcceptToken(const model::OperationRecord& record, const std::string&
 }
 
 std::string AcceptDifference(const model::OperationRecord& record, const std::string& database) {
-  const std::string& difference = record.restore_differs.at(database);
+  const std::string difference = record.Restore(database).difference;
   return fmt::format("{}-{}-{}", AcceptToken(record, crd::reason::kRestoreDiffers), database,
                      base::Sha256Hex(difference).substr(0, 8));
 }

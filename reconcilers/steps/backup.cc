@@ -103,9 +103,7 @@ StepState BackUpDatabases::Judge(const StepInput& in) {
 }
 
 base::Status BackUpDatabases::Act(const base::Context& ctx, OperationSession& op) {
-  const std::string key(model::NameOf(model::Step::kBackUpDatabases));
-  const auto begun = op.record().attempts.find(key);
-  const int last = begun == op.record().attempts.end() ? 0 : begun->second;
+  const int last = op.record().Progress(kStep).begun;
   const std::string task = TaskName(model::Step::kBackUpDatabases, "");
   const model::TaskView* view = op.facts().Task(task);
   if (view != nullptr && view->state == model::TaskView::State::kSucceeded && last > 0 &&

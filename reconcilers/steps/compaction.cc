@@ -79,9 +79,7 @@ base::Status SettleDatabases::Act(const base::Context& ctx, OperationSession& op
     }
   }
   const base::WallTime seen = ctx.clock().Wall();
-  return op.Save(ctx, [&](model::OperationRecord& record) {
-    record.evidence.emplace(model::NameOf(model::Step::kSettleDatabases), seen);
-  });
+  return op.Save(ctx, [&](model::OperationRecord& record) { record.NoteSeen(kStep, seen); });
 }
 
 std::string SettleDatabases::Plan(const RollbackSubject&) {

@@ -81,8 +81,9 @@ base::Status RunAssistant(const base::Context& ctx, OperationSession& op,
   act::Helper helper =
       act::HelperFor(op.record(), node.name, facts.component->image->id, "assistant");
   helper.name = model::kAssistantName;
-  const int last = op.record().LastAttempt(model::PointKind::kComponentUpgrading, node.name, "");
-  OMS_TRY(op.RecordPoint(ctx, model::PointKind::kComponentUpgrading, node.name, "", last + 1));
+  const int last = op.record().LastAttempt(model::PointKind::kComponentUpgrading, node.name);
+  OMS_TRY(op.RecordPoint(ctx, model::PointKind::kComponentUpgrading, node.name, std::nullopt,
+                         last + 1));
   OMS_TRY(ctx.Check());
   const auto created = engine.Create(ctx, helper.name, AssistantBody(helper, run->source));
   if (created.Is(base::Code::kAlreadyExists)) {
@@ -179,10 +180,8 @@ StepState UpgradeComponents::Judge(const StepInput& in) {
         if (in.record.ComponentUpgraded(frozen)) return Done();
         if (!node.old_container || !node.component)
           return Running("waiting for node " + frozen.name);
-        const std::string step(model::NameOf(model::Step::kUpgradeComponents));
-        if (in.record.LastAttempt(model::PointKind::kScriptStarting, frozen.name, step) > 0) {
-          StepState script = JudgeScript(in, model::Step::kUpgradeComponents, frozen, &node,
-                                         Onward(in.record, frozen));
+        if (in.record.LastAttempt(model::PointKind::kScriptStarting, frozen.name, kStep) > 0) {
+          StepState script = JudgeScript(in, kStep, frozen, &node, Onward(in.record, frozen));
           return script.complete() ? AwaitComponent(in, frozen, node) : script;
         }
         const AssistantState assistant_state =
@@ -206,12 +205,12 @@ StepState UpgradeComponents::Judge(const StepInput& in) {
 }
 
 base::Status UpgradeComponents::Act(const base::Context& ctx, OperationSession& op) {
-  const std::string step(model::NameOf(model::Step::kUpgradeComponents));
   for (const auto& node : op.record().nodes) {
     if (!node.keeps_running || op.record().ComponentUpgraded(node)) continue;
     const model::NodeFacts* facts = op.facts().Node(node.name);
     if (facts == nullptr || !facts->old_container || !facts->component) return base::Ok();
-    const int attempt = op.record().LastAttempt(model::PointKind::kScriptStarting, node.name, step);
+    const int attempt =
+        op.record().LastAttempt(model::PointKind::kScriptStarting, node.name, kStep);
     if (attempt == 0) {
       const AssistantState assistant_state =
           AssistantStateOf(op.spec(), op.record(), node, *facts, op.facts().now);
@@ -278,9 +277,8 @@ std::optional<StepState> AwaitComponentScript(const StepInput& in, const model::
   if (!frozen.keeps_running || in.record.ComponentUpgraded(frozen)) return std::nullopt;
   const bool runs = node.old_container && node.old_container->running;
   if (!node.script) {
-    const int begun =
-        in.record.LastAttempt(model::PointKind::kScriptStarting, frozen.name,
-                              std::string(model::NameOf(model::Step::kUpgradeComponents)));
+    const int begun = in.record.LastAttempt(model::PointKind::kScriptStarting, frozen.name,
+                                            model::Step::kUpgradeComponents);
     // It could not be looked at, which is no word on whether it runs.
     if (begun == 0 || !node.old_container) return std::nullopt;
     return Running(
@@ -314,9 +312,8 @@ base::Status SettleComponentScript(const base::Context& ctx, OperationSession& o
     return NoteUpgradedComponent(ctx, op, node);
   if (facts.script->kind != model::ScriptState::Kind::kNoFolder || !facts.old_container->running)
     return base::Ok();
-  const int attempt =
-      op.record().LastAttempt(model::PointKind::kScriptStarting, node.name,
-                              std::string(model::NameOf(model::Step::kUpgradeComponents)));
+  const int attempt = op.record().LastAttempt(model::PointKind::kScriptStarting, node.name,
+                                              model::Step::kUpgradeComponents);
   OMS_ASSIGN(const std::string marker,
              observe::MarkerPath(op.record().id, model::kComponentScript.mark, attempt));
   OMS_TRY(ctx.Check());

@@ -358,9 +358,7 @@ base::Status RestoreConfig::Act(const base::Context& ctx, OperationSession& op) 
     }
   }
   const base::WallTime seen = ctx.clock().Wall();
-  return op.Save(ctx, [&](model::OperationRecord& record) {
-    record.evidence.emplace(model::NameOf(model::Step::kRestoreConfig), seen);
-  });
+  return op.Save(ctx, [&](model::OperationRecord& record) { record.NoteSeen(kStep, seen); });
 }
 
 std::string RestoreConfig::Plan(const RollbackSubject& plan) {

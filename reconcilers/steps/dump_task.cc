@@ -120,8 +120,8 @@ base::Status StartDump(const base::Context& ctx, OperationSession& op, model::St
                        int attempt, act::BackupPlan plan) {
   OMS_ASSIGN(plan.tool, ToolNow(ctx, op, step, plan));
   OMS_ASSIGN(const QueryTimeouts before, RememberQueryTimeouts(ctx, op, plan.tool));
-  const std::string key(model::NameOf(step));
-  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.attempts[key] = attempt; }));
+  OMS_TRY(
+      op.Save(ctx, [&](model::OperationRecord& record) { record.steps[step].begun = attempt; }));
   op.Start(ctx, TaskName(step, ""), op.spec().strategy.timeouts.backup,
            [world = op.world(), plan = std::move(plan), before](
                const base::Context& task_ctx,

@@ -34,7 +34,7 @@ base::Status HaIsBack(const base::Context& ctx, OperationSession& op, model::Ste
   const base::WallTime seen = ctx.clock().Wall();
   return op.Save(ctx, [&](model::OperationRecord& record) {
     if (record.Passed(model::PointKind::kStopping)) record.t2 = seen;
-    record.evidence.emplace(model::NameOf(step), seen);
+    record.NoteSeen(step, seen);
   });
 }
 
@@ -151,7 +151,7 @@ base::Status DisableHa::Act(const base::Context& ctx, OperationSession& op) {
   }
   if (!raw) return base::Ok();
   OMS_ASSIGN(const std::string desired, product::DisableHa(*raw));
-  const int attempt = op.record().LastAttempt(model::PointKind::kHaDisabling, "", "") + 1;
+  const int attempt = op.record().LastAttempt(model::PointKind::kHaDisabling) + 1;
   const base::WallTime now = op.facts().now;
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
     // What is hidden is what is there now; after the stop only a person can have switched it on.
@@ -160,7 +160,7 @@ base::Status DisableHa::Act(const base::Context& ctx, OperationSession& op) {
       record.ha_raw = raw;
       record.ha_was_on = true;
     }
-    record.points.push_back({model::PointKind::kHaDisabling, "", "", attempt, now});
+    record.points.push_back({model::PointKind::kHaDisabling, "", std::nullopt, attempt, now});
   }));
   ctx.log().With("point", "HADisabling").Info("point passed");
   // Manual: only the intent is ours; the person's switch is seen by the next look.

@@ -20,10 +20,8 @@ StepState AwaitHealth::Judge(const StepInput& in) {
         if (missing.empty()) return Done();
         if (ConsoleStillHeld(in.path, in.record, node))
           return Pending(fmt::format("oms_console is to be started on node {}", frozen.name));
-        const auto since =
-            in.record.evidence.find(std::string(model::NameOf(model::Step::kRunUpgradeScript)));
-        if (since != in.record.evidence.end() &&
-            in.facts.now - since->second > in.spec.strategy.timeouts.healthy) {
+        const auto since = in.record.Progress(model::Step::kRunUpgradeScript).seen;
+        if (since && in.facts.now - *since > in.spec.strategy.timeouts.healthy) {
           return Failed(
               crd::reason::kServicesNotHealthy,
               fmt::format("node {}: not healthy {} after the upgrade script: {}; revert "
@@ -59,7 +57,7 @@ base::Status AwaitHealth::Act(const base::Context& ctx, OperationSession& op) {
   }
   const base::WallTime seen = ctx.clock().Wall();
   return op.Save(ctx, [&](model::OperationRecord& record) {
-    record.evidence.emplace(model::NameOf(model::Step::kAwaitHealth), seen);
+    record.NoteSeen(kStep, seen);
     // Where HA stays off, OMS is back as soon as it is healthy.
     if (!record.ha_was_on) record.t2 = seen;
   });
@@ -118,7 +116,7 @@ base::Status AwaitOldHealth::Act(const base::Context& ctx, OperationSession& op)
   }
   const base::WallTime seen = ctx.clock().Wall();
   return op.Save(ctx, [&](model::OperationRecord& record) {
-    record.evidence.emplace(model::NameOf(model::Step::kAwaitOldHealth), seen);
+    record.NoteSeen(kStep, seen);
     if (!record.ha_was_on) record.t2 = seen;
   });
 }

@@ -275,7 +275,7 @@ base::Status StartContainers::Act(const base::Context& ctx, OperationSession& op
     if (facts == nullptr || !facts->new_container || facts->new_container->running) continue;
     if (!op.record().Passed(model::PointKind::kNewStarting, node.name)) {
       OMS_TRY(NoOldOneRuns(ctx, op));
-      OMS_TRY(op.RecordPoint(ctx, model::PointKind::kNewStarting, node.name, "", 1));
+      OMS_TRY(op.RecordPoint(ctx, model::PointKind::kNewStarting, node.name, std::nullopt, 1));
     }
     OMS_TRY(ctx.Check());
     OMS_TRY(op.engine(node.name).Start(ctx, facts->new_container->id));
@@ -331,7 +331,7 @@ base::Status StopNewContainers::Act(const base::Context& ctx, OperationSession& 
       !op.record().Passed(model::PointKind::kRollbackStopping)) {
     const base::WallTime now = ctx.clock().Wall();
     OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
-      record.points.push_back({model::PointKind::kRollbackStopping, "", "", 0, now});
+      record.points.push_back({model::PointKind::kRollbackStopping, "", std::nullopt, 0, now});
       if (!record.t3) record.t3 = now;
     }));
     ctx.log().With("point", "RollbackStopping").Info("point passed");

@@ -137,7 +137,7 @@ base::Status StopContainers::Act(const base::Context& ctx, OperationSession& op)
     const base::WallTime now = ctx.clock().Wall();
     OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
       for (size_t i = 0; i < started.size(); ++i) record.nodes[i].old_started_at = started[i];
-      record.points.push_back({model::PointKind::kStopping, "", "", 0, now});
+      record.points.push_back({model::PointKind::kStopping, "", std::nullopt, 0, now});
     }));
     ctx.log().With("point", "Stopping").Info("point passed");
   }
@@ -245,7 +245,7 @@ base::Status StartOldContainers::Act(const base::Context& ctx, OperationSession&
           // Its last run before ours, so that ours can be told from it.
           if (frozen.name == node.name) frozen.old_started_at = facts->old_container->started_at;
         }
-        record.points.push_back({model::PointKind::kOldStarting, node.name, "", 1, now});
+        record.points.push_back({model::PointKind::kOldStarting, node.name, std::nullopt, 1, now});
       }));
       ctx.log().With("point", "OldStarting").Info("point passed");
     }

@@ -19,7 +19,7 @@ base::Status OperationSession::Save(const base::Context& ctx,
 }
 
 base::Status OperationSession::RecordPoint(const base::Context& ctx, model::PointKind kind,
-                                           const std::string& node, const std::string& step,
+                                           const std::string& node, std::optional<model::Step> step,
                                            int attempt) {
   const model::Point point{kind, node, step, attempt, ctx.clock().Wall()};
   OMS_TRY(Save(ctx, [&](model::OperationRecord& record) { record.points.push_back(point); }));

@@ -68,8 +68,8 @@ class OperationSession {
                     const std::function<void(model::OperationRecord&)>& change);
   // Adds a point (at the time of the facts' clock) and saves.
   base::Status RecordPoint(const base::Context& ctx, model::PointKind kind,
-                           const std::string& node = {}, const std::string& step = {},
-                           int attempt = 0);
+                           const std::string& node = {},
+                           std::optional<model::Step> step = std::nullopt, int attempt = 0);
 
   // Starts a long task of this operation; its end wakes the resource.
   void Start(const base::Context& ctx, const std::string& task, base::Duration timeout,

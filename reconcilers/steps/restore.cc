@@ -22,22 +22,9 @@ namespace fs = std::filesystem;
 // "A moment before" the first drop; a hold in between may have been long.
 constexpr base::Duration kVerifiedForMost = std::chrono::minutes(5);
 
-int Attempts(const OperationSession& op, const std::string& what) {
-  const auto found = op.record().attempts.find(what);
-  return found == op.record().attempts.end() ? 0 : found->second;
-}
-
-int Attempts(const StepInput& in, const std::string& what) {
-  const auto found = in.record.attempts.find(what);
-  return found == in.record.attempts.end() ? 0 : found->second;
-}
-
 bool Succeeded(const model::TaskView* view) {
   return view != nullptr && view->state == model::TaskView::State::kSucceeded;
 }
-
-// The last attempt whose end is in the record, so that one end is counted once.
-std::string Concluded(const std::string& database) { return RestoreTask(database) + "/concluded"; }
 
 base::Status VerifyOnceMore(const base::Context& ctx, OperationSession& op) {
   op.Start(ctx, RestoreTask(""), op.spec().strategy.timeouts.restore,
@@ -55,14 +42,14 @@ base::Status Conclude(const base::Context& ctx, OperationSession& op, const std:
                       const std::string& difference) {
   const base::WallTime now = ctx.clock().Wall();
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
+    model::DatabaseRestore& restore = record.restores[database];
+    restore.difference = difference;
     if (difference.empty()) {
-      record.restored[database] = now;
-      record.restore_differs.erase(database);
+      restore.restored = now;
     } else {
-      record.restore_differs[database] = difference;
-      ++record.attempts[DifferingLoads(database)];
+      ++restore.differed;
     }
-    record.attempts[Concluded(database)] = Attempts(op, RestoreTask(database));
+    restore.concluded = restore.begun;
   }));
   if (difference.empty()) {
     op.Event(crd::reason::kDatabaseRestored,
@@ -78,18 +65,18 @@ base::Status Conclude(const base::Context& ctx, OperationSession& op, const std:
 // A person takes it as it is; in what it differs stays written down.
 base::Status Accept(const base::Context& ctx, OperationSession& op, const std::string& database) {
   const base::WallTime now = ctx.clock().Wall();
-  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.restored[database] = now; }));
+  OMS_TRY(op.Save(
+      ctx, [&](model::OperationRecord& record) { record.restores[database].restored = now; }));
   op.Warn(crd::reason::kDifferenceAccepted,
           fmt::format("database {} differs from its backup, and is accepted as it is: {}", database,
-                      op.record().restore_differs.at(database)));
+                      op.record().Restore(database).difference));
   return base::Ok();
 }
 
 base::Status BeginRestore(const base::Context& ctx, OperationSession& op,
                           const std::string& database) {
   const std::string task = RestoreTask(database);
-  const int attempt = Attempts(op, task) + 1;
-  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { record.attempts[task] = attempt; }));
+  OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) { ++record.restores[database].begun; }));
   op.Start(ctx, task, op.spec().strategy.timeouts.restore,
            [world = op.world(),
             request = act::RestoreRequest{fs::path(op.record().folder) / op.record().backup->folder,
@@ -121,8 +108,7 @@ std::vector<std::string> EventsIn(const base::Context& ctx, const OperationSessi
 base::Status Unsaved(const base::Context& ctx, OperationSession& op, const std::string& why) {
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
     record.upgraded_state = model::SavedState{
-        UpgradedFolder(Attempts(op, std::string(model::NameOf(model::Step::kSaveUpgradedState)))),
-        false, why};
+        UpgradedFolder(record.Progress(model::Step::kSaveUpgradedState).begun), false, why};
   }));
   op.Warn(crd::reason::kUpgradedStateUnsaved,
           "the upgraded databases could not be dumped whole before they are dropped: " + why);
@@ -167,8 +153,7 @@ StepState SaveUpgradedState::Judge(const StepInput& in) {
 
 base::Status SaveUpgradedState::Act(const base::Context& ctx, OperationSession& op) {
   if (!op.record().differing) return base::Ok();
-  const std::string key(model::NameOf(model::Step::kSaveUpgradedState));
-  const int last = Attempts(op, key);
+  const int last = op.record().Progress(kStep).begun;
   const model::TaskView* view = op.facts().Task(TaskName(model::Step::kSaveUpgradedState, ""));
   if (Succeeded(view) && last > 0) {
     OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
@@ -181,7 +166,7 @@ base::Status SaveUpgradedState::Act(const base::Context& ctx, OperationSession& 
   }
   if (SavesTried(op.record()) >= kMaxSaves &&
       (view == nullptr || view->state == model::TaskView::State::kFailed)) {
-    const bool used = op.record().Seen(std::string(model::NameOf(model::Step::kAwaitHealth)));
+    const bool used = op.record().Seen(model::Step::kAwaitHealth);
     const bool accepted =
         op.facts().accept == AcceptToken(op.record(), crd::reason::kUpgradedStateUnsaved);
     if (!used || accepted) {
@@ -209,9 +194,9 @@ std::string SaveUpgradedState::Summary(const model::OperationRecord& record) {
 
 // One that was tried once may still be given up after its second try.
 void SaveUpgradedState::Forgive(model::OperationRecord& record, bool) {
-  const auto saves = record.attempts.find(std::string(model::NameOf(kStep)));
-  if (saves != record.attempts.end() && SavesTried(record) >= kMaxSaves)
-    record.attempts[kSavesForgiven] = saves->second;
+  if (SavesTried(record) < kMaxSaves) return;
+  model::StepProgress& saves = record.steps[kStep];
+  saves.forgiven = saves.begun;
 }
 
 StepState RestoreDatabases::Judge(const StepInput& in) {
@@ -224,11 +209,10 @@ StepState RestoreDatabases::Judge(const StepInput& in) {
   if (!in.facts.meta) return Running("waiting for the MetaDB");
   StepState loading = Done();
   for (const auto& database : *in.record.differing) {
-    if (in.record.restored.contains(database)) continue;
+    const model::DatabaseRestore restore = in.record.Restore(database);
+    if (restore.restored) continue;
     const model::TaskView* task = in.facts.Task(RestoreTask(database));
-    const auto differs = in.record.restore_differs.find(database);
-    if (differs != in.record.restore_differs.end() &&
-        Attempts(in, DifferingLoads(database)) >= kMaxLoads &&
+    if (!restore.difference.empty() && restore.differed >= kMaxLoads &&
         (task == nullptr || task->state != model::TaskView::State::kRunning)) {
       const std::string token = AcceptDifference(in.record, database);
       if (in.facts.accept == token) return Pending("a person accepts the difference");
@@ -237,7 +221,7 @@ StepState RestoreDatabases::Judge(const StepInput& in) {
           fmt::format(
               "database {} was loaded twice and still differs from its backup: {}; see RESTORE.md "
               "in {}, then annotate {} to load it again, or accept the difference with {}={}",
-              database, differs->second, in.record.folder, crd::kResetAt, crd::kAccept, token));
+              database, restore.difference, in.record.folder, crd::kResetAt, crd::kAccept, token));
     }
     if (task == nullptr || task->state == model::TaskView::State::kSucceeded) {
       if (loading.complete()) loading = Pending();
@@ -282,15 +266,16 @@ base::Status RestoreDatabases::Act(const base::Context& ctx, OperationSession& o
   OMS_TRY(EndForeignConnections(ctx, op));
   const std::vector<std::string> differing = *op.record().differing;
   for (const auto& database : differing) {
-    if (op.record().restored.contains(database)) continue;
+    if (op.record().Restore(database).restored) continue;
     const std::string task = RestoreTask(database);
     const model::TaskView* view = op.facts().Task(task);
     if (view != nullptr && view->state == model::TaskView::State::kRunning) continue;
-    if (Succeeded(view) && Attempts(op, Concluded(database)) < Attempts(op, task)) {
+    const model::DatabaseRestore before = op.record().Restore(database);
+    if (Succeeded(view) && before.concluded < before.begun) {
       OMS_TRY(Conclude(ctx, op, database, view->output));
       if (view->output.empty()) continue;
     }
-    if (Attempts(op, DifferingLoads(database)) >= kMaxLoads) {
+    if (op.record().Restore(database).differed >= kMaxLoads) {
       const bool accepted = op.facts().accept == AcceptDifference(op.record(), database);
       if (accepted) OMS_TRY(Accept(ctx, op, database));
       continue;
@@ -314,43 +299,37 @@ std::string RestoreDatabases::Plan(const RollbackSubject& plan) {
 }
 
 std::string RestoreDatabases::Summary(const model::OperationRecord& record) {
-  if (record.restored.empty()) return {};
   std::vector<std::string> equal;
   std::string accepted;
-  for (const auto& [name, time] : record.restored) {
-    const auto differs = record.restore_differs.find(name);
-    if (differs == record.restore_differs.end()) {
+  for (const auto& [name, restore] : record.restores) {
+    if (!restore.restored) continue;
+    if (restore.difference.empty()) {
       equal.push_back(name);
     } else {
-      accepted += fmt::format("; {} was accepted as it is: {}", name, differs->second);
+      accepted += fmt::format("; {} was accepted as it is: {}", name, restore.difference);
     }
   }
+  if (equal.empty() && accepted.empty()) return {};
   return fmt::format("{} match{} {}{}", fmt::join(equal, ", "), equal.size() == 1 ? "es" : "",
                      equal.size() == 1 ? "its backup" : "their backups", accepted);
 }
 
 void RestoreDatabases::Forgive(model::OperationRecord& record, bool at_hand) {
-  std::erase_if(record.attempts,
-                [](const auto& entry) { return entry.first.ends_with(kDiffered); });
-  if (at_hand) record.restore_differs.clear();
+  for (auto& [name, restore] : record.restores) {
+    restore.differed = 0;
+    if (at_hand) restore.difference.clear();
+  }
 }
 
 int SavesTried(const model::OperationRecord& record) {
-  const auto begun =
-      record.attempts.find(std::string(model::NameOf(model::Step::kSaveUpgradedState)));
-  const auto forgiven = record.attempts.find(kSavesForgiven);
-  return (begun == record.attempts.end() ? 0 : begun->second) -
-         (forgiven == record.attempts.end() ? 0 : forgiven->second);
+  const model::StepProgress saves = record.Progress(model::Step::kSaveUpgradedState);
+  return saves.begun - saves.forgiven;
 }
 
 std::string UpgradedFolder(int attempt) { return fmt::format("upgraded/{}", attempt); }
 
 std::string RestoreTask(const std::string& database) {
   return TaskName(model::Step::kRestoreDatabases, database.empty() ? "verify" : "db:" + database);
-}
-
-std::string DifferingLoads(const std::string& database) {
-  return RestoreTask(database) + std::string(kDiffered);
 }
 
 }  // namespace oms::steps

@@ -34,14 +34,10 @@ inline constexpr int kMaxSaves = 2;
 
 // Tries to save the upgraded state since the last reset token; their folders go on counting.
 int SavesTried(const model::OperationRecord& record);
-inline constexpr char kSavesForgiven[] = "SaveUpgradedState/forgiven";
 
 // Below this folder of the operation lies what was kept of the upgraded state.
 std::string UpgradedFolder(int attempt);
-// Names of tasks and attempts, per database.
+// The name of the task of one database; of "": of the comparison before the first drop.
 std::string RestoreTask(const std::string& database);
-// The attempts of which the database still differed afterwards.
-inline constexpr std::string_view kDiffered = "/differed";
-std::string DifferingLoads(const std::string& database);
 
 }  // namespace oms::steps

@@ -76,9 +76,8 @@ std::optional<StepState> AwaitBase(const StepInput& in, const model::FrozenNode&
 StepState JudgeOnce(const StepInput& in, model::Step at) {
   const model::FrozenNode& frozen = in.record.ScriptNode();
   const model::NodeFacts* node = in.facts.Node(frozen.name);
-  const std::string step(model::NameOf(at));
-  if (in.record.Seen(step)) return Done();
-  const int attempt = in.record.LastAttempt(model::PointKind::kScriptStarting, frozen.name, step);
+  if (in.record.Seen(at)) return Done();
+  const int attempt = in.record.LastAttempt(model::PointKind::kScriptStarting, frozen.name, at);
   if (attempt == 0) {
     if (node == nullptr || !node->health || !node->health->supervisor_answers)
       return SoonReady("waiting for supervisord in the new container");
@@ -126,8 +125,7 @@ std::string DoneOf(model::Step step, const model::OperationRecord& record) {
   if (record.nodes.empty()) return {};
   const model::FrozenNode& node = record.ScriptNode();
   return fmt::format("exit code 0, attempt {}{}",
-                     record.LastAttempt(model::PointKind::kScriptStarting, node.name,
-                                        std::string(model::NameOf(step))),
+                     record.LastAttempt(model::PointKind::kScriptStarting, node.name, step),
                      record.nodes.size() > 1 ? ", on node " + node.name : "");
 }
 
@@ -206,9 +204,8 @@ std::string RunUpgradeScript::Summary(const model::OperationRecord& record) {
 
 StepState JudgeScript(const StepInput& in, model::Step at, const model::FrozenNode& frozen,
                       const model::NodeFacts* node, const std::string& back) {
-  const std::string step(model::NameOf(at));
   const std::string name(model::ScriptOf(at).name);
-  const int attempt = in.record.LastAttempt(model::PointKind::kScriptStarting, frozen.name, step);
+  const int attempt = in.record.LastAttempt(model::PointKind::kScriptStarting, frozen.name, at);
   if (node == nullptr || !node->script || node->script_of != at) {
     return Running("waiting for the engine of node " + frozen.name);
   }
@@ -273,11 +270,10 @@ StepState JudgeScript(const StepInput& in, model::Step at, const model::FrozenNo
 
 base::Status RunScriptOnce(const base::Context& ctx, OperationSession& op, model::Step at,
                            const model::FrozenNode& node, const std::string& container) {
-  const std::string step(model::NameOf(at));
   const std::string mark(model::ScriptOf(at).mark);
   ports::ContainerEngine& engine = op.engine(node.name);
 
-  const int last = op.record().LastAttempt(model::PointKind::kScriptStarting, node.name, step);
+  const int last = op.record().LastAttempt(model::PointKind::kScriptStarting, node.name, at);
   if (last > 0) {
     OMS_ASSIGN(const std::string marker, observe::MarkerPath(op.record().id, mark, last));
     OMS_TRY(ctx.Check());
@@ -290,7 +286,7 @@ base::Status RunScriptOnce(const base::Context& ctx, OperationSession& op, model
   const auto marker = observe::MarkerPath(op.record().id, mark, attempt);
   if (!marker.ok()) return marker.error();
   const std::string name = node.name;  // `node` may lie in the record, which Save() replaces.
-  OMS_TRY(op.RecordPoint(ctx, model::PointKind::kScriptStarting, name, step, attempt));
+  OMS_TRY(op.RecordPoint(ctx, model::PointKind::kScriptStarting, name, at, attempt));
   op.Start(ctx, TaskName(at, name), op.spec().strategy.timeouts.script,
            [world = op.world(), name, container, marker = *marker,
             command = model::CommandOf(at, op.path())](

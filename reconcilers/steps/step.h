@@ -51,7 +51,7 @@ struct StepInput {
   const model::Facts& facts;
 
   bool Passed(model::PointKind kind) const { return record.Passed(kind); }
-  bool Seen(model::Step step) const { return record.Seen(std::string(model::NameOf(step))); }
+  bool Seen(model::Step step) const { return record.Seen(step); }
 };
 
 // How long one try of a step that is done within the pass may take, and the field that says so. A

@@ -85,7 +85,7 @@ void Controller::Save(F change) {
   Act([&] { change(*record_); });
 }
 
-void Controller::Pass(PointKind kind, const std::string& step, int attempt) {
+void Controller::Pass(PointKind kind, std::optional<Step> step, int attempt) {
   const bool of_node = kind == PointKind::kNewStarting || kind == PointKind::kOldStarting ||
                        kind == PointKind::kScriptStarting;
   const model::Point point{kind, of_node ? kNode : "", step, attempt, world_.wall};
@@ -105,11 +105,6 @@ Controller::Task& Controller::Begin(Step step, const std::string& name) {
   task.view.started = world_.steady;
   world_.Say("  > task ", name);
   return task;
-}
-
-int Controller::Attempts(const std::string& what) const {
-  const auto found = record_->attempts.find(what);
-  return found == record_->attempts.end() ? 0 : found->second;
 }
 
 // ----------------------------------------------------------------------------------------- looking
@@ -186,8 +181,9 @@ void Controller::ObserveNode(model::NodeFacts& node, bool flaky) {
     node.config.emplace();
     if (node.new_container) node.new_config_sha256 = NewConfigSum();
   }
-  if (open && !back && fresh != nullptr && !record_->Seen("RunUpgradeScript")) {
-    const int last = record_->LastAttempt(PointKind::kScriptStarting, kNode, "RunUpgradeScript");
+  if (open && !back && fresh != nullptr && !record_->Seen(Step::kRunUpgradeScript)) {
+    const int last =
+        record_->LastAttempt(PointKind::kScriptStarting, kNode, Step::kRunUpgradeScript);
     if (last > 0) {
       using State = model::ScriptState::Kind;
       node.script.emplace();
@@ -208,8 +204,7 @@ void Controller::ObserveNode(model::NodeFacts& node, bool flaky) {
                            : !passed(PointKind::kStopping) || new_one;
   const Container* one = new_one ? fresh : old;
   if (looked && one != nullptr && one->running && (new_one || !flaky) &&
-      !(open &&
-        record_->Seen(std::string(NameOf(back ? Step::kAwaitOldHealth : Step::kAwaitHealth))))) {
+      !(open && record_->Seen(back ? Step::kAwaitOldHealth : Step::kAwaitHealth))) {
     node.health = HealthOf(*one);
   }
 }
@@ -437,17 +432,16 @@ void Controller::CountFailures() {
 }
 
 void Controller::RecordEvidence() {
-  std::vector<std::string> fresh;
+  std::vector<Step> fresh;
   for (const auto& info : model::StepsOf(record_->direction)) {
     if (!At(state_, info.step).complete()) break;
-    if (!record_->Seen(std::string(info.name))) fresh.emplace_back(info.name);
+    if (!record_->Seen(info.step)) fresh.push_back(info.step);
   }
   if (fresh.empty()) return;
   Save([&](Record& record) {
-    for (const auto& name : fresh) record.evidence.emplace(name, world_.wall);
-    if (record.failure && record.Seen(std::string(NameOf(record.failure->step))))
-      record.failure.reset();
-    if (record.Seen("StopContainers") && !record.t1) record.t1 = world_.wall;
+    for (const Step step : fresh) record.NoteSeen(step, world_.wall);
+    if (record.failure && record.Seen(record.failure->step)) record.failure.reset();
+    if (record.Seen(Step::kStopContainers) && !record.t1) record.t1 = world_.wall;
   });
 }
 
@@ -628,7 +622,7 @@ bool Controller::Run(Step step) {
           c->policy = record.nodes.front().old_restart_policy;
       });
       Save([&](Record& next) {
-        next.evidence.emplace(NameOf(step), world_.wall);
+        next.NoteSeen(step, world_.wall);
         if (!next.ha_was_on) next.t2 = world_.wall;
       });
       break;
@@ -666,7 +660,7 @@ bool Controller::Run(Step step) {
         const auto& tables = facts_.meta->sequence;
         if (!tables.base.exists || tables.bak.exists || tables.bak2.exists) CompactHeartbeat();
       }
-      Save([&](Record& next) { next.evidence.emplace(NameOf(step), world_.wall); });
+      Save([&](Record& next) { next.NoteSeen(step, world_.wall); });
       break;
     case Step::kStartOldContainers: StartOldContainers(); break;
     case Step::kRestoreHa:
@@ -706,7 +700,7 @@ bool Controller::PutHaBack() {
 void Controller::HaIsBack(Step step) {
   Save([&](Record& record) {
     if (record.Passed(PointKind::kStopping)) record.t2 = world_.wall;
-    record.evidence.emplace(NameOf(step), world_.wall);
+    record.NoteSeen(step, world_.wall);
   });
 }
 
@@ -728,8 +722,8 @@ void Controller::DisableHa() {
     });
   }
   if (!raw) return;
-  const model::Point point{PointKind::kHaDisabling, "", "",
-                           record_->LastAttempt(PointKind::kHaDisabling, "", "") + 1, world_.wall};
+  const model::Point point{PointKind::kHaDisabling, "", std::nullopt,
+                           record_->LastAttempt(PointKind::kHaDisabling) + 1, world_.wall};
   Save([&](Record& record) {
     if (on && record.direction == Direction::kUpgrade && !record.Passed(PointKind::kStopping)) {
       record.ha_raw = raw;
@@ -749,7 +743,7 @@ bool Controller::StopContainers() {
   } else {
     Save([&](Record& record) {
       record.nodes.front().old_started_at = old->started_at;
-      record.points.push_back({PointKind::kStopping, "", "", 0, world_.wall});
+      record.points.push_back({PointKind::kStopping, "", std::nullopt, 0, world_.wall});
       world_.PointPassed(record, record.points.back());
     });
   }
@@ -767,7 +761,7 @@ void Controller::CompactHeartbeat() {
 
 void Controller::BackUp() {
   const std::string name = TaskName(Step::kBackUpDatabases, "");
-  const int last = Attempts(name);
+  const int last = record_->Progress(Step::kBackUpDatabases).begun;
   const auto folder = [](int n) { return "dump/" + std::to_string(n); };
   const auto* view = View(name);
   if (view != nullptr && view->state == TaskView::State::kSucceeded && last > 0 &&
@@ -782,7 +776,7 @@ void Controller::BackUp() {
     Save([&](Record& record) { record.backup = backup; });
     return;
   }
-  Save([&](Record& record) { record.attempts[name] = last + 1; });
+  Save([&](Record& record) { record.steps[Step::kBackUpDatabases].begun = last + 1; });
   Task& task = Begin(Step::kBackUpDatabases, name);
   task.folder = record_->folder + "/" + folder(last + 1);
   task.old = record_->nodes.front().old_id;
@@ -798,7 +792,7 @@ bool Controller::StartContainers() {
     const Container* old = world_.Find(record_->nodes.front().old_id);
     if (old == nullptr) return passing_ = false;
     if (old->running) return false;
-    Pass(PointKind::kNewStarting, "", 1);
+    Pass(PointKind::kNewStarting, std::nullopt, 1);
   }
   const bool late = death_.side == Death::Side::kLate;
   Act([this, late, id = fresh->id] { world_.Start(id, late); }, true);
@@ -808,7 +802,7 @@ bool Controller::StartContainers() {
 bool Controller::RunScript() {
   const auto& fresh = facts_.nodes.front().new_container;
   if (!fresh) return true;
-  const std::string step(NameOf(Step::kRunUpgradeScript));
+  const Step step = Step::kRunUpgradeScript;
   const int last = record_->LastAttempt(PointKind::kScriptStarting, kNode, step);
   const auto key = [&](int n) { return record_->id + "/" + std::to_string(n); };
   if (last > 0) {
@@ -831,7 +825,7 @@ bool Controller::RunScript() {
 void Controller::StopNewContainers() {
   if (record_->Passed(PointKind::kNewStarting) && !record_->Passed(PointKind::kRollbackStopping)) {
     Save([&](Record& record) {
-      record.points.push_back({PointKind::kRollbackStopping, "", "", 0, world_.wall});
+      record.points.push_back({PointKind::kRollbackStopping, "", std::nullopt, 0, world_.wall});
       world_.PointPassed(record, record.points.back());
     });
   }
@@ -849,7 +843,7 @@ void Controller::StopNewContainers() {
 void Controller::SaveUpgradedState() {
   if (!record_->differing) return;
   const std::string name = TaskName(Step::kSaveUpgradedState, "");
-  const int last = Attempts(name);
+  const int last = record_->Progress(Step::kSaveUpgradedState).begun;
   const auto* view = View(name);
   if (view != nullptr && view->state == TaskView::State::kSucceeded && last > 0) {
     Save([&](Record& record) {
@@ -859,7 +853,7 @@ void Controller::SaveUpgradedState() {
   }
   if (steps::SavesTried(*record_) >= steps::kMaxSaves &&
       (view == nullptr || view->state == TaskView::State::kFailed)) {
-    const bool used = record_->Seen("AwaitHealth");
+    const bool used = record_->Seen(Step::kAwaitHealth);
     if (!used || facts_.accept == steps::AcceptToken(*record_, "UpgradedStateUnsaved")) {
       Save([&](Record& record) {
         record.upgraded_state = model::SavedState{steps::UpgradedFolder(last), false, "no"};
@@ -867,7 +861,7 @@ void Controller::SaveUpgradedState() {
       return;
     }
   }
-  Save([&](Record& record) { record.attempts[name] = last + 1; });
+  Save([&](Record& record) { record.steps[Step::kSaveUpgradedState].begun = last + 1; });
   Task& task = Begin(Step::kSaveUpgradedState, name);
   task.folder = record_->folder + "/" + steps::UpgradedFolder(last + 1);
   task.heartbeat = facts_.meta->sequence.base.max_id;
@@ -886,37 +880,37 @@ void Controller::RestoreDatabases() {
   }
   const auto conclude = [&](const std::string& database, const std::string& difference) {
     Save([&](Record& record) {
+      auto& restore = record.restores[database];
+      restore.difference = difference;
       if (difference.empty()) {
-        record.restored[database] = world_.wall;
-        record.restore_differs.erase(database);
+        restore.restored = world_.wall;
       } else {
-        record.restore_differs[database] = difference;
-        ++record.attempts[steps::DifferingLoads(database)];
+        ++restore.differed;
       }
-      record.attempts[RestoreTask(database) + "/concluded"] = Attempts(RestoreTask(database));
+      restore.concluded = restore.begun;
     });
   };
   const std::vector<std::string> differing = *record_->differing;
   for (size_t i = 0; i < kDatabases.size(); ++i) {
     const std::string database = kDatabases[i];
     if (std::find(differing.begin(), differing.end(), database) == differing.end()) continue;
-    if (record_->restored.contains(database)) continue;
+    if (record_->Restore(database).restored) continue;
     const std::string name = RestoreTask(database);
     const auto* view = View(name);
     if (view != nullptr && view->state == TaskView::State::kRunning) continue;
     if (view != nullptr && view->state == TaskView::State::kSucceeded &&
-        Attempts(name + "/concluded") < Attempts(name)) {
+        record_->Restore(database).concluded < record_->Restore(database).begun) {
       conclude(database, view->output);
       if (view->output.empty()) continue;
     }
-    if (Attempts(steps::DifferingLoads(database)) >= steps::kMaxLoads) {
+    if (record_->Restore(database).differed >= steps::kMaxLoads) {
       if (facts_.accept == steps::AcceptDifference(*record_, database)) {
         world_.accepted = true;
         conclude(database, "");
       }
       continue;
     }
-    Save([&](Record& record) { record.attempts[name] = Attempts(name) + 1; });
+    Save([&](Record& record) { ++record.restores[database].begun; });
     Begin(Step::kRestoreDatabases, name).database = static_cast<int>(i);
   }
 }
@@ -946,7 +940,7 @@ void Controller::StartOldContainers() {
   if (!record_->Passed(PointKind::kOldStarting, kNode)) {
     Save([&](Record& record) {
       record.nodes.front().old_started_at = facts.old_container->started_at;
-      record.points.push_back({PointKind::kOldStarting, kNode, "", 1, world_.wall});
+      record.points.push_back({PointKind::kOldStarting, kNode, std::nullopt, 1, world_.wall});
       world_.PointPassed(record, record.points.back());
     });
   }

@@ -52,7 +52,7 @@ class Controller {
   void Act(F act, bool to_engine = false);
   template <typename F>
   void Save(F change);
-  void Pass(model::PointKind kind, const std::string& step = {}, int attempt = 0);
+  void Pass(model::PointKind kind, std::optional<model::Step> step = std::nullopt, int attempt = 0);
   Task& Begin(model::Step step, const std::string& name);
 
   // --- looking
@@ -104,7 +104,6 @@ class Controller {
   void VerifyOn(Task& task);
   void RestoreOn(Task& task);
   void StopOn(Task& task, const std::string& container, int first);
-  int Attempts(const std::string& what) const;
   const model::TaskView* View(const std::string& name) const { return facts_.Task(name); }
 
   World& world_;

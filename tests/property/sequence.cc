@@ -144,9 +144,11 @@ void Player::HappenToResource(const Event& event) {
     case What::kAccept:
       if (const auto* record = world_.Record(); record != nullptr) {
         resource.accept = steps::AcceptToken(*record, "UpgradedStateUnsaved");
-        if (event.a == 0 && !record->restore_differs.empty())
-          resource.accept =
-              steps::AcceptDifference(*record, record->restore_differs.begin()->first);
+        for (const auto& [database, restore] : record->restores) {
+          if (event.a != 0 || restore.difference.empty()) continue;
+          resource.accept = steps::AcceptDifference(*record, database);
+          break;
+        }
       }
       break;
     case What::kAbandon:

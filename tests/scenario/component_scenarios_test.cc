@@ -118,8 +118,10 @@ TEST_P(Component, GoesOnWhileTheManagementContainerIsUpgraded) {
       << "the console goes down only once the component is done";
   EXPECT_EQ(ConditionOf(world.Resource(), "ComponentUpgraded"), "True/Done");
   const auto record = world.Record();
-  EXPECT_EQ(record->LastAttempt(PointKind::kScriptStarting, "oms-2", "UpgradeComponents"), 1);
-  EXPECT_EQ(record->LastAttempt(PointKind::kScriptStarting, "oms-1", "RunUpgradeScript"), 1);
+  EXPECT_EQ(
+      record->LastAttempt(PointKind::kScriptStarting, "oms-2", model::Step::kUpgradeComponents), 1);
+  EXPECT_EQ(
+      record->LastAttempt(PointKind::kScriptStarting, "oms-1", model::Step::kRunUpgradeScript), 1);
   const auto shown = world.Resource().status;
   ASSERT_EQ(shown.nodes.size(), 2u);
   EXPECT_EQ(shown.nodes[1].version, "4.3.1") << "whatever its image says";

@@ -208,10 +208,10 @@ TEST(NewContainer, ThatSomebodyStartsInTheDowntimeIsToldAndNothingIsCompactedUnd
   EXPECT_EQ(compacted(), before);
   EXPECT_FALSE(world.Record()->Passed(PointKind::kNewStarting));
   // It has written heartbeats, so the dump that was taken is none any more.
-  const int dumps = world.Record()->attempts.at("BackUpDatabases");
+  const int dumps = world.Record()->Progress(model::Step::kBackUpDatabases).begun;
   Remove(world, "oms_431");
   ASSERT_TRUE(RunUp(world, process)) << Why(world);
-  EXPECT_GT(world.Record()->attempts.at("BackUpDatabases"), dumps);
+  EXPECT_GT(world.Record()->Progress(model::Step::kBackUpDatabases).begun, dumps);
   EXPECT_EQ(world.script_runs, 1);
 }
 

@@ -297,8 +297,10 @@ TEST(TwoNodesApart, AComponentHasNoConsoleAndTheScriptRunsOnTheManagementNode) {
   ASSERT_TRUE(process.RunToReady()) << Why(world);
   EXPECT_EQ(world.script_runs, 1);
   const auto record = world.Record();
-  EXPECT_EQ(record->LastAttempt(PointKind::kScriptStarting, "oms-2", "RunUpgradeScript"), 1);
-  EXPECT_EQ(record->LastAttempt(PointKind::kScriptStarting, "oms-1", "RunUpgradeScript"), 0);
+  EXPECT_EQ(
+      record->LastAttempt(PointKind::kScriptStarting, "oms-2", model::Step::kRunUpgradeScript), 1);
+  EXPECT_EQ(
+      record->LastAttempt(PointKind::kScriptStarting, "oms-1", model::Step::kRunUpgradeScript), 0);
   EXPECT_EQ(world.console, "FATAL") << "no console is started where there is none";
 }
 

@@ -443,7 +443,7 @@ TEST(Upgrade, ADumpThatKeepsFailingStallsAndGoesOnByAnEditOfTheSpec) {
   Process process(world);
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/DumpFailed");
-  EXPECT_LE(world.Record()->attempts.at("BackUpDatabases"), 4);
+  EXPECT_LE(world.Record()->Progress(model::Step::kBackUpDatabases).begun, 4);
   world.dumps_to_fail = 0;
   world.EditSpec([](json& spec) { spec["historyLimit"] = 4; });
   EXPECT_TRUE(process.RunToReady()) << Stalled(world);

@@ -2,6 +2,7 @@
 // tests of the pure part.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "controller/base/sha256.h"
@@ -128,11 +129,12 @@ struct Upgrade {
 
   model::NodeFacts& node() { return facts.nodes.front(); }
   model::MetaFacts& meta() { return *facts.meta; }
-  void Pass(model::PointKind kind, const std::string& node = {}, const std::string& step = {},
-            int attempt = 0, base::WallTime at = At(50)) {
+  void Pass(model::PointKind kind, const std::string& node = {},
+            std::optional<model::Step> step = std::nullopt, int attempt = 0,
+            base::WallTime at = At(50)) {
     record.points.push_back({kind, node, step, attempt, at});
   }
-  void Seen(model::Step step) { record.evidence.emplace(model::NameOf(step), At(60)); }
+  void Seen(model::Step step) { record.NoteSeen(step, At(60)); }
   void Task(model::Step step, model::TaskView::State state, base::Error error = {}) {
     model::TaskView view;
     view.state = state;
@@ -175,7 +177,7 @@ struct Upgrade {
   }
   Upgrade& HaOff() {
     Prepared();
-    Pass(model::PointKind::kHaDisabling, "", "", 1, At(100));
+    Pass(model::PointKind::kHaDisabling, "", std::nullopt, 1, At(100));
     meta().ha_raw = kHaOff;
     return *this;
   }
@@ -198,14 +200,14 @@ struct Upgrade {
   }
   Upgrade& Dumped() {
     Compact();
-    record.attempts["BackUpDatabases"] = 1;
+    record.steps[model::Step::kBackUpDatabases].begun = 1;
     record.backup = model::BackupRef{"dump/1", "sum",   10,     "old-id", OldContainer().started_at,
                                      {},       100'000, At(90), {}};
     return *this;
   }
   Upgrade& Started() {
     Dumped();
-    Pass(model::PointKind::kNewStarting, "oms-1", "", 1);
+    Pass(model::PointKind::kNewStarting, "oms-1", std::nullopt, 1);
     node().new_container->running = true;
     node().new_container->status = "running";
     node().health = model::HealthFacts{};
@@ -215,7 +217,7 @@ struct Upgrade {
   Upgrade& ScriptBegun() {
     Started();
     node().health->supervisor_answers = true;
-    Pass(model::PointKind::kScriptStarting, "oms-1", "RunUpgradeScript", 1);
+    Pass(model::PointKind::kScriptStarting, "oms-1", model::Step::kRunUpgradeScript, 1);
     node().script = model::ScriptState{model::ScriptState::Kind::kRunning, 0, {}};
     return *this;
   }
@@ -267,7 +269,7 @@ inline Upgrade WithSecond(Upgrade upgrade) {
   }
   if (upgrade.record.backup) upgrade.record.backup->other_runs["oms-2"] = steps::RunOf(second);
   if (upgrade.record.Passed(model::PointKind::kNewStarting))
-    upgrade.Pass(model::PointKind::kNewStarting, "oms-2", "", 1);
+    upgrade.Pass(model::PointKind::kNewStarting, "oms-2", std::nullopt, 1);
   upgrade.facts.nodes.push_back(second);
   return upgrade;
 }

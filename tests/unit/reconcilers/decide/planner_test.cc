@@ -311,7 +311,8 @@ TEST(Decide, AfterTheStopHaStaysOffHoweverLongItTakes) {
 TEST(Decide, AHoldIsCountedFromTheLastTimeHaWasSwitchedOff) {
   fixtures::Upgrade upgrade = fixtures::Upgrade().HaOff();
   upgrade.spec.suspend = true;
-  upgrade.Pass(model::PointKind::kHaDisabling, "", "", 2, fixtures::At(100) + minutes(10));
+  upgrade.Pass(model::PointKind::kHaDisabling, "", std::nullopt, 2,
+               fixtures::At(100) + minutes(10));
   upgrade.facts.now = fixtures::At(100) + minutes(12);
   EXPECT_EQ(upgrade.Decide().kind, Kind::kHold);
 }

@@ -47,12 +47,13 @@ fixtures::Upgrade Saved() {
 fixtures::Upgrade Restored() {
   fixtures::Upgrade upgrade = Saved();
   upgrade.Pass(model::PointKind::kFirstDrop);
-  upgrade.record.restored = {{"oms_rm", fixtures::At(300)}, {"oms_cm", fixtures::At(300)}};
+  for (const char* name : {"oms_rm", "oms_cm"})
+    upgrade.record.restores[name].restored = fixtures::At(300);
   return upgrade;
 }
 fixtures::Upgrade OldRuns() {
   fixtures::Upgrade upgrade = Restored();
-  upgrade.Pass(model::PointKind::kOldStarting, "oms-1", "", 1, fixtures::At(310));
+  upgrade.Pass(model::PointKind::kOldStarting, "oms-1", std::nullopt, 1, fixtures::At(310));
   upgrade.node().old_container->running = true;
   upgrade.node().old_container->status = "running";
   upgrade.node().old_container->started_at = "2026-01-02T05:00:00.000000Z";
@@ -221,10 +222,10 @@ TEST(Rollback, AStateThatNobodyUsedIsGivenUpAfterTwoTries) {
   fixtures::Upgrade upgrade = Differs({"oms_rm"});
   SetTask(upgrade, "SaveUpgradedState", model::TaskView::State::kFailed,
           base::MakeError(base::Code::kTerminal, "DumpFailed", "exit code 1"));
-  upgrade.record.attempts["SaveUpgradedState"] = 1;
+  upgrade.record.steps[model::Step::kSaveUpgradedState].begun = 1;
   EXPECT_EQ(upgrade.of(model::Step::kSaveUpgradedState).verdict, steps::Verdict::kFailed);
   EXPECT_TRUE(upgrade.of(model::Step::kSaveUpgradedState).retryable);
-  upgrade.record.attempts["SaveUpgradedState"] = 2;
+  upgrade.record.steps[model::Step::kSaveUpgradedState].begun = 2;
   EXPECT_EQ(upgrade.of(model::Step::kSaveUpgradedState).verdict, steps::Verdict::kPending);
 }
 
@@ -233,7 +234,7 @@ TEST(Rollback, AStateThatWasInUseIsNotDroppedUnsavedWithoutAPersonsWord) {
   upgrade.Seen(model::Step::kAwaitHealth);
   SetTask(upgrade, "SaveUpgradedState", model::TaskView::State::kFailed,
           base::MakeError(base::Code::kTerminal, "DumpFailed", "exit code 1"));
-  upgrade.record.attempts["SaveUpgradedState"] = 2;
+  upgrade.record.steps[model::Step::kSaveUpgradedState].begun = 2;
   const auto decision = upgrade.Decide();
   EXPECT_EQ(decision.kind, Kind::kStall);
   EXPECT_EQ(decision.reason, "UpgradedStateUnsaved");
@@ -243,17 +244,17 @@ TEST(Rollback, AStateThatWasInUseIsNotDroppedUnsavedWithoutAPersonsWord) {
   upgrade.facts.accept = "UpgradedStateUnsaved-01234567";
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
   upgrade.facts.accept.clear();
-  upgrade.record.attempts[steps::kSavesForgiven] = 2;  // A reset token.
+  upgrade.record.steps[model::Step::kSaveUpgradedState].forgiven = 2;  // A reset token.
   EXPECT_TRUE(upgrade.of(model::Step::kSaveUpgradedState).retryable);
 }
 
 TEST(Rollback, ADatabaseThatStillDiffersAfterTwoLoadsIsAPersonsCase) {
   fixtures::Upgrade upgrade = Saved();
   upgrade.Pass(model::PointKind::kFirstDrop);
-  upgrade.record.restore_differs["oms_rm"] = "table t has 2 rows in place of 1";
-  upgrade.record.attempts[steps::DifferingLoads("oms_rm")] = 1;
+  upgrade.record.restores["oms_rm"].difference = "table t has 2 rows in place of 1";
+  upgrade.record.restores["oms_rm"].differed = 1;
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun) << "once more";
-  upgrade.record.attempts[steps::DifferingLoads("oms_rm")] = 2;
+  upgrade.record.restores["oms_rm"].differed = 2;
   const auto decision = upgrade.Decide();
   EXPECT_EQ(decision.reason, "RestoreDiffers");
   EXPECT_THAT(decision.message, HasSubstr("2 rows"));
@@ -264,7 +265,7 @@ TEST(Rollback, ADatabaseThatStillDiffersAfterTwoLoadsIsAPersonsCase) {
   EXPECT_EQ(upgrade.Decide().kind, Kind::kStall) << "which database, and which difference?";
   upgrade.facts.accept = token;
   EXPECT_EQ(upgrade.Decide().kind, Kind::kRun);
-  upgrade.record.restore_differs["oms_rm"] = "table t has 3 rows in place of 1";
+  upgrade.record.restores["oms_rm"].difference = "table t has 3 rows in place of 1";
   EXPECT_EQ(upgrade.Decide().kind, Kind::kStall) << "another difference was not accepted";
 }
 
@@ -355,7 +356,7 @@ TEST(Rollback, AStateThatNobodyUsedIsGivenUpAfterTwoTriesAlsoWithoutRetries) {
   upgrade.spec.strategy.max_retries = 0;
   SetTask(upgrade, "SaveUpgradedState", model::TaskView::State::kFailed,
           base::MakeError(base::Code::kTerminal, "DumpFailed", "exit code 1"));
-  upgrade.record.attempts["SaveUpgradedState"] = 1;
+  upgrade.record.steps[model::Step::kSaveUpgradedState].begun = 1;
   EXPECT_EQ(upgrade.Decide({1, {}}).kind, Kind::kRun);
 }
 

@@ -94,7 +94,7 @@ TEST(LeftDataUnknown, IsWhatWasGivenUpBetweenTheChangeAndTheHealthOfADatabase) {
   EXPECT_TRUE(LeftDataUnknown(Abandoned()));
   EXPECT_FALSE(LeftDataUnknown(Succeeded()));
   model::OperationRecord said = Abandoned();
-  said.evidence.emplace(kSaidWhole, fixtures::At(1));
+  said.said_whole = fixtures::At(1);
   EXPECT_FALSE(LeftDataUnknown(said));
   model::OperationRecord untouched = fixtures::Upgrade().Dumped().record;
   untouched.outcome = model::OperationOutcome::kAbandoned;

@@ -11,6 +11,7 @@ namespace oms::model {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::HasSubstr;
 
 // Every field set to something that is not its default.
@@ -45,6 +46,24 @@ OperationRecord Full() {
   record.t2 = fixtures::At(2);
   record.t3 = fixtures::At(3);
   record.backup->databases = {{"oms_rm", 5, "sum"}};
+  record.backup->other_runs = {{"oms-2", "id at a time"}};
+  record.former_owners = {{"cluster-1", "ns/first"}};
+  record.undoes = OperationRef{"undone", "/backups/undone"};
+  record.previous = OperationRef{"before", "/backups/before"};
+  record.steps[Step::kSaveUpgradedState] = {4, 2, fixtures::At(6)};
+  record.failure = StepFailure{Step::kStopContainers, 1, "EngineRefused", "busy", true};
+  record.said_whole = fixtures::At(7);
+  record.differing = {"oms_cm", "oms_rm"};
+  record.upgraded_state = SavedState{"upgraded/4", false, "no"};
+  record.restores["oms_rm"] = {3, 2, 1, "a row more", std::nullopt};
+  record.restores["oms_cm"] = {1, 1, 0, "", fixtures::At(8)};
+  record.dropped_events = {"oms_rm.purge"};
+  record.config_backups["oms-1"] = {"config/oms-1.yaml", "sum", 1, 2, 0640};
+  record.config_meant["oms-1"] = {"sum"};
+  record.dead_containers["oms-1"] = "oms_431";
+  record.components["component"] = {"id", "4.3.1", fixtures::At(9)};
+  record.secrets = {"engine-tls"};
+  record.recent = {fixtures::At(0)};
   return record;
 }
 
@@ -62,19 +81,20 @@ TEST(OperationRecord, ComesBackFromItsTextAsItWas) {
   EXPECT_EQ(back->global_query_timeout, 10'000'000u);
   EXPECT_EQ(back->cm_global_query_timeout, 20'000'000u);
   EXPECT_EQ(back->config_rewrites.at("oms-1").mode, 0644u);
+  EXPECT_EQ(back->steps, record.steps);
+  EXPECT_EQ(back->restores, record.restores);
+  EXPECT_EQ(back->said_whole, record.said_whole);
 }
 
-// Who does not know of it would stop the component.
-TEST(OperationRecord, OneThatKeepsAComponentRunningIsOfAFormatThatOlderControllersRefuse) {
+TEST(OperationRecord, KnowsWhichOfItsComponentsWereUpgraded) {
   OperationRecord record = Full();
-  ASSERT_EQ(json::parse(record.ToJson()).at("format"), 1);
   FrozenNode component = record.nodes.front();
   component.name = "component";
   component.keeps_running = true;
   record.nodes.push_back(component);
   record.components["component"] = {component.old_id, record.to, fixtures::At(9)};
-  record.points.push_back({PointKind::kComponentUpgrading, "component", "", 1, fixtures::At(8)});
-  EXPECT_EQ(json::parse(record.ToJson()).at("format"), 2);
+  record.points.push_back(
+      {PointKind::kComponentUpgrading, "component", std::nullopt, 1, fixtures::At(8)});
   auto back = OperationRecord::FromJson(record.ToJson());
   ASSERT_TRUE(back.ok()) << back.error().message;
   EXPECT_TRUE(back->KeepsTasks());
@@ -95,30 +115,99 @@ TEST(OperationRecord, AnEmptyOneComesBackToo) {
   EXPECT_TRUE(back->open());
 }
 
-TEST(OperationRecord, ANewerFormatOrAnUnknownWordIsRefusedAndNotGuessedAt) {
+// The message of the refusal; "" if it was read.
+std::string Refusal(const json& value) {
+  const auto read = OperationRecord::FromJson(value.dump());
+  if (read.ok()) return {};
+  EXPECT_TRUE(read.Is(base::Code::kInvalid));
+  EXPECT_EQ(read.error().reason, "RecordFormat");
+  return read.error().message;
+}
+
+TEST(OperationRecord, OfAFormatThatIsNotKnownIsRefusedWithWhatToDo) {
   json text = json::parse(Full().ToJson());
-  const auto refused = [](const json& value) {
-    const auto read = OperationRecord::FromJson(value.dump());
-    EXPECT_FALSE(read.ok());
-    return !read.ok() && read.error().reason == "RecordFormat";
-  };
+  ASSERT_EQ(text.at("format"), 3);
+  for (const int format : {4, 5, 1000, 0, -1}) {
+    text["format"] = format;
+    EXPECT_THAT(Refusal(text), AllOf(HasSubstr("format " + std::to_string(format)),
+                                     HasSubstr("run the controller that wrote it")));
+  }
+  text["format"] = 3;
+  EXPECT_EQ(Refusal(text), "");
+}
+
+TEST(OperationRecord, WithANameThatIsNotKnownIsRefusedWithWhatToDo) {
+  const json text = json::parse(Full().ToJson());
+  for (const char* path : {"/outcome", "/direction", "/nodes/0/role", "/points/0/point",
+                           "/points/3/step", "/failure/step", "/turns/0/direction"}) {
+    json newer = text;
+    newer[json::json_pointer(path)] = "Newer";
+    EXPECT_THAT(Refusal(newer),
+                AllOf(HasSubstr("'Newer'"), HasSubstr("run the controller that wrote it")))
+        << path;
+  }
+  json newer = text;
+  newer["steps"]["WarmCaches"] = newer["steps"]["AwaitHealth"];
+  EXPECT_THAT(Refusal(newer), AllOf(HasSubstr("unknown step 'WarmCaches'"),
+                                    HasSubstr("run the controller that wrote it")));
+}
+
+// Every object of the text, by its path.
+void Objects(const json& value, const json::json_pointer& at,
+             std::vector<json::json_pointer>& all) {
+  if (value.is_object()) all.push_back(at);
+  if (!value.is_structured()) return;
+  for (const auto& [key, each] : value.items())
+    Objects(each, value.is_array() ? at / std::stoul(key) : at / key, all);
+}
+
+TEST(OperationRecord, WithAKeyThatIsNotKnownIsRefusedAtAnyDepthWithWhatToDo) {
+  const json text = json::parse(Full().ToJson());
+  std::vector<json::json_pointer> objects;
+  Objects(text, json::json_pointer(), objects);
+  ASSERT_GT(objects.size(), 30u);
+  for (const auto& at : objects) {
+    json newer = text;
+    newer[at]["cacheWarmed"] = true;
+    const std::string message = Refusal(newer);
+    const bool of_names = at.to_string() == "/configMeant" || at.to_string() == "/deadContainers" ||
+                          at.to_string() == "/backup/otherRuns";
+    EXPECT_NE(message, "") << at.to_string();
+    if (of_names || message.find("instead of an object") != std::string::npos) continue;
+    EXPECT_THAT(message,
+                AllOf(HasSubstr("'cacheWarmed'"), HasSubstr("run the controller that wrote it")))
+        << at.to_string();
+  }
+  json newer = text;
+  newer[std::string(5000, 'x')] = true;
+  EXPECT_LT(Refusal(newer).size(), 300u) << "it goes into a condition";
+}
+
+TEST(OperationRecord, ThatLacksAFieldOrHoldsABrokenOneIsRefused) {
+  const json text = json::parse(Full().ToJson());
   for (const auto& [path, value] :
-       std::initializer_list<std::pair<const char*, json>>{{"/format", 3},
-                                                           {"/outcome", "Paused"},
-                                                           {"/direction", "Sideways"},
-                                                           {"/nodes/0/role", "Spare"},
-                                                           {"/points/0/point", "NewPoint"},
-                                                           {"/started", "yesterday"},
-                                                           {"/epoch", "one"}}) {
+       std::initializer_list<std::pair<const char*, json>>{{"/started", "yesterday"},
+                                                           {"/epoch", "one"},
+                                                           {"/points", json::object()},
+                                                           {"/steps", json::array()},
+                                                           {"/restore/databases", 7},
+                                                           {"/owner", nullptr}}) {
     json broken = text;
     broken[json::json_pointer(path)] = value;
-    EXPECT_TRUE(refused(broken)) << path;
+    EXPECT_NE(Refusal(broken), "") << path;
   }
-  for (const auto& [key, value] : text.items()) {
-    if (key == "loadedImages") continue;  // Of a record from before it was written.
-    json broken = text;
-    broken.erase(key);
-    EXPECT_TRUE(refused(broken)) << "without " << key;
+  std::vector<json::json_pointer> objects;
+  Objects(text, json::json_pointer(), objects);
+  for (const auto& at : objects) {
+    for (const auto& [key, value] : text[at].items()) {
+      json broken = text;
+      broken[at].erase(key);
+      const std::string path = (at / key).to_string();
+      const bool of_names = testing::Matches(testing::ContainsRegex(
+          "^/(steps|restore/databases|configBackups|configRewrites|configMeant|imageBackups|"
+          "loadedImages|deadContainers|components|backup/otherRuns)/[^/]+$"))(path);
+      EXPECT_EQ(Refusal(broken) == "", of_names) << "without " << path;
+    }
   }
   EXPECT_EQ(OperationRecord::FromJson("{\"format\":").error().reason, "RecordFormat");
   EXPECT_EQ(OperationRecord::FromJson("[]").error().reason, "RecordFormat");
@@ -126,8 +215,6 @@ TEST(OperationRecord, ANewerFormatOrAnUnknownWordIsRefusedAndNotGuessedAt) {
 
 TEST(OperationRecord, ThatWasTakenOverKnowsFromWhom) {
   OperationRecord record = Full();
-  EXPECT_FALSE(json::parse(record.ToJson()).contains("formerOwners"));
-  EXPECT_TRUE(OperationRecord::FromJson(record.ToJson())->former_owners.empty());
   record.former_owners = {{"cluster-1", "ns/first"}, {"cluster-2", "ns/second"}};
   const auto back = OperationRecord::FromJson(record.ToJson());
   ASSERT_TRUE(back.ok()) << back.error().message;
@@ -136,15 +223,16 @@ TEST(OperationRecord, ThatWasTakenOverKnowsFromWhom) {
 
 // A number that does not fit is a broken file: cast, it would be undefined, or another number.
 TEST(OperationRecord, ANumberThatDoesNotFitIsRefusedAndNotCut) {
-  OperationRecord full = Full();
-  full.failure = StepFailure{Step::kStopContainers, 1, "EngineRefused", "busy", true};
-  full.config_backups["oms-1"] = {"config/oms-1.yaml", "sum", 1, 2, 0640};
+  const OperationRecord full = Full();
   ASSERT_TRUE(OperationRecord::FromJson(full.ToJson()).ok());
   const json text = json::parse(full.ToJson());
   for (const char* path :
        {"/format", "/epoch", "/backup/bytes", "/backup/heartbeatMax", "/backup/databases/0/bytes",
-        "/nodes/0/oldRestartRetries", "/points/0/attempt", "/attempts/Stop", "/failure/count",
-        "/handled/generation", "/globalQueryTimeout", "/configBackups/oms-1/mode"}) {
+        "/nodes/0/oldRestartRetries", "/points/0/attempt", "/failure/count",
+        "/steps/SaveUpgradedState/begun", "/steps/SaveUpgradedState/forgiven",
+        "/restore/databases/oms_rm/begun", "/restore/databases/oms_rm/concluded",
+        "/restore/databases/oms_rm/differed", "/handled/generation", "/globalQueryTimeout/rm",
+        "/configBackups/oms-1/mode"}) {
     for (const json& value : {json(2e21), json(-2e21), json(1.5), json(true), json("7"),
                               json(json::parse("18446744073709551616"))}) {
       json broken = text;
@@ -180,23 +268,11 @@ TEST(OperationRecord, TimesOfYearOneAndOfYear9999AreReadAndWritten) {
   }
 }
 
-TEST(OperationRecord, OfBeforeImagesWereLookedIntoSaysThatNoneWas) {
-  json text = json::parse(Full().ToJson());
-  ASSERT_TRUE(text.contains("loadedImages"));
-  const auto known = OperationRecord::FromJson(text.dump());
-  ASSERT_TRUE(known.ok()) << known.error().message;
-  EXPECT_EQ(known->loaded_images.at("oms-1").image_id, "sha256:new");
-  text.erase("loadedImages");
-  const auto read = OperationRecord::FromJson(text.dump());
-  ASSERT_TRUE(read.ok()) << read.error().message;
-  EXPECT_TRUE(read->loaded_images.empty());
-}
-
 TEST(FoldRecords, TheHighestHoldsAndPointsAreTheUnionOverAll) {
   OperationRecord first = fixtures::Upgrade().HaOff().record;
   OperationRecord second = fixtures::Upgrade().record;  // A writer that had not seen the point.
   second.Passed(PointKind::kHaDisabling);
-  second.points.push_back({PointKind::kStopping, "", "", 0, fixtures::At(70)});
+  second.points.push_back({PointKind::kStopping, "", std::nullopt, 0, fixtures::At(70)});
   second.t1 = fixtures::At(71);
   const auto folded = FoldRecords({first.ToJson(), second.ToJson()});
   ASSERT_TRUE(folded.ok());
@@ -210,12 +286,12 @@ TEST(FoldRecords, APointIsCountedOnceAndAnAttemptIsAPointOfItsOwn) {
   OperationRecord record = fixtures::Upgrade().ScriptBegun().record;
   OperationRecord more = record;
   more.points.push_back(
-      {PointKind::kScriptStarting, "oms-1", "RunUpgradeScript", 2, fixtures::At(80)});
+      {PointKind::kScriptStarting, "oms-1", Step::kRunUpgradeScript, 2, fixtures::At(80)});
   const auto folded = FoldRecords({record.ToJson(), more.ToJson()});
   ASSERT_TRUE(folded.ok());
   EXPECT_EQ(folded->points.size(), more.points.size());
-  EXPECT_EQ(folded->LastAttempt(PointKind::kScriptStarting, "oms-1", "RunUpgradeScript"), 2);
-  EXPECT_EQ(folded->LastAttempt(PointKind::kScriptStarting, "oms-2", "RunUpgradeScript"), 0);
+  EXPECT_EQ(folded->LastAttempt(PointKind::kScriptStarting, "oms-1", Step::kRunUpgradeScript), 2);
+  EXPECT_EQ(folded->LastAttempt(PointKind::kScriptStarting, "oms-2", Step::kRunUpgradeScript), 0);
 }
 
 TEST(FoldRecords, OneBrokenTextRefusesTheWholeFolder) {

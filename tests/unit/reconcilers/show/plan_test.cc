@@ -245,16 +245,16 @@ TEST(UpgradePlan, GoesByWhatTheLastUpgradeOfThisOmsTook) {
   auto& last = world.record;
   last.outcome = model::OperationOutcome::kSucceeded;
   last.points.clear();
-  last.evidence.clear();
+  last.steps.clear();
   last.t1 = fixtures::At(0);
-  last.evidence = {{"StopContainers", fixtures::At(20)},
-                   {"CompactHeartbeat", fixtures::At(25)},
-                   {"RunUpgradeScript", fixtures::At(500)},
-                   {"AwaitHealth", fixtures::At(560)}};
+  last.NoteSeen(model::Step::kStopContainers, fixtures::At(20));
+  last.NoteSeen(model::Step::kCompactHeartbeat, fixtures::At(25));
+  last.NoteSeen(model::Step::kRunUpgradeScript, fixtures::At(500));
+  last.NoteSeen(model::Step::kAwaitHealth, fixtures::At(560));
   last.backup->completed = fixtures::At(100);
-  last.points = {
-      {model::PointKind::kNewStarting, "oms-1", "", 1, fixtures::At(101)},
-      {model::PointKind::kScriptStarting, "oms-1", "RunUpgradeScript", 1, fixtures::At(140)}};
+  last.points = {{model::PointKind::kNewStarting, "oms-1", std::nullopt, 1, fixtures::At(101)},
+                 {model::PointKind::kScriptStarting, "oms-1", model::Step::kRunUpgradeScript, 1,
+                  fixtures::At(140)}};
   const Rates rates = RatesFrom(last);
   EXPECT_TRUE(rates.of_this_oms);
   EXPECT_EQ(rates.stop, std::chrono::seconds(20));
@@ -273,13 +273,15 @@ TEST(UpgradePlan, GoesByWhatTheLastUpgradeOfThisOmsTook) {
 TEST(UpgradePlan, CountsTheJarAndTheMetadataNeitherAsStartNorAsScript) {
   model::OperationRecord last;
   last.outcome = model::OperationOutcome::kSucceeded;
-  last.evidence = {{"InitializeMetadata", fixtures::At(90)},
-                   {"RunUpgradeScript", fixtures::At(200)}};
-  last.points = {
-      {model::PointKind::kNewStarting, "oms-1", "", 1, fixtures::At(0)},
-      {model::PointKind::kScriptStarting, "oms-1", "CorrectSchema", 1, fixtures::At(30)},
-      {model::PointKind::kScriptStarting, "oms-1", "InitializeMetadata", 1, fixtures::At(80)},
-      {model::PointKind::kScriptStarting, "oms-1", "RunUpgradeScript", 1, fixtures::At(100)}};
+  last.NoteSeen(model::Step::kInitializeMetadata, fixtures::At(90));
+  last.NoteSeen(model::Step::kRunUpgradeScript, fixtures::At(200));
+  last.points = {{model::PointKind::kNewStarting, "oms-1", std::nullopt, 1, fixtures::At(0)},
+                 {model::PointKind::kScriptStarting, "oms-1", model::Step::kCorrectSchema, 1,
+                  fixtures::At(30)},
+                 {model::PointKind::kScriptStarting, "oms-1", model::Step::kInitializeMetadata, 1,
+                  fixtures::At(80)},
+                 {model::PointKind::kScriptStarting, "oms-1", model::Step::kRunUpgradeScript, 1,
+                  fixtures::At(100)}};
   const Rates rates = RatesFrom(last);
   EXPECT_EQ(rates.start, std::chrono::seconds(30));
   EXPECT_EQ(rates.correction, std::chrono::seconds(60));
@@ -290,7 +292,7 @@ TEST(UpgradePlan, TakesNoRatesFromAnUpgradeThatDidNotSucceed) {
   World world;
   world.Accepted();
   world.record.t1 = fixtures::At(0);
-  world.record.evidence["StopContainers"] = fixtures::At(2000);
+  world.record.NoteSeen(model::Step::kStopContainers, fixtures::At(2000));
   EXPECT_FALSE(RatesFrom(world.record).of_this_oms) << "still open";
   world.record.outcome = model::OperationOutcome::kSucceeded;
   EXPECT_TRUE(RatesFrom(world.record).of_this_oms);

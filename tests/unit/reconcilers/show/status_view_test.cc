@@ -55,7 +55,7 @@ std::string Of(const crd::Status& status, std::string_view type) {
 fixtures::Upgrade Closed() {
   fixtures::Upgrade upgrade = fixtures::Upgrade().Accepted();
   for (const auto& info : model::StepsOf(model::Direction::kUpgrade))
-    upgrade.record.evidence.emplace(info.name, fixtures::At(80));
+    upgrade.record.NoteSeen(info.step, fixtures::At(80));
   upgrade.record.outcome = model::OperationOutcome::kSucceeded;
   upgrade.record.outcome_reason = "Succeeded";
   upgrade.record.ended = fixtures::At(90);

@@ -32,7 +32,7 @@ fixtures::Upgrade AtComponent() {
 // The assistant was started at 50, and stands as is said.
 fixtures::Upgrade Assisted(const std::string& status, int exit_code = 0) {
   fixtures::Upgrade upgrade = AtComponent();
-  upgrade.Pass(model::PointKind::kComponentUpgrading, "oms-2", "", 1);
+  upgrade.Pass(model::PointKind::kComponentUpgrading, "oms-2", std::nullopt, 1);
   ports::ContainerInfo assistant;
   assistant.id = "assistant-id";
   assistant.name = model::kAssistantName;

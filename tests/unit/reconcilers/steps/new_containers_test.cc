@@ -26,7 +26,7 @@ TEST(CreateContainers, AFlagThatTheEngineDroppedIsSeenBeforeTheStop) {
 
 TEST(StartContainers, APointWithoutTheActIsTheFirstStart) {
   fixtures::Upgrade upgrade = fixtures::Upgrade().Dumped();
-  upgrade.Pass(model::PointKind::kNewStarting, "oms-1", "", 1);
+  upgrade.Pass(model::PointKind::kNewStarting, "oms-1", std::nullopt, 1);
   EXPECT_EQ(upgrade.of(model::Step::kStartContainers).verdict, Verdict::kPending);
 }
 

@@ -27,46 +27,47 @@ TEST(SaveUpgradedState, IsSkippedWhereNothingDiffers) {
 
 TEST(SaveUpgradedState, ATokenForgivesItsTriesAndItsFoldersGoOnCounting) {
   model::OperationRecord record = Differs({"oms_rm"}).record;
-  const std::string name(model::NameOf(model::Step::kSaveUpgradedState));
-  record.attempts[name] = kMaxSaves - 1;
+  int& begun = record.steps[model::Step::kSaveUpgradedState].begun;
+  begun = kMaxSaves - 1;
   SaveUpgradedState::Forgive(record, true);
   EXPECT_EQ(SavesTried(record), kMaxSaves - 1) << "it may still be given up after its second try";
-  record.attempts[name] = kMaxSaves;
+  begun = kMaxSaves;
   SaveUpgradedState::Forgive(record, true);
   EXPECT_EQ(SavesTried(record), 0);
-  EXPECT_EQ(record.attempts[name], kMaxSaves);
+  EXPECT_EQ(begun, kMaxSaves);
 }
 
 TEST(RestoreDatabases, ATokenForgivesTheLoadsAfterWhichADatabaseDiffered) {
   model::OperationRecord record = Differs({"oms_rm"}).record;
-  record.attempts[DifferingLoads("oms_rm")] = kMaxLoads;
-  record.attempts[RestoreTask("oms_rm")] = kMaxLoads;
-  record.restore_differs["oms_rm"] = "table t: 1 row instead of 2";
+  model::DatabaseRestore& restore = record.restores["oms_rm"];
+  restore.begun = restore.differed = kMaxLoads;
+  restore.difference = "table t: 1 row instead of 2";
   RestoreDatabases::Forgive(record, false);
-  EXPECT_FALSE(record.attempts.contains(DifferingLoads("oms_rm")));
-  EXPECT_EQ(record.attempts[RestoreTask("oms_rm")], kMaxLoads) << "tries go on counting";
-  EXPECT_TRUE(record.restore_differs.contains("oms_rm")) << "another step had failed";
+  EXPECT_EQ(restore.differed, 0);
+  EXPECT_EQ(restore.begun, kMaxLoads) << "tries go on counting";
+  EXPECT_NE(restore.difference, "") << "another step had failed";
   RestoreDatabases::Forgive(record, true);
-  EXPECT_TRUE(record.restore_differs.empty());
+  EXPECT_EQ(restore.difference, "");
 }
 
 TEST(RestoreDatabases, WhatAPersonAcceptsIsThisDifferenceOfThisDatabase) {
   model::OperationRecord record = Differs({"oms_rm"}).record;
-  record.restore_differs["oms_rm"] = "table t: 1 row instead of 2";
-  record.restore_differs["oms_cm"] = "table t: 1 row instead of 2";
+  record.restores["oms_rm"].difference = "table t: 1 row instead of 2";
+  record.restores["oms_cm"].difference = "table t: 1 row instead of 2";
   const std::string token = AcceptDifference(record, "oms_rm");
   EXPECT_THAT(token, HasSubstr(AcceptToken(record, crd::reason::kRestoreDiffers)));
   EXPECT_NE(token, AcceptDifference(record, "oms_cm"));
-  record.restore_differs["oms_rm"] = "table t: 0 rows instead of 2";
+  record.restores["oms_rm"].difference = "table t: 0 rows instead of 2";
   EXPECT_NE(token, AcceptDifference(record, "oms_rm"));
 }
 
 TEST(RestoreDatabases, TellsWhatEqualsItsBackupAndWhatWasAccepted) {
   model::OperationRecord record = Differs({"oms_rm", "oms_cm"}).record;
   EXPECT_EQ(RestoreDatabases::Summary(record), "");
-  record.restored = {{"oms_cm", fixtures::At(1)}, {"oms_rm", fixtures::At(2)}};
+  record.restores["oms_cm"].restored = fixtures::At(1);
+  record.restores["oms_rm"].restored = fixtures::At(2);
   EXPECT_EQ(RestoreDatabases::Summary(record), "oms_cm, oms_rm equal their backups");
-  record.restore_differs["oms_rm"] = "a row more";
+  record.restores["oms_rm"].difference = "a row more";
   EXPECT_EQ(RestoreDatabases::Summary(record),
             "oms_cm matches its backup; oms_rm was accepted as it is: a row more");
 }

@@ -119,7 +119,7 @@ TEST(LegacyScripts, TheJarDoesNotWaitForThemWithoutEnd) {
 
 TEST(LegacyScripts, EachScriptIsJudgedByItsOwnMarker) {
   fixtures::Upgrade upgrade = Legacy(fixtures::Upgrade().Started());
-  upgrade.Pass(model::PointKind::kScriptStarting, "oms-1", "CorrectSchema", 1);
+  upgrade.Pass(model::PointKind::kScriptStarting, "oms-1", model::Step::kCorrectSchema, 1);
   upgrade.node().script = model::ScriptState{ScriptKind::kEnded, 0, "ok"};
   EXPECT_EQ(upgrade.of(model::Step::kCorrectSchema).verdict, Verdict::kRunning)
       << "what was looked at is the upgrade script's";
