@@ -5,6 +5,8 @@
 // "4.3.1 BP1", 3.2.2bp2, feature_4.0.0-ce_bp1, feature_4.2.7_ce. Never compared as text.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <compare>
 #include <string>
 #include <string_view>
@@ -52,3 +54,12 @@ base::Result<Version> VersionFromImage(std::string_view reference);
 std::string NewContainerName(std::string_view old_name, const Version& from, const Version& to);
 
 }  // namespace oms::crd
+
+// As ToString() writes it.
+template <>
+struct fmt::formatter<oms::crd::Version> : fmt::formatter<std::string> {
+  template <typename Context>
+  auto format(const oms::crd::Version& version, Context& context) const {
+    return fmt::formatter<std::string>::format(version.ToString(), context);
+  }
+};

@@ -23,9 +23,9 @@ std::string Reason(const steps::StepState& state) {
   return state.reason.empty() ? crd::reason::kProgressing : state.reason;
 }
 
-bool WantsVersion(const crd::Spec& spec, const std::string& version) {
+bool WantsVersion(const crd::Spec& spec, const crd::Version& version) {
   const auto wanted = crd::Version::Parse(spec.version);
-  return wanted.ok() && wanted->ToString() == version;
+  return wanted.ok() && *wanted == version;
 }
 
 bool BeforeTheStop(const model::OperationRecord& record) {
@@ -45,9 +45,9 @@ std::optional<Decision> TurnAsAsked(const crd::Spec& spec, const model::Operatio
   };
   if (requests.deleting) return turn(crd::reason::kDeleted, "the resource is being deleted");
   const auto wanted = crd::Version::Parse(spec.version);
-  if (!wanted.ok() || wanted->ToString() == record.to) return std::nullopt;
+  if (!wanted.ok() || *wanted == record.to) return std::nullopt;
   const std::string asks = "spec.version asks for " + wanted->ToString();
-  if (wanted->ToString() == record.from) {
+  if (*wanted == record.from) {
     if (spec.strategy.on_version_revert == crd::OnVersionRevert::kIgnore) return std::nullopt;
     return turn(crd::reason::kVersionReverted, asks);
   }
@@ -307,8 +307,7 @@ std::optional<Decision> Latched(const crd::Spec& spec, const IdleInput& idle,
                     last.Passed(model::PointKind::kStopping) ? " after OMS was stopped" : "",
                     last.folder));
   }
-  if (!WantsVersion(spec, last.to) || WantsVersion(spec, idle.running.ToString()))
-    return std::nullopt;
+  if (!WantsVersion(spec, last.to) || WantsVersion(spec, idle.running)) return std::nullopt;
   if (last.outcome == model::OperationOutcome::kRolledBack &&
       last.outcome_reason == crd::reason::kFailurePolicy) {
     return held(crd::reason::kRolledBackAfterFailure,
@@ -331,7 +330,7 @@ bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running) {
 bool WantsUndo(const crd::Spec& spec, const IdleInput& idle) {
   return idle.way_back != nullptr &&
          spec.strategy.on_version_revert == crd::OnVersionRevert::kRollback &&
-         WantsVersion(spec, idle.way_back->from) && !WantsVersion(spec, idle.running.ToString());
+         WantsVersion(spec, idle.way_back->from) && !WantsVersion(spec, idle.running);
 }
 
 std::vector<base::WallTime> RecentOnly(std::vector<base::WallTime> times, base::WallTime now) {

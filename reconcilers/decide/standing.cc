@@ -16,12 +16,11 @@ Decision WhatItCameTo(const StandingView& view) {
                     "OMS runs version " + view.running.ToString()};
   if (view.last == nullptr) return decision;
   const model::OperationRecord& last = *view.last;
-  if (last.outcome == model::OperationOutcome::kSucceeded && last.to == view.running.ToString()) {
+  if (last.outcome == model::OperationOutcome::kSucceeded && last.to == view.running) {
     decision.reason = crd::reason::kSucceeded;
     decision.message = fmt::format("upgraded from {} to {}", last.from, last.to);
   }
-  if (last.outcome == model::OperationOutcome::kRolledBack &&
-      last.from == view.running.ToString()) {
+  if (last.outcome == model::OperationOutcome::kRolledBack && last.from == view.running) {
     decision.reason = crd::reason::kRolledBackByRequest;
     decision.message =
         !last.undoes

@@ -14,6 +14,7 @@
 #include "controller/base/clock.h"
 #include "controller/base/result.h"
 #include "crd/oms_upgrade.h"
+#include "crd/version.h"
 #include "reconcilers/model/steps.h"
 #include "reconcilers/ports/container_engine.h"
 #include "reconcilers/ports/ownership.h"
@@ -135,7 +136,7 @@ struct OperationRef {
 // A component container that the assistant has upgraded in place.
 struct UpgradedComponent {
   std::string container_id;
-  std::string version;
+  crd::Version version;
   base::WallTime at;
 };
 
@@ -192,9 +193,9 @@ struct OperationRecord {
   std::string owner_cluster, owner_object;
   // From whom this OMS was taken over, the first one first: containers carry their label.
   std::vector<ports::Owner> former_owners;
-  uint64_t epoch = 0;    // Of the row, when this n was written.
-  std::string from, to;  // Versions, canonical.
-  crd::Image image;      // Follows spec.image until the new container is made from it.
+  uint64_t epoch = 0;  // Of the row, when this n was written.
+  crd::Version from, to;
+  crd::Image image;  // Follows spec.image until the new container is made from it.
   std::optional<OperationRef> undoes;  // The succeeded operation that this one undoes.
   std::string follows;  // The id of the operation before this one; empty: none is known.
   // The upgrade that led to what ran when this one began; what can be taken back once this one is.

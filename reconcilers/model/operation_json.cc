@@ -70,6 +70,12 @@ Step StepFromName(const std::string& name) {
   throw Unknown("step", name);
 }
 
+crd::Version VersionFrom(const std::string& text) {
+  const auto version = crd::Version::Parse(text);
+  if (!version.ok()) throw Unknown("version", text);
+  return *version;
+}
+
 // No number is cut to what fits.
 template <typename T>
 T Whole(const json& value) {
@@ -244,7 +250,7 @@ json ComponentsToJson(const std::map<std::string, UpgradedComponent>& components
   json out = json::object();
   for (const auto& [node, component] : components) {
     out[node] = {{"containerID", component.container_id},
-                 {"version", component.version},
+                 {"version", component.version.ToString()},
                  {"at", Time(component.at)}};
   }
   return out;
@@ -253,7 +259,7 @@ json ComponentsToJson(const std::map<std::string, UpgradedComponent>& components
 std::map<std::string, UpgradedComponent> ComponentsFrom(Fields& record) {
   std::map<std::string, UpgradedComponent> components;
   for (auto& [node, in] : record.Entries("components")) {
-    components[node] = {in["containerID"], in["version"], TimeFrom(in["at"])};
+    components[node] = {in["containerID"], VersionFrom(in["version"]), TimeFrom(in["at"])};
     in.End();
   }
   return components;
@@ -438,8 +444,8 @@ void IdentityFrom(Fields& in, OperationRecord& record) {
     former.End();
   }
   record.epoch = Whole<uint64_t>(in["epoch"]);
-  in["from"].get_to(record.from);
-  in["to"].get_to(record.to);
+  record.from = VersionFrom(in["from"]);
+  record.to = VersionFrom(in["to"]);
   record.image = ImageFrom(in.In("image"));
   record.undoes = RefFrom(in.Maybe("undoes"));
   in["follows"].get_to(record.follows);
@@ -538,8 +544,8 @@ std::string OperationRecord::ToJson() const {
               {"owner", {{"cluster", owner_cluster}, {"object", owner_object}}},
               {"formerOwners", json::array()},
               {"epoch", epoch},
-              {"from", from},
-              {"to", to},
+              {"from", from.ToString()},
+              {"to", to.ToString()},
               {"image", ImageToJson(image)},
               {"undoes", RefToJson(undoes)},
               {"follows", follows},

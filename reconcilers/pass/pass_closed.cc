@@ -197,9 +197,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   }
   const model::OperationRecord* gone = decide::NewContainerGoneOf(site_);
   // What counts is what the databases are.
-  if (gone != nullptr) {
-    if (const auto to = crd::Version::Parse(gone->to); to.ok()) site_.running = *to;
-  }
+  if (gone != nullptr) site_.running = gone->to;
   const crd::Version& running = *site_.running;
   decide::IdleInput idle{running};
   idle.now = ctx.clock().Wall();
@@ -267,8 +265,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
     // The folder and its identity are made now, and not while it was only looked at.
     OMS_TRY(ctx.Check());
     OMS_ASSIGN(facts_->volume, owner_.ports_.store->Identify(spec_.backup.directory));
-    operation.from = site_.running->ToString();
-    operation.to = crd::Version::Parse(spec_.version)->ToString();
+    operation.from = *site_.running;
+    operation.to = *crd::Version::Parse(spec_.version);
     OMS_ASSIGN(record, record::FirstRecord(spec_, site_, *facts_, operation));
   }
   OMS_TRY(ctx.Check());
@@ -284,8 +282,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
                            record.from, record.to, record.folder));
   if (undo) return Next::kAgain;
   // No warnings: nobody has seen anything amiss.
-  for (const auto& told : steps::AdvisoriesBeforeStart(spec_, *site_.running,
-                                                       *crd::Version::Parse(record.to), *facts_))
+  for (const auto& told : steps::AdvisoriesBeforeStart(spec_, *site_.running, record.to, *facts_))
     Event(false, crd::reason::kSeeToItFirst, told);
   return Next::kAgain;
 }

@@ -45,22 +45,19 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   OMS_TRY(HoldReferencedSecrets(ctx));
   OMS_ASSIGN(const bool corrected, TakeImage(ctx));
   if (corrected) return LookAnew();
-  const auto from = crd::Version::Parse(site_.record->from),
-             to = crd::Version::Parse(site_.record->to);
-  if (!from.ok() || !to.ok())
-    return Stall(crd::reason::kRecordFormat, "the record names versions that cannot be read");
+  const crd::Version from = site_.record->from, to = site_.record->to;
   memory_.idle_row.reset();
   if (site_.record->Passed(model::PointKind::kFirstDrop)) memory_.dropping = site_.record->id;
-  path_ = product::StepsForTarget(*to);
+  path_ = product::StepsForTarget(to);
   // The way was accepted when the operation was opened; an edit of spec.acknowledge must not take
   // steps out of its middle.
   product::PathOptions options = steps::PathOptionsOf(spec_);
   options.accept_unlisted = true;
-  if (auto path = product::CheckPath(*from, *to, options); path.ok()) path_ = *std::move(path);
+  if (auto path = product::CheckPath(from, to, options); path.ok()) path_ = *std::move(path);
   record::ApplyOverrides(spec_, path_);
   // A server that stands still must not keep a revert from being read.
   const base::Context look_ctx = ctx.WithTimeout(kLookForMost);
-  const observe::Look look{spec_, site_, path_, *from, *to};
+  const observe::Look look{spec_, site_, path_, from, to};
   facts_ = observe::Observe(look_ctx, owner_.ports_, look,
                             owner_.tasks_.LookAll(site_.record->id + "/"), memory_.proofs);
   steps::TryOut(look_ctx, look, memory_.trials, *facts_);
@@ -70,7 +67,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   if (Edited()) return TakeEdit(ctx);
   OMS_TRY(CountFailures(ctx));
   decide::UserRequests requests = UserRequestsNow(ctx);
-  requests.plan_hash = PlanAnew(*from, *to);
+  requests.plan_hash = PlanAnew(from, to);
   decision_ = decide::Decide(spec_, *site_.record, *state_, *facts_, requests,
                              memory_.failures.count, owner_.random_.Fraction());
   switch (decision_.kind) {
@@ -399,7 +396,7 @@ base::Result<bool> UpgradeReconciler::Pass::TakeImage(const base::Context& ctx) 
   const bool made = std::any_of(record.nodes.begin(), record.nodes.end(),
                                 [](const auto& node) { return !node.target_image_id.empty(); });
   const bool follows = record.direction == model::Direction::kUpgrade && !made && wanted.ok() &&
-                       wanted->ToString() == record.to;
+                       *wanted == record.to;
   if (!follows || spec_.image == record.image) {
     spec_.image = record.image;
     return false;

@@ -14,8 +14,8 @@ namespace oms::record {
 
 namespace {
 
-std::string FolderName(const NewOperation& operation, const std::string& from,
-                       const std::string& to) {
+std::string FolderName(const NewOperation& operation, const crd::Version& from,
+                       const crd::Version& to) {
   return fmt::format("{}-{}-{}-to-{}-{}", operation.key.ns, operation.key.name, from, to,
                      operation.id.substr(0, 8));
 }
@@ -41,8 +41,6 @@ base::Result<model::OperationRecord> FirstRecord(const crd::Spec& spec, const ob
     return base::MakeError(base::Code::kInvalid,
                            "an operation cannot be opened before all is known");
   }
-  OMS_ASSIGN(const crd::Version from, crd::Version::Parse(operation.from));
-  OMS_ASSIGN(const crd::Version to, crd::Version::Parse(operation.to));
   model::OperationRecord record;
   record.folder = (std::filesystem::path(spec.backup.directory) /
                    FolderName(operation, operation.from, operation.to))
@@ -79,7 +77,7 @@ base::Result<model::OperationRecord> FirstRecord(const crd::Spec& spec, const ob
     frozen.old_restart_policy = old.restart_policy.empty() ? "no" : old.restart_policy;
     frozen.old_restart_retries = old.restart_max_retries;
     frozen.old_inspect = old.inspect;
-    frozen.new_name = crd::NewContainerName(old.name, from, to);
+    frozen.new_name = crd::NewContainerName(old.name, operation.from, operation.to);
     frozen.config_source = config == nullptr ? std::string() : config->source;
     record.nodes.push_back(std::move(frozen));
   }

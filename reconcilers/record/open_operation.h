@@ -23,7 +23,7 @@ struct NewOperation {
   kube::ObjectKey key;
   ports::Owner owner;
   uint64_t epoch = 0;
-  std::string from, to;
+  crd::Version from, to;
   model::ResourceMark resource;
   std::string plan_hash;
   std::string follows;                 // The id of the last operation.

@@ -329,13 +329,13 @@ class RollbackPlan {
     }
     for (const model::StepInfo& info : model::StepsOf(model::Direction::kRollback))
       steps.push_back(info.name);
-    return HashOf(Json::array({kRollbackFormat, request_.generation, request_.follows, undone_.id,
-                               undone_.to, undone_.from, std::move(nodes), std::move(databases),
-                               plan_.folder, undone_.backup->manifest_sha256, undone_.ha_was_on,
-                               undone_.ha_raw ? base::Sha256Hex(*undone_.ha_raw) : "",
-                               plan_.Manual(), plan_.spec.ha.perceive_store_client_checkpoint,
-                               steps::WroteOverConfig(undone_), plan_.spec.backup.directory,
-                               steps::WantedTool(plan_.spec), std::move(steps)}));
+    return HashOf(Json::array(
+        {kRollbackFormat, request_.generation, request_.follows, undone_.id, undone_.to.ToString(),
+         undone_.from.ToString(), std::move(nodes), std::move(databases), plan_.folder,
+         undone_.backup->manifest_sha256, undone_.ha_was_on,
+         undone_.ha_raw ? base::Sha256Hex(*undone_.ha_raw) : "", plan_.Manual(),
+         plan_.spec.ha.perceive_store_client_checkpoint, steps::WroteOverConfig(undone_),
+         plan_.spec.backup.directory, steps::WantedTool(plan_.spec), std::move(steps)}));
   }
 
   const model::OperationRecord& undone_;

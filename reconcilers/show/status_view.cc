@@ -81,8 +81,8 @@ void View::Operation() {
   shown.folder = record.folder;
   shown.direction = record.direction == model::Direction::kUpgrade ? crd::Direction::kUpgrade
                                                                    : crd::Direction::kRollback;
-  shown.from = record.from;
-  shown.to = record.to;
+  shown.from = record.from.ToString();
+  shown.to = record.to.ToString();
   if (!record.nodes.empty()) {
     shown.from_image_id = record.LeadNode().old_image_id;
     shown.to_image_id = record.LeadNode().target_image_id;
@@ -161,7 +161,7 @@ void View::Nodes() {
     shown.image = current->image;
     shown.image_id = current->image_id;
     if (const model::UpgradedComponent* component = observe::UpgradedInPlace(in_.site, node)) {
-      shown.version = component->version;
+      shown.version = component->version.ToString();
     } else if (const auto version = observe::RunningVersion(in_.resource.spec, *current);
                version.ok()) {
       shown.version = version->ToString();
@@ -188,8 +188,8 @@ void View::History() {
   const model::OperationRecord& record = *in_.record;
   crd::HistoryEntry entry;
   entry.id = record.id;
-  entry.from = record.from;
-  entry.to = record.to;
+  entry.from = record.from.ToString();
+  entry.to = record.to.ToString();
   entry.outcome = OutcomeOf(record);
   entry.started_at = record.started;
   entry.finished_at = record.ended;

@@ -232,7 +232,7 @@ std::string UpgradeComponents::Plan(const UpgradeSubject& plan) {
     const auto known = plan.components.find(node.name);
     const bool upgraded = known != plan.components.end() &&
                           known->second.container_id == node.old_id &&
-                          known->second.version == plan.to.ToString();
+                          known->second.version == plan.to;
     (upgraded ? done : todo).push_back(node.old_name + " on " + node.name);
   }
   std::string text;

@@ -403,12 +403,12 @@ const std::string& WantedConfig(const model::NodeFacts& node) {
   return node.rehearsed_config ? *node.rehearsed_config : node.config->content;
 }
 
-std::string NewConfigPath(const std::string& config_source, const std::string& version) {
+std::string NewConfigPath(const std::string& config_source, const crd::Version& version) {
   const size_t name = config_source.rfind('/') + 1;  // npos + 1 is 0.
   size_t end = config_source.rfind('.');
   // A name that begins with its only dot has no ending.
   if (end == std::string::npos || end <= name) end = config_source.size();
-  return config_source.substr(0, end) + "-" + version + config_source.substr(end);
+  return config_source.substr(0, end) + "-" + version.ToString() + config_source.substr(end);
 }
 
 std::string WantedConfigSource(const model::OperationRecord& record,

@@ -51,7 +51,7 @@ struct RestoreConfig {
 const std::string& WantedConfig(const model::NodeFacts& node);
 
 // Beside config.yaml: config-4.3.1.yaml.
-std::string NewConfigPath(const std::string& config_source, const std::string& version);
+std::string NewConfigPath(const std::string& config_source, const crd::Version& version);
 // The host's file that the new container mounts as its config.yaml.
 std::string WantedConfigSource(const model::OperationRecord& record, const model::FrozenNode& node);
 

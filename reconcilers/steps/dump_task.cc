@@ -100,7 +100,7 @@ act::BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
   act::BackupPlan plan;
   plan.folder = std::filesystem::path(op.record().folder) / folder;
   plan.operation = op.record().id;
-  plan.from = op.record().from;
+  plan.from = op.record().from.ToString();
   for (const auto& db : op.record().databases) {
     const bool wanted = databases.empty() ||
                         std::find(databases.begin(), databases.end(), db.name) != databases.end();

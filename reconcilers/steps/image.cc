@@ -39,10 +39,9 @@ StepState LoadImageOn(const StepInput& in, const model::FrozenNode& frozen,
     return Pending(fmt::format("{} is not on node {} yet, or is another image than the archive's",
                                image.reference, frozen.name));
   }
-  const auto to = crd::Version::Parse(in.record.to);
-  if (to.ok() && !in.Passed(model::PointKind::kStopping)) {
+  if (!in.Passed(model::PointKind::kStopping)) {
     const model::RunningImage running{frozen.name, frozen.old_name, frozen.old_image_id};
-    if (const auto wrong = model::CheckImage(in.spec, *to, running, *node.target_image))
+    if (const auto wrong = model::CheckImage(in.spec, in.record.to, running, *node.target_image))
       return Failed(wrong->reason, wrong->message);
   }
   if (node.script_in_image == false) {

@@ -230,7 +230,7 @@ base::Status CreateContainers::Act(const base::Context& ctx, OperationSession& o
     input.labels = {{model::labels::kOwner, owner},
                     {model::labels::kOperation, record.id},
                     {model::labels::kNode, node.name},
-                    {model::labels::kVersion, record.to},
+                    {model::labels::kVersion, record.to.ToString()},
                     {model::labels::kRole, "oms"}};
     OMS_TRY(CreateOfImage(ctx, op, node, std::move(input)));
   }

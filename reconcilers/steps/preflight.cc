@@ -270,11 +270,7 @@ StepState PreflightState(const crd::Spec& spec, const crd::Version& from, const 
 
 StepState Preflight::Judge(const StepInput& in) {
   if (in.Passed(model::PointKind::kStopping)) return Done("passed before OMS was stopped");
-  const auto from = crd::Version::Parse(in.record.from);
-  const auto to = crd::Version::Parse(in.record.to);
-  if (!from.ok()) return Failed(from.error().reason, from.error().message);
-  if (!to.ok()) return Failed(to.error().reason, to.error().message);
-  return PreflightState(in.spec, *from, *to, in.facts);
+  return PreflightState(in.spec, in.record.from, in.record.to, in.facts);
 }
 
 std::string Preflight::Plan(const UpgradeSubject& plan) {

@@ -175,7 +175,7 @@ base::Status SaveUpgradedState::Act(const base::Context& ctx, OperationSession& 
   }
   OMS_TRY(EndForeignConnections(ctx, op));
   act::BackupPlan plan = DumpPlan(op, UpgradedFolder(last + 1), *op.record().differing);
-  plan.from = op.record().to;
+  plan.from = op.record().to.ToString();
   plan.container_name = op.record().ScriptNode().new_name;
   return StartDump(ctx, op, model::Step::kSaveUpgradedState, last + 1, std::move(plan));
 }

@@ -48,12 +48,10 @@ std::optional<std::string> CompletionLine(const std::vector<std::string>& lines,
 
 // A script that has done its work for another version than the one that is carried: its name, and
 // empty where the line says nothing of the kind.
-std::string OtherRelease(const std::string& line, const std::string& target) {
-  const auto to = crd::Version::Parse(target);
-  if (!to.ok()) return {};
-  const auto named = product::ReleasesNamedIn(line, *to);
+std::string OtherRelease(const std::string& line, const crd::Version& to) {
+  const auto named = product::ReleasesNamedIn(line, to);
   const bool ours = std::any_of(named.begin(), named.end(), [&](const crd::Version& version) {
-    return version.major == to->major && version.minor == to->minor && version.patch == to->patch;
+    return version.major == to.major && version.minor == to.minor && version.patch == to.patch;
   });
   return named.empty() || ours ? std::string() : named.back().ToString();
 }
@@ -130,9 +128,7 @@ std::string DoneOf(model::Step step, const model::OperationRecord& record) {
 }
 
 const char* LeftOutUnlessLegacy(const model::OperationRecord& record) {
-  const auto from = crd::Version::Parse(record.from), to = crd::Version::Parse(record.to);
-  return from.ok() && to.ok() && product::NeedsLegacySteps(*from, *to) ? nullptr
-                                                                       : product::kLegacyOnly;
+  return product::NeedsLegacySteps(record.from, record.to) ? nullptr : product::kLegacyOnly;
 }
 
 }  // namespace

@@ -296,8 +296,8 @@ void Controller::OpenUpgrade() {
   record.folder = "/backups/" + record.id;
   record.volume = "volume-1";
   record.epoch = 1;
-  record.from = VersionText(old.version);
-  record.to = world_.resource.spec.version;
+  record.from = *crd::Version::Parse(VersionText(old.version));
+  record.to = *crd::Version::Parse(world_.resource.spec.version);
   record.image = world_.resource.spec.image;
   record.handled = Mark();
   record.started = world_.wall;
@@ -315,7 +315,7 @@ void Controller::OpenUpgrade() {
   node.old_image = "oms:" + VersionText(old.version);
   node.old_image_id = node.old_image;
   node.old_restart_policy = old.policy;
-  node.new_name = "oms_" + std::to_string(VersionNumber(record.to));
+  node.new_name = "oms_" + std::to_string(VersionNumber(record.to.ToString()));
   node.config_source = "/data/conf/config.yaml";
   record.nodes = {node};
   record.databases = {
@@ -450,7 +450,8 @@ Decision Controller::Open() {
   // It is never corrected in this world, so that of the record is the one that counts.
   crd::Spec spec = world_.resource.spec;
   spec.image = record_->image;
-  state_ = steps::JudgeSteps({spec, PathTo(VersionNumber(record_->to)), *record_, facts_});
+  state_ =
+      steps::JudgeSteps({spec, PathTo(VersionNumber(record_->to.ToString())), *record_, facts_});
   if (record_->handled != Mark()) return TakeEdit();
   CountFailures();
   Decision decision = decide::Decide(world_.resource.spec, *record_, state_, facts_,
@@ -600,7 +601,7 @@ bool Controller::Run(Step step) {
       fresh.id = world_.NewId("new-");
       fresh.name = node.new_name;
       fresh.operation = record.id;
-      fresh.version = VersionNumber(record.to);
+      fresh.version = VersionNumber(record.to.ToString());
       Act([this, fresh] { world_.containers.push_back(fresh); });
       break;
     }
@@ -928,7 +929,7 @@ void Controller::StartOldContainers() {
     Container again;
     again.id = world_.NewId("again-");
     again.name = node.old_name;
-    again.version = VersionNumber(record_->from);
+    again.version = VersionNumber(record_->from.ToString());
     for (const auto& earlier : world_.records) {
       if (earlier.outcome == model::OperationOutcome::kSucceeded && earlier.to == record_->from)
         again.operation = earlier.id;  // Its labels are part of its settings.
@@ -1085,8 +1086,8 @@ void Controller::Go(Task& task) {
         Attempt& attempt = world_.attempts[task.folder];
         if (attempt.claimed) return Succeed(task);
         attempt.container = task.fresh;
-        attempt.from = VersionNumber(record_->from);
-        attempt.to = VersionNumber(record_->to);
+        attempt.from = VersionNumber(record_->from.ToString());
+        attempt.to = VersionNumber(record_->to.ToString());
         ++task.act;
         return;
       }

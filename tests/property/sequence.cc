@@ -335,7 +335,7 @@ void Player::Answer(const Decision& decision) {
       return world_.PersonStarts(*old);
     }
     resource.spec.strategy.on_version_revert = crd::OnVersionRevert::kRollback;
-    return AskFor(VersionNumber(record->from));
+    return AskFor(VersionNumber(record->from.ToString()));
   }
   if (reason == crd::reason::kAbandoned) MendByHand();
   StopWhatAPersonRunsBeside();

@@ -440,8 +440,9 @@ TEST(Turns, AThirdVersionIsCarriedWithItsOwnImage) {
     spec["image"] = {{"reference", "oms:4.3.2"}, {"archive", "/images/oms_4.3.2.tar.gz"}};
   });
   world.Release();
-  ASSERT_TRUE(process.RunUntil([&] { return world.Record() && world.Record()->to == "4.3.2"; }))
-      << Why(world);
+  ASSERT_TRUE(process.RunUntil([&] {
+    return world.Record() && world.Record()->to.ToString() == "4.3.2";
+  })) << Why(world);
   EXPECT_EQ(world.Record()->image.reference, "oms:4.3.2");
 }
 

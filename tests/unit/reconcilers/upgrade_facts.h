@@ -25,6 +25,8 @@ inline base::WallTime At(int seconds) {
   return base::WallTime(std::chrono::seconds(1'767'323'045 + seconds));
 }
 
+inline crd::Version VersionOf(const std::string& text) { return *crd::Version::Parse(text); }
+
 inline crd::Spec SpecOf(const std::string& version = "4.3.1") {
   crd::Spec spec;
   spec.version = version;
@@ -85,8 +87,8 @@ struct Upgrade {
     record.owner_cluster = "cluster";
     record.owner_object = "ns/oms";
     record.epoch = 1;
-    record.from = "4.3.0";
-    record.to = "4.3.1";
+    record.from = VersionOf("4.3.0");
+    record.to = VersionOf("4.3.1");
     record.image.reference = "oms:4.3.1";
     record.started = At(0);
     model::FrozenNode frozen;

@@ -61,7 +61,7 @@ OperationRecord Full() {
   record.config_backups["oms-1"] = {"config/oms-1.yaml", "sum", 1, 2, 0640};
   record.config_meant["oms-1"] = {"sum"};
   record.dead_containers["oms-1"] = "oms_431";
-  record.components["component"] = {"id", "4.3.1", fixtures::At(9)};
+  record.components["component"] = {"id", fixtures::VersionOf("4.3.1"), fixtures::At(9)};
   record.secrets = {"engine-tls"};
   record.recent = {fixtures::At(0)};
   return record;
@@ -145,6 +145,15 @@ TEST(OperationRecord, WithANameThatIsNotKnownIsRefusedWithWhatToDo) {
     EXPECT_THAT(Refusal(newer),
                 AllOf(HasSubstr("'Newer'"), HasSubstr("run the controller that wrote it")))
         << path;
+  }
+  for (const char* path : {"/from", "/to", "/components/component/version"}) {
+    for (const char* version : {"", "4", "4.3.x", "latest"}) {
+      json other = text;
+      other[json::json_pointer(path)] = version;
+      EXPECT_THAT(Refusal(other), AllOf(HasSubstr("unknown version '" + std::string(version)),
+                                        HasSubstr("run the controller that wrote it")))
+          << path;
+    }
   }
   json newer = text;
   newer["steps"]["WarmCaches"] = newer["steps"]["AwaitHealth"];

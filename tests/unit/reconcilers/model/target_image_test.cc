@@ -192,7 +192,7 @@ steps::StepState AfterOutput(const std::string& output, const std::string& to = 
                              const std::vector<std::string>& lines = {}) {
   fixtures::Upgrade at;
   at.ScriptEnded();
-  at.record.to = to;
+  at.record.to = fixtures::VersionOf(to);
   at.path.completion_lines = lines;
   at.node().script->output = output;
   return at.of(Step::kRunUpgradeScript);

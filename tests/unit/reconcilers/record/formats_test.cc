@@ -142,6 +142,8 @@ TEST(Format1, OfAnUpgradeThatWasTurnedBack) {
 TEST(Format1, OfAnUndoWhoseDatabasesDiffer) {
   const OperationRecord record = Read("1-undo-middle");
   EXPECT_TRUE(record.open());
+  EXPECT_EQ(record.from.ToString(), "4.3.0");
+  EXPECT_EQ(record.to.ToString(), "4.3.1");
   EXPECT_EQ(record.undoes->id, "cd358e89a2d4e0a34c262d4cf7e722bf");
   EXPECT_THAT(record.restores, SizeIs(3));
   EXPECT_EQ(
@@ -243,7 +245,8 @@ TEST(Formats1And2, ThatAreBrokenAreRefused) {
     json broken = text;
     broken[key] = "text";
     const bool a_text = value.is_string() && key != "direction" && key != "outcome" &&
-                        !key.ends_with("1") && !key.ends_with("3") && key != "started";
+                        !key.ends_with("1") && !key.ends_with("3") && key != "started" &&
+                        key != "from" && key != "to";
     EXPECT_EQ(Refusal(broken) == "", a_text) << key;
   }
   json broken = text;

@@ -34,10 +34,11 @@ TEST(RewriteConfig, WhatTheNewContainerSeesMustBeWhatWasWritten) {
 }
 
 TEST(RewriteConfig, TheNewFileLiesBesideTheOldOne) {
-  EXPECT_EQ(NewConfigPath("/data/conf/config.yaml", "4.3.1"), "/data/conf/config-4.3.1.yaml");
-  EXPECT_EQ(NewConfigPath("/data.d/config", "4.3.1"), "/data.d/config-4.3.1");
-  EXPECT_EQ(NewConfigPath("/data/.config", "4.3.1"), "/data/.config-4.3.1");
-  EXPECT_EQ(NewConfigPath("/oms.a.yml", "4.3.1"), "/oms.a-4.3.1.yml");
+  EXPECT_EQ(NewConfigPath("/data/conf/config.yaml", fixtures::VersionOf("4.3.1")),
+            "/data/conf/config-4.3.1.yaml");
+  EXPECT_EQ(NewConfigPath("/data.d/config", fixtures::VersionOf("4.3.1")), "/data.d/config-4.3.1");
+  EXPECT_EQ(NewConfigPath("/data/.config", fixtures::VersionOf("4.3.1")), "/data/.config-4.3.1");
+  EXPECT_EQ(NewConfigPath("/oms.a.yml", fixtures::VersionOf("4.3.1")), "/oms.a-4.3.1.yml");
 }
 
 TEST(RewriteConfig, AConfigThatWasEditedSinceIsRewrittenAgain) {

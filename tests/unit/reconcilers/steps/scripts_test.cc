@@ -82,7 +82,7 @@ TEST(RunUpgradeScript, WhatWasSeenToEndIsHistory) {
 }
 
 fixtures::Upgrade Legacy(fixtures::Upgrade upgrade) {
-  upgrade.record.from = "3.4.0";
+  upgrade.record.from = fixtures::VersionOf("3.4.0");
   upgrade.path = *product::CheckPath(*crd::Version::Parse("3.4.0"), *crd::Version::Parse("4.3.1"));
   return upgrade;
 }
