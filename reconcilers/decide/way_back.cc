@@ -42,7 +42,7 @@ const model::OperationRecord* RunsNewOf(const observe::Site& site) {
         const auto label = current->labels.find(model::labels::kOperation);
         return label != current->labels.end() && label->second == site.way_back->id;
       });
-  return its ? &*site.way_back : nullptr;
+  return its ? site.way_back.get() : nullptr;
 }
 
 const model::OperationRecord* NewContainerGoneOf(const observe::Site& site) {
@@ -56,7 +56,7 @@ const model::OperationRecord* NewContainerGoneOf(const observe::Site& site) {
     if (left == LeftOn::kSomethingElse) return nullptr;
     gone = gone || left == LeftOn::kOldThatStands;
   }
-  return gone ? &*site.way_back : nullptr;
+  return gone ? site.way_back.get() : nullptr;
 }
 
 // To start the old one would put the old version on databases of the new.

@@ -36,7 +36,7 @@ class Observation {
         ports_(ports),
         look_(look),
         proofs_(proofs),
-        record_(look.site.record && look.site.record->open() ? &*look.site.record : nullptr) {}
+        record_(look.site.record && look.site.record->open() ? look.site.record.get() : nullptr) {}
 
   model::Facts Run(std::map<std::string, model::TaskView> tasks);
   model::Facts RunIdle();

@@ -440,7 +440,7 @@ bool Reaching::Record() {
                              site_.row ? site_.row->operation_id : "?", folder)});
   }
   if (!found.ok()) return Fail(TroubleOf(found.error(), crd::reason::kRecordFormat));
-  site_.record = std::move(found->record);
+  site_.record = std::make_shared<const model::OperationRecord>(std::move(found->record));
   site_.last_n = found->last_n;
   return RecordIsShown();
 }
@@ -453,14 +453,13 @@ bool Reaching::RecordIsShown() {
   if (!shown.ok() || !shown->record.open() || shown->record.started < site_.record->started) {
     return true;
   }
-  const model::OperationRecord named = *std::move(site_.record);
-  site_.record.reset();  // Not the last one; what is shown stays.
+  const auto named = std::move(site_.record);  // Not the last one; what is shown stays.
   return Fail(
       {crd::reason::kOperationsDiffer,
        fmt::format("status names the open operation {} in {}, but the row in the MetaDB names the "
                    "earlier {} in {}: was the MetaDB restored to an earlier state? If so, abandon "
                    "the open operation with {}={}; otherwise restore the ownership row",
-                   shown_.id, shown_.folder, named.id, named.folder, crd::kAbandon, shown_.id)});
+                   shown_.id, shown_.folder, named->id, named->folder, crd::kAbandon, shown_.id)});
 }
 
 // What went before it is kept in its record. One that cannot be read any more, or is not to be
@@ -472,7 +471,7 @@ bool Reaching::WayBack() {
   if (way->id == site_.record->id) {
     site_.way_back = site_.record;
   } else if (auto found = ReadTrusted(*ports_.store, way->folder, trust_); found.ok()) {
-    site_.way_back = std::move(found->record);
+    site_.way_back = std::make_shared<const model::OperationRecord>(std::move(found->record));
   }
   return true;
 }

@@ -69,12 +69,14 @@ struct Site {
   std::optional<ports::OwnershipRow> row;
   std::optional<ports::VolumeInfo>
       volume;  // Of spec.backup.directory, where the next one will lie.
-  std::optional<model::OperationRecord> record;  // The open operation, or the last one.
+  // The open operation, or the last one; null: none is known. What is written puts another in its
+  // place, so whoever holds this one goes on with what it has read.
+  std::shared_ptr<const model::OperationRecord> record;
   int last_n = 0;
   // Whose the last operation is, where it is closed and not believed for that alone.
   std::optional<ports::Owner> others_record;
   // The upgrade that can be taken back, if what it led to still runs; none while one is open.
-  std::optional<model::OperationRecord> way_back;
+  std::shared_ptr<const model::OperationRecord> way_back;
   std::optional<crd::Version> running;  // What runs on the node of config_file.
   // The first thing that could not be reached; what comes after it in this struct is absent then.
   std::optional<model::Trouble> trouble;

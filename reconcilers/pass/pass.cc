@@ -51,9 +51,7 @@ UpgradeReconciler::Pass::Pass(UpgradeReconciler& owner, ResourceCache& memory,
       key_(resource_->meta.Key()),
       me_{owner.options_.cluster, key_.ToString()} {}
 
-model::ResourceMark UpgradeReconciler::Pass::Mark() const {
-  return MarkAfter(site_.record ? &*site_.record : nullptr);
-}
+model::ResourceMark UpgradeReconciler::Pass::Mark() const { return MarkAfter(site_.record.get()); }
 
 model::ResourceMark UpgradeReconciler::Pass::MarkAfter(const model::OperationRecord* last) const {
   model::ResourceMark mark{resource_->meta.uid, resource_->meta.generation,
@@ -360,7 +358,7 @@ show::DowntimeLevel UpgradeReconciler::Pass::TellDowntime(base::WallTime now) {
 
 crd::Status UpgradeReconciler::Pass::ShownStatus(const base::Context& ctx) const {
   show::ViewInput in{*resource_, site_};
-  in.record = site_.record ? &*site_.record : nullptr;
+  in.record = site_.record.get();
   in.facts = facts_ ? &*facts_ : nullptr;
   in.state = state_ ? &*state_ : nullptr;
   in.preflight = preflight_ ? &*preflight_ : nullptr;

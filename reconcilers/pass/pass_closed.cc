@@ -153,7 +153,7 @@ bool UpgradeReconciler::Pass::LookAtHa(const base::Context& ctx) {
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Stand(
     const base::Context& ctx) {
   decide::StandingView view{*site_.running};
-  if (site_.record) view.last = &*site_.record;
+  view.last = site_.record.get();
   view.ha_off = LookAtHa(ctx);
   view.not_running = observe::WhatDoesNotRun(spec_, site_);
   if (!view.not_running && view.last != nullptr && decide::LeftDataUnknown(*view.last)) {
@@ -201,7 +201,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   const crd::Version& running = *site_.running;
   decide::IdleInput idle{running};
   idle.now = ctx.clock().Wall();
-  if (site_.record) idle.last = &*site_.record;
+  idle.last = site_.record.get();
   idle.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
   const decide::UserRequests requests = UserRequestsNow(ctx);
   if (gone != nullptr && !decide::WantsUndo(spec_, idle))

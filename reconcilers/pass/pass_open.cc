@@ -117,7 +117,7 @@ steps::OperationSession UpgradeReconciler::Pass::Session() {
   world->backup_tool = owner_.ports_.backup_tool;
   world->archives = owner_.ports_.archives;
   return steps::OperationSession(
-      spec_, path_, *facts_, *site_.record, site_.last_n, std::move(world), owner_.tasks_,
+      spec_, path_, *facts_, site_.record, site_.last_n, std::move(world), owner_.tasks_,
       [wake = owner_.wake_, key = key_] { wake(key); },
       [this](bool warning, const std::string& reason, const std::string& message) {
         Event(warning, reason, message);

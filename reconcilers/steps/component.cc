@@ -120,12 +120,11 @@ base::Status Finish(const base::Context& ctx, OperationSession& op, const model:
     OMS_TRY(RemoveContainer(ctx, op.engine(node.name), facts.component->assistant->id));
   OMS_TRY(ctx.Check());
   RemoveAssistantImage(ctx, op, node);
-  const std::string name = node.name, container = node.old_name;
   OMS_TRY(NoteUpgradedComponent(ctx, op, node));
   op.Event(crd::reason::kComponentUpgraded,
            fmt::format("node {}: the component '{}' was upgraded to {} while it was running; the "
                        "guide describes no rollback of it",
-                       name, container, op.record().to));
+                       node.name, node.old_name, op.record().to));
   return base::Ok();
 }
 
@@ -267,9 +266,7 @@ base::Status NoteUpgradedComponent(const base::Context& ctx, OperationSession& o
                                    const model::FrozenNode& node) {
   const base::WallTime now = ctx.clock().Wall();
   const model::UpgradedComponent done{node.old_id, op.record().to, now};
-  return op.Save(ctx, [&, name = node.name](model::OperationRecord& record) {
-    record.components[name] = done;
-  });
+  return op.Save(ctx, [&](model::OperationRecord& record) { record.components[node.name] = done; });
 }
 
 std::optional<StepState> AwaitComponentScript(const StepInput& in, const model::FrozenNode& frozen,

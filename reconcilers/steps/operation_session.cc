@@ -5,15 +5,11 @@ namespace oms::steps {
 base::Status OperationSession::Save(const base::Context& ctx,
                                     const std::function<void(model::OperationRecord&)>& change) {
   OMS_TRY(ctx.Check());
-  model::OperationRecord next = record_;
-  change(next);
-  OMS_TRY(world_->store->Append(next.folder, last_n_ + 1, next.ToJson()));
+  auto next = std::make_shared<model::OperationRecord>(*record_);
+  change(*next);
+  OMS_TRY(world_->store->Append(next->folder, last_n_ + 1, next->ToJson()));
   ++last_n_;
-  // Phases hold references to nodes over a Save: what is frozen keeps its place in memory.
-  if (record_.nodes.size() == next.nodes.size()) {
-    record_.nodes = next.nodes;
-    record_.nodes.swap(next.nodes);
-  }
+  before_.push_back(std::move(record_));
   record_ = std::move(next);
   return base::Ok();
 }
@@ -30,7 +26,7 @@ base::Status OperationSession::RecordPoint(const base::Context& ctx, model::Poin
 void OperationSession::Start(const base::Context& ctx, const std::string& task,
                              base::Duration timeout, act::LongTasks::Work work) {
   ++started_;
-  tasks_.Start(ctx, record_.id + "/" + task, timeout, std::move(work), wake_);
+  tasks_.Start(ctx, record_->id + "/" + task, timeout, std::move(work), wake_);
 }
 
 }  // namespace oms::steps

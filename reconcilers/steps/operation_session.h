@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "controller/base/context.h"
 #include "crd/oms_upgrade.h"
@@ -41,8 +42,9 @@ class OperationSession {
       std::function<void(bool warning, const std::string& reason, const std::string& message)>;
 
   OperationSession(const crd::Spec& spec, const product::PathSteps& path, const model::Facts& facts,
-                   model::OperationRecord& record, int& last_n, std::shared_ptr<const World> world,
-                   act::LongTasks& tasks, std::function<void()> wake, Tell tell)
+                   std::shared_ptr<const model::OperationRecord>& record, int& last_n,
+                   std::shared_ptr<const World> world, act::LongTasks& tasks,
+                   std::function<void()> wake, Tell tell)
       : spec_(spec),
         path_(path),
         facts_(facts),
@@ -56,14 +58,16 @@ class OperationSession {
   const crd::Spec& spec() const { return spec_; }
   const product::PathSteps& path() const { return path_; }
   const model::Facts& facts() const { return facts_; }
-  const model::OperationRecord& record() const { return record_; }
+  // As it is now. It stays as it is, and where it is, for as long as this session: Save() puts
+  // another one in its place.
+  const model::OperationRecord& record() const { return *record_; }
   const std::shared_ptr<const World>& world() const { return world_; }
   ports::ContainerEngine& engine(const std::string& node) const {
     return *world_->engines.at(node);
   }
 
-  // Changes the record and appends it as the next n, before anything else happens. On an error the
-  // record in memory is as it was. kConflict kRecordTaken: what is in memory is not the last one.
+  // Changes a copy of the record and appends it as the next n, before anything else happens; then it
+  // is the record. On an error that is as it was. kConflict kRecordTaken: what is in memory is not the last one.
   base::Status Save(const base::Context& ctx,
                     const std::function<void(model::OperationRecord&)>& change);
   // Adds a point (at the time of the facts' clock) and saves.
@@ -86,7 +90,8 @@ class OperationSession {
   const crd::Spec& spec_;
   const product::PathSteps& path_;
   const model::Facts& facts_;
-  model::OperationRecord& record_;
+  std::shared_ptr<const model::OperationRecord>& record_;
+  std::vector<std::shared_ptr<const model::OperationRecord>> before_;  // A step may hold a part.
   int& last_n_;
   std::shared_ptr<const World> world_;
   act::LongTasks& tasks_;

@@ -281,10 +281,9 @@ base::Status RunScriptOnce(const base::Context& ctx, OperationSession& op, model
   const int attempt = last + 1;
   const auto marker = observe::MarkerPath(op.record().id, mark, attempt);
   if (!marker.ok()) return marker.error();
-  const std::string name = node.name;  // `node` may lie in the record, which Save() replaces.
-  OMS_TRY(op.RecordPoint(ctx, model::PointKind::kScriptStarting, name, at, attempt));
-  op.Start(ctx, TaskName(at, name), op.spec().strategy.timeouts.script,
-           [world = op.world(), name, container, marker = *marker,
+  OMS_TRY(op.RecordPoint(ctx, model::PointKind::kScriptStarting, node.name, at, attempt));
+  op.Start(ctx, TaskName(at, node.name), op.spec().strategy.timeouts.script,
+           [world = op.world(), name = node.name, container, marker = *marker,
             command = model::CommandOf(at, op.path())](
                const base::Context& task, ports::ByteProgress&) -> base::Result<std::string> {
              OMS_TRY(task.Check());

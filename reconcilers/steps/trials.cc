@@ -25,7 +25,7 @@ class Trials {
         look_(look),
         memory_(memory),
         facts_(facts),
-        record_(look.site.record && look.site.record->open() ? &*look.site.record : nullptr) {}
+        record_(look.site.record && look.site.record->open() ? look.site.record.get() : nullptr) {}
 
   void Run();
 
