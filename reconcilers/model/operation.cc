@@ -101,21 +101,4 @@ std::optional<OperationRef> OperationRecord::WayBack() const {
   return maybe_not_undone && undoes ? undoes : previous;
 }
 
-base::Result<OperationRecord> FoldRecords(const std::vector<std::string>& texts) {
-  if (texts.empty())
-    return base::MakeError(base::Code::kNotFound, "the folder contains no operation record");
-  std::vector<Point> points;
-  std::optional<OperationRecord> last;
-  for (const auto& text : texts) {
-    OMS_ASSIGN(last, OperationRecord::FromJson(text));
-    for (const auto& point : last->points) {
-      const bool known = std::any_of(points.begin(), points.end(),
-                                     [&](const Point& p) { return p.SameAs(point); });
-      if (!known) points.push_back(point);
-    }
-  }
-  last->points = std::move(points);
-  return *std::move(last);
-}
-
 }  // namespace oms::model

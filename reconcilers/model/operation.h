@@ -303,7 +303,4 @@ struct OperationRecord {
   static base::Result<OperationRecord> FromJson(std::string_view text);
 };
 
-// The record that all n of a folder make together. kNotFound if `texts` is empty.
-base::Result<OperationRecord> FoldRecords(const std::vector<std::string>& texts);
-
 }  // namespace oms::model

@@ -58,7 +58,7 @@ base::Result<FoundRecord> ReadTrusted(ports::RecordStore& store, const std::stri
   std::vector<std::string> texts;
   for (auto& entry : entries) texts.push_back(std::move(entry.text));
   if (!entries.empty()) found.last_n = entries.back().n;
-  auto record = model::FoldRecords(texts);
+  auto record = trust.cache.Fold(folder, std::move(texts));
   if (!record.ok()) {
     return record.Is(base::Code::kNotFound) ? record.error() : record.error().Wrap(folder);
   }

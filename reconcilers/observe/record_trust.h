@@ -12,6 +12,7 @@
 #include "controller/base/result.h"
 #include "reconcilers/model/limits.h"
 #include "reconcilers/model/operation.h"
+#include "reconcilers/model/record_cache.h"
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
 
@@ -21,6 +22,7 @@ struct RecordTrust {
   const model::Limits& limits;
   ports::Owner me;
   std::string take_over;  // By annotation, the object of the owner that a person gives up.
+  model::RecordCache& cache;
 
   // Asked before the folder is read. kInvalid "BackupDirectoryNotAllowed".
   base::Status CheckPlace(const std::string& folder) const;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "controller/base/human.h"
+#include "reconcilers/model/record_cache.h"
 
 namespace oms::pass {
 namespace {
@@ -26,7 +27,8 @@ base::Result<std::vector<decide::OperationFolder>> OperationFolders(const base::
     if (auto entries = store.Read(path); entries.ok()) {
       for (auto& entry : *entries) texts.push_back(std::move(entry.text));
     }
-    if (auto record = model::FoldRecords(texts); record.ok()) folder.record = *std::move(record);
+    if (auto record = model::FoldRecords(std::move(texts)); record.ok())
+      folder.record = *std::move(record);
     folders.push_back(std::move(folder));
   }
   return folders;

@@ -237,7 +237,7 @@ UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::InTrouble() {
 observe::RecordTrust UpgradeReconciler::Pass::Trust() const {
   std::string from = Annotation(crd::kTakeOver);
   if (from.empty()) from = memory_.gone_owner;
-  return {owner_.options_.limits, me_, std::move(from)};
+  return {owner_.options_.limits, me_, std::move(from), memory_.records};
 }
 
 // Whoever had this OMS is deleted, and had nothing open: it is as free as if they had said so.

@@ -27,6 +27,7 @@ namespace oms::pass {
 struct UpgradeReconciler::ResourceCache {
   std::optional<uint64_t> epoch;  // Of the row, as we claimed it.
   observe::ProofCache proofs;
+  model::RecordCache records;
   steps::TrialMemory trials;
   std::optional<show::StatusWriter::Known> known;
   decide::FailureMemory failures;

@@ -277,37 +277,6 @@ TEST(OperationRecord, TimesOfYearOneAndOfYear9999AreReadAndWritten) {
   }
 }
 
-TEST(FoldRecords, TheHighestHoldsAndPointsAreTheUnionOverAll) {
-  OperationRecord first = fixtures::Upgrade().HaOff().record;
-  OperationRecord second = fixtures::Upgrade().record;  // A writer that had not seen the point.
-  second.Passed(PointKind::kHaDisabling);
-  second.points.push_back({PointKind::kStopping, "", std::nullopt, 0, fixtures::At(70)});
-  second.t1 = fixtures::At(71);
-  const auto folded = FoldRecords({first.ToJson(), second.ToJson()});
-  ASSERT_TRUE(folded.ok());
-  EXPECT_TRUE(folded->Passed(PointKind::kHaDisabling));
-  EXPECT_TRUE(folded->Passed(PointKind::kStopping));
-  EXPECT_EQ(folded->points.size(), 2u);
-  EXPECT_EQ(folded->t1, fixtures::At(71));
-}
-
-TEST(FoldRecords, APointIsCountedOnceAndAnAttemptIsAPointOfItsOwn) {
-  OperationRecord record = fixtures::Upgrade().ScriptBegun().record;
-  OperationRecord more = record;
-  more.points.push_back(
-      {PointKind::kScriptStarting, "oms-1", Step::kRunUpgradeScript, 2, fixtures::At(80)});
-  const auto folded = FoldRecords({record.ToJson(), more.ToJson()});
-  ASSERT_TRUE(folded.ok());
-  EXPECT_EQ(folded->points.size(), more.points.size());
-  EXPECT_EQ(folded->LastAttempt(PointKind::kScriptStarting, "oms-1", Step::kRunUpgradeScript), 2);
-  EXPECT_EQ(folded->LastAttempt(PointKind::kScriptStarting, "oms-2", Step::kRunUpgradeScript), 0);
-}
-
-TEST(FoldRecords, OneBrokenTextRefusesTheWholeFolder) {
-  EXPECT_FALSE(FoldRecords({Full().ToJson(), "torn"}).ok());
-  EXPECT_TRUE(FoldRecords({}).Is(base::Code::kNotFound));
-}
-
 TEST(OperationRecord, KeepsRolesAndTheRunsOfAllNodes) {
   fixtures::Upgrade upgrade = fixtures::WithSecond(fixtures::Upgrade().Dumped());
   upgrade.record.nodes[0].role = crd::NodeRole::kManagement;
