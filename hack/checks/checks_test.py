@@ -293,7 +293,8 @@ class PreCommit(unittest.TestCase):
             refused = git("commit", "-qm", "staged", check=False)
             self.assertEqual(refused.returncode, 1, refused.stderr)
             self.assertIn("not plain", refused.stderr)
-            git("commit", "-qam", "plain")
+            taken = git("commit", "-qam", "plain", check=False)
+            self.assertEqual(taken.returncode, 0, taken.stderr)
 
 
 if __name__ == "__main__":
