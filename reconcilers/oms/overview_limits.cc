@@ -67,10 +67,10 @@ constexpr std::array kRows = {
     // steps). A person resumes it: no data is lost, so it waits only where all does.
     Row{"NoFullImportRunning", kEnterprise, kAny, V(4, 0, 1), V(4, 0, 1), Where::kAlways,
         Asks::kWait,
-        "no Full-Import is running: the stop interrupts it, and OMS does not resume it (guide, "
+        "no Full-Import runs: the stop interrupts it, and OMS does not resume it (guide, "
         "step 11)"},
     Row{"NoFullImportRunning", kBoth, V(4, 0, 1), kNone, kAny, Where::kAlways, Asks::kTell,
-        "no Full-Import is running: the stop interrupts it, and OMS does not resume it (guide, "
+        "no Full-Import runs: the stop interrupts it, and OMS does not resume it (guide, "
         "step 8)"},
 
     // "Before you upgrade OMS V3.2.1 or V3.2.2, if DDL synchronization is involved, you must add
@@ -85,7 +85,7 @@ constexpr std::array kRows = {
     // They are not shown in the console any more, so nobody would notice that they stand still.
     Row{"NoDataHubTasks", kEnterprise, V(3, 2, 1), V(3, 2, 2), V(3, 2, 2), Where::kAlways,
         Asks::kWait,
-        "there is no DataHub task: such tasks disappear from the console; otherwise ask OMS "
+        "there is no DataHub task: they disappear from the console; or ask OMS "
         "support (overview)"},
 
     // "An issue of incompatibility may occur due to the format change of trans." May, and for one
@@ -98,8 +98,8 @@ constexpr std::array kRows = {
     // below. Of the guide for 4.3.1 alone, the first version whose config.yaml can say so. Seen in
     // config.yaml, so it is asked of nobody else.
     Row{"TasksReadyForSeparateCM", kBoth, kAny, kNone, V(4, 3, 1), Where::kSeparateCm, Asks::kWait,
-        "CM has its own database server, so each task with reverse increment must have progressed "
-        "far enough: one with Full-Import and Incr-Sync, or with Incr-Sync alone, in the reverse "
+        "CM has its own database server, so each task with reverse increment must be far enough: "
+        "one with Full-Import and Incr-Sync, or with Incr-Sync alone, in the reverse "
         "increment step; one with Full-Import alone past the end of that step (guide, "
         "prerequisites)"},
 
@@ -183,7 +183,7 @@ std::string TextOf(const std::vector<OverviewLimit>& missing,
     write.push_back(limit.word);
     sentences.push_back(fmt::format("{}: {}", limit.word, limit.must));
   }
-  return fmt::format("write spec.acknowledge: [{}] once all of these are true. {}.",
+  return fmt::format("write spec.acknowledge: [{}] once these are true. {}.",
                      fmt::join(write, ", "), fmt::join(sentences, ". "));
 }
 

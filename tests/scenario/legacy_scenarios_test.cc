@@ -268,7 +268,7 @@ TEST(Overview, ThePlainWayWaitsForNoWordAndTellsOfTheLimitsOnce) {
   };
   EXPECT_EQ(told("no task reads through oblogproxy"), 1);
   EXPECT_EQ(told("tasks are near real time"), 1);
-  EXPECT_EQ(told("no Full-Import is running"), 1);
+  EXPECT_EQ(told("no Full-Import runs"), 1);
   for (const auto& event : world.events)
     EXPECT_FALSE(event.starts_with("Warning")) << event << " of an upgrade that goes well";
   EXPECT_EQ(told(""), 3);

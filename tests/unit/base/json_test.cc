@@ -31,7 +31,7 @@ TEST(Json, ThatIsNestedWithoutEndIsRefused) {
           "{\"a[[\":" + Nested(depth) + "}", "[" + Nested(depth) + "," + Nested(depth) + "]"}) {
       const auto read = ParseJson(text);
       ASSERT_TRUE(read.Is(Code::kInvalid)) << depth;
-      EXPECT_EQ(read.error().message, "is JSON that is nested more than 64 deep");
+      EXPECT_EQ(read.error().message, "is JSON that is nested more than 64 levels deep");
       EXPECT_TRUE(ParseOrderedJson(text).Is(Code::kInvalid)) << depth;
     }
   }

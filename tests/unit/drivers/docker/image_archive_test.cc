@@ -180,7 +180,7 @@ TEST_F(ImageArchive, WhoseJsonIsNotSoundIsRefused) {
   const auto manifest = [](const std::string& text) { return File("manifest.json", text) + kEnd; };
   ExpectRefused(manifest("[{]"), "its manifest.json is not JSON");
   ExpectRefused(manifest("{}"), "its manifest.json is not a list");
-  ExpectRefused(manifest(std::string(200'000, '[')), "nested more than 64 deep");
+  ExpectRefused(manifest(std::string(200'000, '[')), "nested more than 64 levels deep");
   ExpectRefused(manifest("[" + std::string(5u << 20, ' ') + "]"), "its manifest.json is too large");
 }
 

@@ -252,13 +252,14 @@ TEST(HttpTaskApi, WhatItCannotAnswerHasAReasonAndNoTextHoldsTheSecretOrTheAnswer
     const char* says;
   };
   const std::vector<Row> rows = {
-      {401, "ECHO", "TaskAPIDenied", "answered with 401"},
-      {403, "ECHO", "TaskAPIDenied", "answered with 403"},
+      {401, "ECHO", "TaskAPIDenied", "returned 401"},
+      {403, "ECHO", "TaskAPIDenied", "returned 403"},
       {404, "ECHO", "TaskAPINotOffered", "no task API at 127.0.0.1"},
-      {500, "ECHO", "TaskAPIRefused", "answered with 500"},
-      {302, "ECHO", "TaskAPIRefused", "answered with 302"},
+      {500, "ECHO", "TaskAPIRefused", "returned 500"},
+      {302, "ECHO", "TaskAPIRefused", "returned 302"},
       {200, "ECHO", "TaskAPIAnswerInvalid", "is not JSON"},
-      {200, R"({"success":false,"code":"ECHO","message":"ECHO"})", "TaskAPIRefused", "cannot"},
+      {200, R"({"success":false,"code":"ECHO","message":"ECHO"})", "TaskAPIRefused",
+       "reports that"},
   };
   for (const auto& row : rows) {
     for (const char* at : {"ListProjects", "DescribeProjectSteps", "DescribeProjectProgress"}) {

@@ -140,7 +140,7 @@ TEST(ParseConfig, SaysWhatIsMissingOrWrong) {
                     "oms_rm_meta_host: a\noms_rm_meta_port: 1\n"
                     "oms_rm_meta_user: u\noms_rm_meta_password: p\n",
                 "neither oms_meta_host nor oms_cm_meta_host is set");
-  ExpectRefused(kOld, "drc_rm_db is not there");
+  ExpectRefused(kOld, "drc_rm_db is missing");
   ExpectRefused(std::string(kRest) +
                     "oms_meta_host:\noms_meta_port: 1\noms_meta_user: u\n"
                     "oms_meta_password: p\n",

@@ -180,7 +180,7 @@ TEST(CloneForUpgrade, WhatIsNestedWithoutEndIsRefused) {
   const auto clone = CloneForUpgrade({inspect, OldImage().dump(), "sha256:new", {}, std::nullopt});
   ASSERT_TRUE(clone.Is(Code::kInvalid));
   EXPECT_THAT(clone.error().message,
-              AllOf(HasSubstr("the old container"), HasSubstr("nested more than 64 deep")));
+              AllOf(HasSubstr("the old container"), HasSubstr("nested more than 64 levels deep")));
   const auto anew = RecreateFromInspect(inspect, "sha256:old");
   ASSERT_TRUE(anew.Is(Code::kInvalid));
 }

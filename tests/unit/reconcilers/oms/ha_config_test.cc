@@ -153,7 +153,7 @@ TEST(HaConfig, NestedWithoutEndIsRefusedByWord) {
           EnableHa(raw, {}).ok() ? base::Status() : EnableHa(raw, {}).error()}) {
       ASSERT_FALSE(refused.ok());
       EXPECT_EQ(refused.error().reason, "HAConfigInvalid");
-      EXPECT_THAT(refused.error().message, HasSubstr("nested more than 64 deep"));
+      EXPECT_THAT(refused.error().message, HasSubstr("nested more than 64 levels deep"));
     }
   }
 }

@@ -108,7 +108,7 @@ TEST(OverviewLimits, TheTextSaysWhatToWriteWithTheWordsThatStandThereAlready) {
   EXPECT_THAT(text, HasSubstr("spec.acknowledge: [UnlistedVersion, NoOblogproxyTasks, "
                               "TasksSettled, NoFullImportRunning]"));
   EXPECT_THAT(text, HasSubstr("TasksSettled: tasks are near real time"));
-  EXPECT_THAT(text, HasSubstr("NoFullImportRunning: no Full-Import is running"));
+  EXPECT_THAT(text, HasSubstr("NoFullImportRunning: no Full-Import runs"));
 }
 
 TEST(OverviewLimits, TheLongestTextIsNotCut) {

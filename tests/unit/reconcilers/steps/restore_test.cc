@@ -66,7 +66,7 @@ TEST(RestoreDatabases, TellsWhatEqualsItsBackupAndWhatWasAccepted) {
   EXPECT_EQ(RestoreDatabases::Summary(record), "");
   record.restores["oms_cm"].restored = fixtures::At(1);
   record.restores["oms_rm"].restored = fixtures::At(2);
-  EXPECT_EQ(RestoreDatabases::Summary(record), "oms_cm, oms_rm equal their backups");
+  EXPECT_EQ(RestoreDatabases::Summary(record), "oms_cm, oms_rm match their backups");
   record.restores["oms_rm"].difference = "a row more";
   EXPECT_EQ(RestoreDatabases::Summary(record),
             "oms_cm matches its backup; oms_rm was accepted as it is: a row more");
