@@ -7,6 +7,7 @@ LIB=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/lib" && pwd -P)
 # shellcheck source=hack/lib/common.sh
 . "$LIB/common.sh"
 . "$LIB/packages.sh"
+. "$LIB/network.sh"
 . "$LIB/tls.sh"
 . "$LIB/kube.sh"
 . "$LIB/engine.sh"
@@ -21,6 +22,7 @@ usage() {
 hack/devenv.sh VERB
 
   up [--metadb oceanbase|mariadb|both] [--engine own|system|auto] [--kubeconfig FILE]
+     [--network host|own]
                       start what does not run yet; wait until each part answers.
                       --engine own: a Docker Engine of this environment, which
                       touches no other. system: the one that DOCKER_HOST names,
@@ -28,7 +30,11 @@ hack/devenv.sh VERB
                       else our own. What is chosen stays until 'down'.
                       --kubeconfig uses a cluster of yours instead of a local
                       API server; nothing but this option ever does.
-  check [--engine E]  say what would keep 'up' from its engine; changes nothing
+                      --network own: a network namespace of this environment,
+                      so that another one can run beside it (Linux, root)
+  check [--engine E] [--network N]
+                      say what would keep 'up' from its engine, or from such a
+                      network; changes nothing
   down [--keep-data]  stop everything and remove its state (caches stay). From
                       an engine of yours: the containers that mount something
                       of DEVENV_DIR, and the images loaded for them
@@ -77,7 +83,7 @@ engine_option() {
 }
 
 up() {
-  local metadb='' kubeconfig='' engine=auto name kind
+  local metadb='' kubeconfig='' engine=auto network='' name kind arguments=("$@")
   # Not local: the handler of an interrupt needs them.
   up_before=() up_parts=()
   while (($#)); do
@@ -88,6 +94,8 @@ up() {
       --engine=*) engine=${1#*=} ;;
       --kubeconfig) kubeconfig=${2:-} && shift ;;
       --kubeconfig=*) kubeconfig=${1#*=} ;;
+      --network) network=${2:-} && shift ;;
+      --network=*) network=${1#*=} ;;
       *) die "up: unknown option $1" ;;
     esac
     shift || die "up: an option lacks its value"
@@ -98,6 +106,14 @@ up() {
   esac
   engine_option "$engine"
   prepare_state
+  network_option "$network"
+  if [[ $(recall network) == own ]] && ! network_path >/dev/null; then
+    [[ $engine != system && -z $kubeconfig ]] ||
+      die "--network own is for servers of the environment's own: neither --engine system nor --kubeconfig can be reached from it"
+    fetch_all "${metadb:-$(recall metadb || echo oceanbase)}"
+    network_start
+  fi
+  network_enter "$LIB/../devenv.sh" up "${arguments[@]}"
   exec 8>"$DEVENV_DIR/up.lock"
   flock -n 8 || { say "another 'up' or 'down' is under way; waiting for it"; flock 8; }
   metadb=${metadb:-$(recall metadb || echo oceanbase)}
@@ -130,6 +146,34 @@ up() {
   trap - INT TERM HUP
   metadb_link_primary
   say "up. Next: eval \"\$(hack/devenv.sh env)\"; hack/devenv.sh status"
+}
+
+# network_option host|own|'': settled at the first `up`, as all that runs is in it.
+network_option() {
+  local settled
+  settled=$(recall network || true)
+  case $1 in
+    '') [[ -n $settled ]] || remember network host ;;
+    host | own)
+      [[ -z $settled || $settled == "$1" ]] ||
+        die "this environment runs in the network '$settled'; 'hack/devenv.sh down' first, then up --network $1"
+      if [[ $1 == own ]]; then
+        have ip || need_packages iproute2
+        network_check
+      fi
+      remember network "$1"
+      ;;
+    *) die "--network takes host or own, not '$1'" ;;
+  esac
+}
+
+# fetch_all METADB: what `up` and `oms start` would fetch, while the world can be reached.
+fetch_all() {
+  # shellcheck disable=SC2046
+  need_packages $(run_packages)
+  kube_binaries etcd kube-apiserver kubectl
+  case $1 in oceanbase | both) fetch_seekdb ;; esac
+  oms_build_images
 }
 
 # up_wait: all parts, also where one has failed: their lines say what did.
@@ -194,7 +238,7 @@ down() {
 export_line() { printf 'export %s=%q\n' "$1" "$2"; }
 
 print_env() {
-  local kind engine
+  local kind engine network
   [[ -d $DEVENV_DIR ]] || die "no environment in $DEVENV_DIR: hack/devenv.sh up"
   kind=$(metadb_primary)
   engine=$(engine_host) || die "the environment was never completely up: hack/devenv.sh up"
@@ -211,6 +255,7 @@ print_env() {
     # Of another environment, that this shell had before.
     printf 'unset OMS_OWN_ENGINE OMS_ENGINE_TCP OMS_ENGINE_TLS_DIR\n'
   fi
+  if network=$(network_path); then export_line OMS_NETWORK "$network"; else printf 'unset OMS_NETWORK\n'; fi
   export_line METADB_KIND "$kind"
   metadb_exports METADB "$kind"
   if [[ $kind != mariadb ]] && daemon_pid mariadb >/dev/null; then metadb_exports METADB_MARIADB mariadb; fi
@@ -306,20 +351,30 @@ oms_command() {
 }
 
 verb=${1:-help}
+# `up` makes the network first; these say what is remembered, or need none.
+case $verb in
+  up | check | env | kube-build | packages | help | -h | --help) ;;
+  *) network_enter "$LIB/../devenv.sh" "$@" ;;
+esac
 (($#)) && shift
 case $verb in
   up) up "$@" ;;
   down) down "$@" ;;
   check)
-    case ${1:-} in
-      '') set -- auto ;;
-      --engine) set -- "${2:-}" ;;
-      --engine=*) set -- "${1#*=}" ;;
-      *) die "check: unknown option $1" ;;
-    esac
-    engine_option "$1"
+    engine=auto
+    while (($#)); do
+      case $1 in
+        --engine) engine=${2:-} && shift ;;
+        --engine=*) engine=${1#*=} ;;
+        --network) [[ ${2:-} != own ]] || network_check && shift ;;
+        --network=*) [[ ${1#*=} != own ]] || network_check ;;
+        *) die "check: unknown option $1" ;;
+      esac
+      shift || die "check: an option lacks its value"
+    done
+    engine_option "$engine"
     prepare_state
-    engine_check "$1"
+    engine_check "$engine"
     ;;
   status) status ;;
   env) print_env ;;

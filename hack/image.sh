@@ -6,6 +6,7 @@
 #   hack/image.sh [--reference NAME:TAG] [--out FILE]    build it; an archive
 #   hack/image.sh --check                                try it in an engine
 #   hack/image.sh --fresh                                a new base first
+#   hack/image.sh --base                                 the base alone, if there is none
 #
 # The archive is one for `docker load` and for `ctr -n k8s.io images import` on
 # the node (build/image/oms-upgrade-controller_<version>.tar.gz). Its base, with
@@ -25,7 +26,7 @@ HACK=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 
 NAME=oms-upgrade-controller
 
-reference='' out='' check='' fresh=''
+reference='' out='' check='' fresh='' base_only=''
 while (($#)); do
   case $1 in
     --reference)
@@ -38,6 +39,7 @@ while (($#)); do
       ;;
     --check) check=1 ;;
     --fresh) fresh=1 ;;
+    --base) base_only=1 ;;
     -h | --help) help_of "$0"; exit 0 ;;
     *) die "unknown option $1; see hack/image.sh --help" ;;
   esac
@@ -53,11 +55,11 @@ version=$(sed -n 's/^project(oms-upgrade-controller VERSION \([0-9.]*\).*/\1/p' 
 # shellcheck disable=SC1091
 [[ $(. /etc/os-release && printf '%s %s' "$ID" "$VERSION_ID") == 'debian 12' ]] ||
   die "this host is not Debian 12, and a binary built here would not run on Debian 12's libraries: docker build, as hack/image/Dockerfile says"
-if [[ -z $binary ]]; then
+if [[ -z $binary && -z $base_only ]]; then
   "$HACK/build.sh" release "$NAME"
   binary=$REPO_DIR/build/release/$NAME
 fi
-[[ -x $binary ]] || die "no controller at $binary"
+[[ -n $base_only || -x $binary ]] || die "no controller at $binary"
 
 base=$CACHE_DIR/image-base/$(base_key hack/image/packages.txt).tar
 mkdir -p "$(dirname "$base")" build/image
@@ -66,6 +68,7 @@ mkdir -p "$(dirname "$base")" build/image
   [[ -z $fresh ]] || rm -f "$base"
   debian_base hack/image/packages.txt "$base" 'the controller'"'"'s image' updates
 ) 9>"$CACHE_DIR/image-base.lock"
+[[ -z $base_only ]] || exit 0
 
 work=$(mktemp -d build/image/work.XXXXXX)
 loaded=

@@ -7,11 +7,13 @@
 #   hack/test.sh --no-sanitizers leave out the builds with sanitizers
 #   hack/test.sh --keep          leave the environment up at the end
 #
-# The environment is this script's own (.devenv-test, or OMS_TEST_DEVENV): one
-# that `hack/devenv.sh up` has started for you is not touched, nor is an engine
-# of yours: the tests look at all containers there are, so they have an engine
-# of their own. It goes down at the end, also after a failure. The last lines
-# are ctest's summary.
+# The tests with servers run side by side, in two environments of this script's
+# own (.devenv-test and .devenv-test-2, or OMS_TEST_DEVENV): one that
+# `hack/devenv.sh up` has started for you is not touched, nor is an engine of
+# yours: the tests look at all containers there are, so they have engines of
+# their own. The second environment has a network of its own; where none can be
+# made, there is one environment. They go down at the end, also after a
+# failure. The last lines are how long what took, and ctest's summary.
 set -euo pipefail
 
 HACK=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -47,6 +49,8 @@ case $only in 'unit|scenario' | unit | scenario | checks) servers= ;; esac
 cd "$REPO_DIR"
 kube_build=''
 sanitizer_run=''
+environments=("$DEVENV_DIR")
+environment_jobs=()
 summary=
 began=$SECONDS
 stage=
@@ -59,28 +63,31 @@ cleanup() {
   local code=$?
   trap - EXIT INT TERM
   local job
-  for job in $kube_build $sanitizer_run; do
+  for job in $kube_build $sanitizer_run "${environment_jobs[@]}"; do
     kill -0 "$job" 2>/dev/null || continue
     # The whole group: the compilers too.
     kill -TERM -- "-$job" 2>/dev/null || true
     wait "$job" 2>/dev/null || true
   done
-  if [[ -n $servers && -d $DEVENV_DIR ]]; then
-    if ((code)) && [[ -d $DEVENV_DIR/logs ]]; then
+  local at logs
+  for at in "${environments[@]}"; do
+    [[ -n $servers && -d $at ]] || continue
+    if ((code)) && [[ -d $at/logs ]]; then
       # What the servers had to say must outlive the environment.
-      mkdir -p build/test-logs
-      cp -f "$DEVENV_DIR"/logs/*.log build/test-logs/ 2>/dev/null || true
-      say "the servers' logs: $REPO_DIR/build/test-logs"
+      logs=build/test-logs/${at##*/}
+      mkdir -p "$logs"
+      cp -f "$at"/logs/*.log "$at"/logs/*.last "$logs/" 2>/dev/null || true
+      say "the servers' logs: $REPO_DIR/$logs"
     fi
     if [[ -n $keep ]]; then
-      say "the environment stays up: export DEVENV_DIR=$DEVENV_DIR; hack/devenv.sh status; down ends it"
+      say "the environment stays up: export DEVENV_DIR=$at; hack/devenv.sh status; down ends it"
     else
-      "$HACK/devenv.sh" down >build/down.log 2>&1 || {
-        say "note: the environment in $DEVENV_DIR did not go down whole:"
+      DEVENV_DIR=$at "$HACK/devenv.sh" down >build/down.log 2>&1 || {
+        say "note: the environment in $at did not go down whole:"
         tail -n 5 build/down.log >&2
       }
     fi
-  fi
+  done
   if ((code)); then
     say "FAILED after $((SECONDS - began)) s${stage:+, at: $stage}"
     [[ -z $summary || ! -s $summary ]] || sed -n '/% tests passed/,$p' "$summary"
@@ -100,8 +107,10 @@ stage() {
 }
 
 if [[ -n $servers ]]; then
-  # A killed run may have left its environment.
-  [[ ! -d $DEVENV_DIR ]] || "$HACK/devenv.sh" down
+  # A killed run may have left its environments.
+  for at in "$DEVENV_DIR" "$DEVENV_DIR-2"; do
+    [[ ! -d $at ]] || DEVENV_DIR=$at "$HACK/devenv.sh" down
+  done
   "$HACK/devenv.sh" check --engine own
 fi
 
@@ -130,18 +139,64 @@ targets=()
 [[ $only != checks ]] || targets=(help)
 "$HACK/build.sh" release "${targets[@]}"
 
-# ctest_run PRESET ARGS...: from the given build, two at a time; tests with real
-# servers say themselves that they want to be alone.
+# ctest_run PRESET ARGS...: from the given build, two at a time.
 ctest_run() {
   local preset=$1
   shift
   ctest --preset "$preset" -j 2 --no-tests=error "$@" </dev/null
 }
 
+# environment_up FOLDER ARGS...: one environment, with an OMS started and taken
+# away again: that makes the images at the first time (a minute for the Debian
+# base), and shows that the stand-in runs.
+environment_up() {
+  export DEVENV_DIR=$1
+  shift
+  "$HACK/devenv.sh" up --metadb both --engine own "$@" &&
+    "$HACK/devenv.sh" oms start 4.3.0 && "$HACK/devenv.sh" oms reset
+}
+
+# slowest LOG...: the ten tests that took longest, of ctest's own lines.
+slowest() {
+  sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) .* +([0-9.]+) sec *$/\2 \1/p' "$@" | sort -rn |
+    sed -n 1,10p | while read -r seconds name; do printf '%7.0f s  %s\n' "$seconds" "$name"; done
+}
+
+# table: what took how long.
+table() {
+  say "== seconds, $((SECONDS - began)) in all"
+  printf '%s\n' "${stages[@]}" >&2
+  say 'the ten slowest tests:'
+  slowest "$@" >&2
+}
+
 if [[ -n $only ]] && [[ -z $servers ]]; then
   stage "tests ($only)"
   ctest_run release -L "^($only)\$"
   exit 0
+fi
+
+if [[ -n $servers ]]; then
+  if kill -0 "$kube_build" 2>/dev/null; then
+    say 'waiting for the Kubernetes build (about 5 minutes on two cores, once)'
+  fi
+  wait "$kube_build" || die "the Kubernetes binaries could not be built"
+  kube_build=
+  # Beside the quick tests, in groups of their own, to be ended as a whole.
+  set -m
+  environment_up "$DEVENV_DIR" </dev/null &
+  environment_jobs+=("$!")
+  if "$HACK/devenv.sh" check --engine own --network own 2>build/network.log; then
+    environments+=("$DEVENV_DIR-2")
+    environment_up "$DEVENV_DIR-2" --network own </dev/null &
+    environment_jobs+=("$!")
+  else
+    say "the tests with servers run one after the other: $(tail -n 1 build/network.log)"
+  fi
+  # The second environment reaches no mirror, and a test of it may want this.
+  "$HACK/image.sh" --base </dev/null &
+  environment_jobs+=("$!")
+  set +m
 fi
 
 if [[ -z $only ]]; then
@@ -173,26 +228,27 @@ if [[ -n $sanitizers ]]; then
   set +m
 fi
 
-stage 'environment'
-if kill -0 "$kube_build" 2>/dev/null; then
-  say 'waiting for the Kubernetes build (about 5 minutes on two cores, once)'
-fi
-wait "$kube_build" || die "the Kubernetes binaries could not be built"
-kube_build=
-"$HACK/devenv.sh" up --metadb both --engine own
-exports=$("$HACK/devenv.sh" env)
-eval "$exports"
-# The images are made at the first start of an OMS (a minute for the Debian
-# base, once). That first start also shows that the stand-in runs.
-"$HACK/devenv.sh" oms start 4.3.0
-"$HACK/devenv.sh" oms reset
-
 stage "tests (${only:-all})"
-printf '%s\n' "${stages[@]}" >&2
+for job in "${environment_jobs[@]}"; do
+  wait "$job" || die "an environment did not come up, see above"
+done
+environment_jobs=()
+export OMS_TEST_ENVIRONMENTS=$REPO_DIR/build/environments
+mkdir -p "$OMS_TEST_ENVIRONMENTS"
+resources='[]'
+for at in "${environments[@]}"; do
+  id=$(jq -n "$resources | length + 1")
+  (umask 077 && DEVENV_DIR=$at "$HACK/devenv.sh" env >"$OMS_TEST_ENVIRONMENTS/$id.sh")
+  resources=$(jq -n --arg id "$id" "$resources"' + [{id: $id, slots: 1}]')
+done
+jq -n --argjson servers "$resources" '{version: {major: 1, minor: 0}, local: [{servers: $servers}]}' \
+  >"$OMS_TEST_ENVIRONMENTS/resources.json"
 selection=(-LE '^(unit|scenario)$')
 [[ -z $only ]] || selection=(-L "^($only)\$")
 summary=$REPO_DIR/build/ctest.log
-ctest_run release "${selection[@]}" 2>&1 | tee "$summary"
+# One more than there are environments: what needs none runs beside.
+ctest_run release -j $((${#environments[@]} + 1)) --resource-spec-file "$OMS_TEST_ENVIRONMENTS/resources.json" \
+  "${selection[@]}" 2>&1 | tee "$summary"
 
 if [[ -n $sanitizers ]]; then
   stage 'unit and scenario tests with sanitizers'
@@ -204,6 +260,8 @@ if [[ -n $sanitizers ]]; then
   sanitizer_run=
   grep -E ' passed$|tests passed' "$sanitizer_log" >&2
 fi
+stage 'done'
+table build/ctest-*.log "$summary"
 if [[ -z $only ]]; then
   # The last lines are ctest's summaries.
   sed -n '/% tests passed/,$p' build/ctest-quick.log "$summary"

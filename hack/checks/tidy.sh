@@ -6,8 +6,9 @@
 # Without files: all sources but those that clang 14 cannot read (coroutines of
 # Asio) and those that are mostly a foreign library, most recently changed
 # first, until the budget (default: none) is used up. A file that passed is not
-# looked at again until it, a header or .clang-tidy changes. DIR is a
-# configured build folder (default build/release).
+# looked at again until it, a header that it includes, or .clang-tidy changes.
+# DIR is a build folder, built (default build/release): the build knows what a
+# file includes. A file that it has not compiled counts as one that includes all.
 set -euo pipefail
 
 SKIP='controller/kube/rest_client.cc|reconcilers/drivers/(http/http_stream|docker/docker_http|docker/docker_stream).cc'
@@ -42,12 +43,24 @@ fi
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/oms-upgrade-controller/tidy
 mkdir -p "$cache"
 find "$cache" -type f -mtime +14 -delete
-headers=$({ "$tidy" --version; cat .clang-tidy; find controller crd reconcilers -name '*.h' -print0 |
-  LC_ALL=C sort -z | xargs -0 cat; } | sha256sum | cut -c1-32)
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+# "file header" of each header of ours that a file includes.
+ninja -C "$build" -t deps 2>/dev/null | awk -v root="$PWD/" -v relative="$(realpath --relative-to="$build" .)/" '
+  /: #deps/ {source = ""; next}
+  NF == 1 && (index($1, root) == 1 || index($1, relative) == 1) {
+    path = substr($1, length(index($1, root) == 1 ? root : relative) + 1)
+    if (source == "") source = path
+    if (path ~ /^(controller|crd|reconcilers)\//) print source, path
+  }' >"$work/includes" || true
+find controller crd reconcilers -name '*.h' | LC_ALL=C sort >"$work/headers"
+settings=$({ "$tidy" --version; cat .clang-tidy; } | sha256sum | cut -c1-32)
 
 tidy_one() {
-  local file=$1 key log
-  key=$({ echo "$TIDY_HEADERS $file"; cat "$file"; } | sha256sum | cut -c1-32)
+  local file=$1 key log includes
+  mapfile -t includes < <(awk -v file="$file" '$1 == file {print $2}' "$TIDY_WORK/includes" | LC_ALL=C sort -u)
+  ((${#includes[@]} > 1)) || mapfile -t includes <"$TIDY_WORK/headers"
+  key=$({ echo "$TIDY_SETTINGS $file"; cat "$file" "${includes[@]}"; } | sha256sum | cut -c1-32)
   [[ -e $TIDY_CACHE/$key ]] && return 0
   if [[ -n $TIDY_END ]] && ((EPOCHSECONDS >= TIDY_END)); then
     echo "not looked at (budget used up): $file"
@@ -64,9 +77,10 @@ tidy_one() {
   fi
 }
 export -f tidy_one
-export TIDY=$tidy TIDY_BUILD=$build TIDY_CACHE=$cache TIDY_HEADERS=$headers TIDY_END=${budget:+$((EPOCHSECONDS + budget))}
+export TIDY=$tidy TIDY_BUILD=$build TIDY_CACHE=$cache TIDY_SETTINGS=$settings TIDY_WORK=$work TIDY_END=${budget:+$((EPOCHSECONDS + budget))}
 start=$SECONDS
-printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy_one "$1"' _ || {
+# What runs beside it, tests with servers, comes first.
+printf '%s\0' "${files[@]}" | nice -n 19 xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy_one "$1"' _ || {
   echo "clang-tidy found something in the files above" >&2
   exit 1
 }

@@ -17,7 +17,7 @@ build_packages() {
 # the server without the service that mariadb-server would start.
 run_packages() {
   printf '%s\n' mydumper mariadb-client mariadb-server-core zstd jq debootstrap curl openssl \
-    python3 python3-pip tzdata procps util-linux unzip ca-certificates
+    python3 python3-pip tzdata procps util-linux iproute2 unzip ca-certificates
   # A docker client that is there already may belong to another packager.
   have docker || printf '%s\n' docker.io
 }
