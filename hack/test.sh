@@ -193,8 +193,10 @@ if [[ -n $servers ]]; then
   else
     say "the tests with servers run one after the other: $(tail -n 1 build/network.log)"
   fi
-  # The second environment reaches no mirror, and a test of it may want this.
+  # The second environment reaches no mirror, and a test in it may want this.
   "$HACK/image.sh" --base </dev/null &
+  environment_jobs+=("$!")
+  "$HACK/lib/earlier_release.sh" </dev/null >/dev/null &
   environment_jobs+=("$!")
   set +m
 fi
