@@ -39,6 +39,18 @@ controller_manifests() {
     die "the API server has no established resource omsupgrades"
 }
 
+# controller_applied: what says that the manifests of this checkout are in the
+# cluster as they were applied: their content, and the server's versions of them.
+controller_applied() {
+  local contents versions
+  contents=$(cd "$REPO_DIR" && find crd manifests -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
+  versions=$(kubectl_admin -n "$CONTROLLER_NAMESPACE" get -o jsonpath='{.items[*].metadata.resourceVersion}' \
+    "namespace/$CONTROLLER_NAMESPACE" crd/omsupgrades.oms.oceanbase.com "serviceaccount/$CONTROLLER_ACCOUNT" \
+    "clusterrole/$CONTROLLER_ACCOUNT" "clusterrolebinding/$CONTROLLER_ACCOUNT" \
+    "role/$CONTROLLER_ACCOUNT" "rolebinding/$CONTROLLER_ACCOUNT" 2>/dev/null) || return 1
+  printf '%s %s\n' "${contents%% *}" "$versions"
+}
+
 # controller_leave_cluster: on `down`, of a cluster of the user's. The resources
 # that speak of this environment go with it; what others may use stays.
 controller_leave_cluster() {
@@ -89,17 +101,22 @@ controller_ready() { [[ $(curl -fsS -m 2 -o /dev/null -w '%{http_code}' "http://
 
 # controller_start NAME [ARGS...]: returns when /readyz answers.
 controller_start() {
-  local name=$1 daemon=controller-$1 dir=$DEVENV_DIR/controller/$1 binary port engine flags
+  local name=$1 daemon=controller-$1 dir=$DEVENV_DIR/controller/$1 binary port engine flags applied
   shift
   if daemon_pid "$daemon" >/dev/null; then
     say "controller '$name' runs already (pid $(daemon_pid "$daemon"))"
     return 0
   fi
   binary=$(controller_binary)
-  kubectl_admin get --raw /readyz >/dev/null 2>&1 ||
-    die "the API server does not answer: hack/devenv.sh up"
-  controller_manifests
-  controller_kubeconfig "$dir"
+  # A controller is started anew many times, by tests above all.
+  if [[ ! -s $dir/kubeconfig || -z $(find "$dir/token" -mmin -600 2>/dev/null) ]] ||
+    ! applied=$(controller_applied) || [[ $applied != "$(recall applied-as)" ]]; then
+    kubectl_admin get --raw /readyz >/dev/null 2>&1 ||
+      die "the API server does not answer: hack/devenv.sh up"
+    controller_manifests
+    controller_kubeconfig "$dir"
+    remember applied-as "$(controller_applied)"
+  fi
   port=$(free_port "controller-$name")
   if port_in_use "$port"; then
     forget_port "controller-$name"

@@ -38,7 +38,7 @@ class Replaced(GoingBack):
         return [json.loads(p.read_text()) for p in files]
 
     def passed(self, point):
-        return any(p["kind"] == point for record in self.records() for p in record["points"])
+        return any(p["point"] == point for record in self.records() for p in record["points"])
 
     def dies_after(self, controller, point, step, seen):
         until_acting(controller, step)
