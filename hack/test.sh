@@ -61,7 +61,9 @@ flock -n 7 || die "another hack/test.sh runs in this checkout"
 
 cleanup() {
   local code=$?
-  trap - EXIT INT TERM
+  # A second interrupt would leave an environment running.
+  trap '' INT TERM
+  trap - EXIT
   local job
   for job in $kube_build $sanitizer_run "${environment_jobs[@]}"; do
     kill -0 "$job" 2>/dev/null || continue
