@@ -23,9 +23,8 @@ std::string Reason(const steps::StepState& state) {
   return state.reason.empty() ? crd::reason::kProgressing : state.reason;
 }
 
-bool WantsVersion(const crd::Spec& spec, const crd::Version& version) {
-  const auto wanted = crd::Version::Parse(spec.version);
-  return wanted.ok() && *wanted == version;
+bool WantsVersion(const UserRequests& requests, const crd::Version& version) {
+  return requests.version.ok() && *requests.version == version;
 }
 
 bool BeforeTheStop(const model::OperationRecord& record) {
@@ -44,7 +43,7 @@ std::optional<Decision> TurnAsAsked(const crd::Spec& spec, const model::Operatio
                     record.to, BeforeTheStop(record) ? ", nothing was stopped yet" : "")};
   };
   if (requests.deleting) return turn(crd::reason::kDeleted, "the resource is being deleted");
-  const auto wanted = crd::Version::Parse(spec.version);
+  const auto& wanted = requests.version;
   if (!wanted.ok() || *wanted == record.to) return std::nullopt;
   const std::string asks = "spec.version asks for " + wanted->ToString();
   if (*wanted == record.from) {
@@ -56,21 +55,23 @@ std::optional<Decision> TurnAsAsked(const crd::Spec& spec, const model::Operatio
 }
 
 // The spec asks for a version that the open operation neither came from nor goes to.
-bool WantsThird(const crd::Spec& spec, const model::OperationRecord& record) {
-  return crd::Version::Parse(spec.version).ok() && !WantsVersion(spec, record.to) &&
-         !WantsVersion(spec, record.from);
+bool WantsThird(const UserRequests& requests, const model::OperationRecord& record) {
+  return requests.version.ok() && !WantsVersion(requests, record.to) &&
+         !WantsVersion(requests, record.from);
 }
 
 // A step has failed for good: does the policy, or a third version that waits, turn it back?
 std::optional<Decision> TurnAfterFailure(const crd::Spec& spec,
-                                         const model::OperationRecord& record, model::Step step,
+                                         const model::OperationRecord& record,
+                                         const UserRequests& requests, model::Step step,
                                          const std::string& why, bool by_policy) {
-  const bool third = WantsThird(spec, record);
+  const bool third = WantsThird(requests, record);
   by_policy = by_policy && spec.strategy.on_failure == crd::OnFailure::kRollback;
   if (step == model::Step::kPreflight || !(third || by_policy)) return std::nullopt;
-  return Decision{Kind::kTurn, step, third ? crd::reason::kSuperseded : crd::reason::kFailurePolicy,
-                  fmt::format("{}, so the upgrade from {} to {} is rolled back{}", why, record.from,
-                              record.to, third ? "; then " + spec.version + " starts" : "")};
+  return Decision{
+      Kind::kTurn, step, third ? crd::reason::kSuperseded : crd::reason::kFailurePolicy,
+      fmt::format("{}, so the upgrade from {} to {} is rolled back{}", why, record.from, record.to,
+                  third ? "; then " + requests.version->ToString() + " starts" : "")};
 }
 
 // ------------------------------------------------------------------------------------------- gates
@@ -89,13 +90,12 @@ std::optional<Decision> Gate(const crd::Spec& spec, const model::OperationRecord
   const bool back = record.direction == model::Direction::kRollback;
   // A restore goes to its end; a deletion that rolls back is not held up by anything.
   if (record.Passed(model::PointKind::kFirstDrop) || requests.deleting) return std::nullopt;
-  if (!back) {
-    const auto wanted = crd::Version::Parse(spec.version);
-    if (!wanted.ok())
-      return Decision{Kind::kStall, step, wanted.error().reason, wanted.error().message};
+  if (!back && !requests.version.ok()) {
+    const base::Error& error = requests.version.error();
+    return Decision{Kind::kStall, step, error.reason, error.message};
   }
   // A revert outranks suspend: who is held in the middle can always go back.
-  const bool reverted = back && WantsVersion(spec, record.from);
+  const bool reverted = back && WantsVersion(requests, record.from);
   if (spec.suspend && !reverted) {
     return Decision{Kind::kHold, step, crd::reason::kSuspended,
                     fmt::format("suspended before {}; set spec.suspend to false to continue",
@@ -149,9 +149,9 @@ bool MayRetry(const crd::Spec& spec, const model::OperationRecord& record,
   return (state.retryable || by_policy) && failures.failures <= most;
 }
 
-Decision AfterFailure(const crd::Spec& spec, const model::OperationRecord& record, model::Step step,
-                      const steps::StepState& state, const FailureCount& failures,
-                      const model::Facts& facts, bool now, double random) {
+Decision AfterFailure(const crd::Spec& spec, const model::OperationRecord& record,
+                      const UserRequests& requests, model::Step step, const steps::StepState& state,
+                      const FailureCount& failures, const model::Facts& facts, double random) {
   if (step == model::Step::kPreflight) {
     // Looked at again by itself, so that a world that was mended goes on without a touch of the
     // resource.
@@ -161,7 +161,7 @@ Decision AfterFailure(const crd::Spec& spec, const model::OperationRecord& recor
     const base::Duration pause =
         base::Backoff(kFirstBackoff, kMaxBackoff, std::max(0, failures.failures - 1), random);
     const auto due = failures.last + pause;
-    if (!now && facts.steady_now < due) {
+    if (!requests.look_now && facts.steady_now < due) {
       return {
           Kind::kWait, step, crd::reason::kProgressingWithRetry, state.message,
           std::chrono::duration_cast<base::Duration>(due - facts.steady_now) + base::Duration(1)};
@@ -172,7 +172,8 @@ Decision AfterFailure(const crd::Spec& spec, const model::OperationRecord& recor
     // The databases of an OMS that somebody runs again are not what the policy may turn back.
     const bool by_policy = Reason(state) != crd::reason::kOldContainerStarted;
     const std::string why = fmt::format("{} failed ({})", model::NameOf(step), state.message);
-    if (auto turn = TurnAfterFailure(spec, record, step, why, by_policy)) return *std::move(turn);
+    if (auto turn = TurnAfterFailure(spec, record, requests, step, why, by_policy))
+      return *std::move(turn);
   }
   // OMS is down, mostly. What a person has mended is seen before that person looks here again.
   return {Kind::kStall, step, Reason(state), state.message, kLookAgainAtTrouble};
@@ -182,7 +183,8 @@ Decision AfterFailure(const crd::Spec& spec, const model::OperationRecord& recor
 // never ends a rollback, past the upgrade script it only pauses, and what is left once OMS is
 // healthy is not late: HA is switched on, or a person is waited for who switches it.
 std::optional<Decision> PastDeadline(const crd::Spec& spec, const model::OperationRecord& record,
-                                     model::Step step, const model::Facts& facts) {
+                                     const UserRequests& requests, model::Step step,
+                                     const model::Facts& facts) {
   const auto stopped = record.PassedAt(model::PointKind::kStopping, "");
   if (record.direction == model::Direction::kRollback || !stopped ||
       step == model::Step::kEnableHa || spec.suspend) {
@@ -194,7 +196,8 @@ std::optional<Decision> PastDeadline(const crd::Spec& spec, const model::Operati
       "{} is not finished {} after the upgrade stopped OMS (spec.strategy.progressDeadline)",
       model::NameOf(step), base::FormatDuration(spec.strategy.progress_deadline));
   const bool past_script = record.Seen(model::Step::kRunUpgradeScript);
-  if (auto turn = TurnAfterFailure(spec, record, step, late, !past_script)) return *std::move(turn);
+  if (auto turn = TurnAfterFailure(spec, record, requests, step, late, !past_script))
+    return *std::move(turn);
   return Decision{Kind::kStall, step, crd::reason::kDeadlineExceeded,
                   fmt::format("{}; revert spec.version to {} to roll back, or set annotation {} to "
                               "a new value to allow the same time again",
@@ -206,10 +209,9 @@ std::optional<Decision> PastDeadline(const crd::Spec& spec, const model::Operati
 
 // An undo that was asked for by mistake, or that cannot be done: until RollbackStopping nothing of
 // OMS is touched but HA. (A rollback of an open upgrade goes to its end: OMS may be down.)
-bool CalledOff(const crd::Spec& spec, const model::OperationRecord& record,
-               const UserRequests& requests) {
+bool CalledOff(const model::OperationRecord& record, const UserRequests& requests) {
   return record.undoes && !record.Passed(model::PointKind::kRollbackStopping) &&
-         !requests.deleting && WantsVersion(spec, record.to);
+         !requests.deleting && WantsVersion(requests, record.to);
 }
 
 // ---------------------------------------------------------------------------- no operation is open
@@ -269,10 +271,10 @@ Decision DecideUndo(const crd::Spec& spec, const IdleInput& idle, const UserRequ
                       idle.way_back->from, idle.way_back->to)};
 }
 
-Decision Refused(const crd::Spec& spec, const IdleInput& idle, const crd::Version& wanted) {
+Decision Refused(const IdleInput& idle, const UserRequests& requests) {
   std::string possible = idle.running.ToString() + " or higher";
   if (idle.way_back != nullptr) {
-    const bool ignored = WantsVersion(spec, idle.way_back->from);
+    const bool ignored = WantsVersion(requests, idle.way_back->from);
     possible += ignored
                     ? std::string(
                           ", or spec.strategy.onVersionRevert to Rollback: with Ignore the last "
@@ -283,13 +285,12 @@ Decision Refused(const crd::Spec& spec, const IdleInput& idle, const crd::Versio
       Kind::kStall, model::Step::kPreflight, crd::reason::kDowngradeRefused,
       fmt::format("OMS runs {}, but spec.version asks for the lower {}; OMS cannot be downgraded "
                   "in place, and only the last upgrade can be rolled back. Set spec.version to {}",
-                  idle.running.ToString(), wanted.ToString(), possible)};
+                  idle.running.ToString(), requests.version->ToString(), possible)};
 }
 
 }  // namespace
 
-std::optional<Decision> Latched(const crd::Spec& spec, const IdleInput& idle,
-                                const UserRequests& requests) {
+std::optional<Decision> Latched(const IdleInput& idle, const UserRequests& requests) {
   if (idle.last == nullptr || idle.last->latched != requests.resource) return std::nullopt;
   const model::OperationRecord& last = *idle.last;
   const std::string how = fmt::format(
@@ -307,7 +308,7 @@ std::optional<Decision> Latched(const crd::Spec& spec, const IdleInput& idle,
                     last.Passed(model::PointKind::kStopping) ? " after OMS was stopped" : "",
                     last.folder));
   }
-  if (!WantsVersion(spec, last.to) || WantsVersion(spec, idle.running)) return std::nullopt;
+  if (!WantsVersion(requests, last.to) || WantsVersion(requests, idle.running)) return std::nullopt;
   if (last.outcome == model::OperationOutcome::kRolledBack &&
       last.outcome_reason == crd::reason::kFailurePolicy) {
     return held(crd::reason::kRolledBackAfterFailure,
@@ -322,15 +323,14 @@ std::optional<Decision> Latched(const crd::Spec& spec, const IdleInput& idle,
   return std::nullopt;
 }
 
-bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running) {
-  const auto wanted = crd::Version::Parse(spec.version);
-  return wanted.ok() && *wanted > running;
+bool WantsUpgrade(const UserRequests& requests, const crd::Version& running) {
+  return requests.version.ok() && *requests.version > running;
 }
 
-bool WantsUndo(const crd::Spec& spec, const IdleInput& idle) {
+bool WantsUndo(const crd::Spec& spec, const IdleInput& idle, const UserRequests& requests) {
   return idle.way_back != nullptr &&
          spec.strategy.on_version_revert == crd::OnVersionRevert::kRollback &&
-         WantsVersion(spec, idle.way_back->from) && !WantsVersion(spec, idle.running);
+         WantsVersion(requests, idle.way_back->from) && !WantsVersion(requests, idle.running);
 }
 
 std::vector<base::WallTime> RecentOnly(std::vector<base::WallTime> times, base::WallTime now) {
@@ -340,15 +340,15 @@ std::vector<base::WallTime> RecentOnly(std::vector<base::WallTime> times, base::
 
 Decision DecideWithoutOperation(const crd::Spec& spec, const IdleInput& idle,
                                 const UserRequests& requests) {
-  const auto wanted = crd::Version::Parse(spec.version);
+  const auto& wanted = requests.version;
   if (!wanted.ok())
     return {Kind::kStall, model::Step::kPreflight, wanted.error().reason, wanted.error().message};
-  if (auto latched = Latched(spec, idle, requests)) return *std::move(latched);
+  if (auto latched = Latched(idle, requests)) return *std::move(latched);
   if (*wanted == idle.running)
     return {Kind::kIdle, model::Step::kPreflight, crd::reason::kUpToDate,
             "OMS runs version " + idle.running.ToString()};
-  if (WantsUndo(spec, idle)) return DecideUndo(spec, idle, requests);
-  if (*wanted < idle.running) return Refused(spec, idle, *wanted);
+  if (WantsUndo(spec, idle, requests)) return DecideUndo(spec, idle, requests);
+  if (*wanted < idle.running) return Refused(idle, requests);
   if (idle.preflight == nullptr)
     return {Kind::kWait, model::Step::kPreflight, crd::reason::kProgressing, "looking",
             base::Duration(0)};
@@ -395,7 +395,7 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
   if (!back) {
     if (auto turn = TurnAsAsked(spec, record, requests)) return *std::move(turn);
   }
-  if (CalledOff(spec, record, requests)) {
+  if (CalledOff(record, requests)) {
     return {Kind::kCallOff, model::Step::kRestoreHa, crd::reason::kSuperseded,
             fmt::format("spec.version asks for {} again before OMS was stopped: the rollback to {} "
                         "is cancelled",
@@ -409,7 +409,7 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
     if (const auto gate = Gate(spec, record, requests, info.step);
         gate && at.verdict != steps::Verdict::kRunning) {
       decision = *gate;
-    } else if (auto late = PastDeadline(spec, record, info.step, facts)) {
+    } else if (auto late = PastDeadline(spec, record, requests, info.step, facts)) {
       decision = *std::move(late);
     } else if (at.reason == crd::reason::kAwaitingHaSwitch) {
       // Nothing is under way: a person is waited for, and told so once.
@@ -417,14 +417,14 @@ Decision Decide(const crd::Spec& spec, const model::OperationRecord& record,
     } else if (at.verdict == steps::Verdict::kRunning) {
       decision = {Kind::kWait, info.step, crd::reason::kProgressing, at.message, at.look_again};
     } else if (at.verdict == steps::Verdict::kFailed) {
-      decision =
-          AfterFailure(spec, record, info.step, at, failures, facts, requests.look_now, random);
+      decision = AfterFailure(spec, record, requests, info.step, at, failures, facts, random);
     } else {
       return {Kind::kRun, info.step, crd::reason::kProgressing, at.message};
     }
-    if (decision.kind == Kind::kWait && WantsThird(spec, record)) {
-      decision.message += fmt::format("{}then {} starts, for which spec.version asks now",
-                                      decision.message.empty() ? "" : "; ", spec.version);
+    if (decision.kind == Kind::kWait && WantsThird(requests, record)) {
+      decision.message +=
+          fmt::format("{}then {} starts, for which spec.version asks now",
+                      decision.message.empty() ? "" : "; ", requests.version->ToString());
     }
     if (!back && spec.ha.control == crd::HaControl::kAuto && HeldTooLongWithHaOff(record, facts) &&
         HaIsOff(state) && decision.kind != Kind::kRun && decision.kind != Kind::kTurn) {

@@ -49,6 +49,9 @@ struct FailureCount {
 
 // What a person or a tool has asked for beside the spec.
 struct UserRequests {
+  // spec.version, as what it means; parsed once, where a pass begins.
+  base::Result<crd::Version> version =
+      base::MakeError(base::Code::kInvalid, "nothing is asked for");
   bool deleting = false;         // The resource is being deleted, and rolls back first.
   std::string approve;           // The annotation's text: a plan's hash.
   std::string plan_hash;         // Of an open operation under spec.approval: Manual, as it is now.
@@ -74,12 +77,11 @@ Decision DecideWithoutOperation(const crd::Spec& spec, const IdleInput& idle,
                                 const UserRequests& requests);
 // True if the spec asks for another version than the one that runs, in a direction that can be
 // gone.
-bool WantsUpgrade(const crd::Spec& spec, const crd::Version& running);
+bool WantsUpgrade(const UserRequests& requests, const crd::Version& running);
 // True if the spec asks for the version that the upgrade to what runs came from.
-bool WantsUndo(const crd::Spec& spec, const IdleInput& idle);
+bool WantsUndo(const crd::Spec& spec, const IdleInput& idle, const UserRequests& requests);
 // Held by what the last operation came to: nothing begins before an edit or a token.
-std::optional<Decision> Latched(const crd::Spec& spec, const IdleInput& idle,
-                                const UserRequests& requests);
+std::optional<Decision> Latched(const IdleInput& idle, const UserRequests& requests);
 
 // What a new reset token means where a script or the new container has failed for good: neither is
 // run again, so the upgrade is turned back, and begun anew once it is. Nullopt: it means to count

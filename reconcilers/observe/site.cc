@@ -56,15 +56,14 @@ std::string OwnerLabel(const std::string& object) {
   return label;
 }
 
-std::string WantedVersion(const crd::Spec& spec) {
-  auto wanted = crd::Version::Parse(spec.version);
-  if (!wanted.ok()) return spec.version;
+base::Result<crd::Version> WantedVersion(const crd::Spec& spec) {
+  OMS_ASSIGN(crd::Version wanted, crd::Version::Parse(spec.version));
   if (const auto tag = crd::VersionFromImage(spec.image.reference);
       tag.ok() && tag->edition == crd::Edition::kCommunity) {
-    wanted->edition = crd::Edition::kCommunity;
+    wanted.edition = crd::Edition::kCommunity;
   }
-  SetEdition(spec, *wanted);
-  return wanted->ToString();
+  SetEdition(spec, wanted);
+  return wanted;
 }
 
 base::Result<crd::Version> RunningVersion(const crd::Spec& spec,

@@ -86,8 +86,8 @@ struct Site {
 std::string OwnerLabel(const std::string& object);
 
 // spec.version as what it means: with the edition that spec.deployment.edition names, or that the
-// tag of spec.image does where the version itself says none. What is no version stays as it is.
-std::string WantedVersion(const crd::Spec& spec);
+// tag of spec.image does where the version itself says none. kInvalid "InvalidVersion".
+base::Result<crd::Version> WantedVersion(const crd::Spec& spec);
 
 // The version that a container runs: our label, the image's tag, or spec.deployment.currentVersion.
 base::Result<crd::Version> RunningVersion(const crd::Spec& spec,

@@ -48,6 +48,7 @@ UpgradeReconciler::Pass::Pass(UpgradeReconciler& owner, ResourceCache& memory,
       memory_(memory),
       resource_(std::move(resource)),
       spec_(resource_->spec),
+      wanted_(observe::WantedVersion(spec_)),
       key_(resource_->meta.Key()),
       me_{owner.options_.cluster, key_.ToString()} {}
 
@@ -68,6 +69,7 @@ std::string UpgradeReconciler::Pass::Annotation(const char* name) const {
 
 decide::UserRequests UpgradeReconciler::Pass::UserRequestsNow(const base::Context& ctx) const {
   decide::UserRequests requests;
+  requests.version = wanted_;
   requests.deleting = deleting();
   requests.approve = Annotation(crd::kApprove);
   requests.resource = Mark();
@@ -170,7 +172,6 @@ std::optional<base::Result<UpgradeReconciler::Pass::Next>> UpgradeReconciler::Pa
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
     const base::Context& outer) {
   spec_ = resource_->spec;
-  spec_.version = observe::WantedVersion(spec_);
   site_ = {};
   facts_.reset();
   state_.reset();
@@ -215,8 +216,7 @@ bool UpgradeReconciler::Pass::MayRestore() const {
 
 UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::InTrouble() {
   const bool open = operation_open() || ShownOpen();
-  const auto wanted = crd::Version::Parse(spec_.version);
-  const bool idle = wanted.ok() && wanted->ToString() == known_.status.current_version;
+  const bool idle = wanted_.ok() && wanted_->ToString() == known_.status.current_version;
   const model::Trouble& trouble = *site_.trouble;
   if (open || idle) {
     const bool stalls = !trouble.passing && open;
@@ -379,7 +379,8 @@ base::Status UpgradeReconciler::Pass::WriteStatus(const base::Context& outer) {
   auto written = owner_.status_.Write(ctx, key_, ShownStatus(ctx), known_, deferred_);
   if (auto* metrics = owner_.options_.metrics;
       metrics && (!memory_.measured || !(before == known_.status))) {
-    metrics->Show(key_, spec_, before, known_.status, downtime);
+    metrics->Show(key_, wanted_.ok() ? wanted_->ToString() : spec_.version, before, known_.status,
+                  downtime);
     memory_.measured = true;
   }
   if (!written.ok() && written.error().reason == crd::reason::kCrdTooOld) {

@@ -171,6 +171,7 @@ class UpgradeReconciler::Pass {
   ResourceCache& memory_;
   const std::shared_ptr<const crd::OmsUpgrade> resource_;
   crd::Spec spec_;  // With an operation open: with the image that it carries.
+  const base::Result<crd::Version> wanted_;  // spec.version.
   const kube::ObjectKey key_;
   const ports::Owner me_;
 

@@ -38,8 +38,8 @@ void UpgradeReconciler::Pass::PruneBackups(const base::Context& ctx) {
 
 void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
                                                 const crd::Version& running) {
-  const auto to = crd::Version::Parse(spec_.version);
-  auto path = product::CheckPath(running, *to, steps::PathOptionsOf(spec_));
+  const crd::Version& to = *wanted_;
+  auto path = product::CheckPath(running, to, steps::PathOptionsOf(spec_));
   if (!path.ok()) {
     preflight_ =
         steps::StepState{steps::Verdict::kFailed, path.error().reason, path.error().message};
@@ -48,11 +48,11 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
   path_ = *std::move(path);
   record::ApplyOverrides(spec_, path_);
   const base::Context look_ctx = ctx.WithNewDeadline(spec_.strategy.timeouts.preflight);
-  const observe::Look look{spec_, site_, path_, running, *to};
+  const observe::Look look{spec_, site_, path_, running, to};
   facts_ = observe::Observe(look_ctx, owner_.ports_, look, {}, memory_.proofs);
   steps::TryOut(look_ctx, look, memory_.trials, *facts_);
-  preflight_ = steps::PreflightState(spec_, running, *to, *facts_);
-  show::UpgradePlanInput input{spec_, running, *to, path_, *facts_};
+  preflight_ = steps::PreflightState(spec_, running, to, *facts_);
+  show::UpgradePlanInput input{spec_, running, to, path_, *facts_};
   if (site_.record) {
     input.follows = site_.record->id;
     input.components = site_.record->components;
@@ -62,7 +62,7 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
   if (!plan.ok()) return;
   plan_ = *std::move(plan);
   // Not of the hash: they change nothing of what is done.
-  for (auto& told : steps::AdvisoriesBeforeStart(spec_, running, *to, *facts_))
+  for (auto& told : steps::AdvisoriesBeforeStart(spec_, running, to, *facts_))
     plan_->steps.push_back("Before: " + told);
 }
 
@@ -204,14 +204,14 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   idle.last = site_.record.get();
   idle.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
   const decide::UserRequests requests = UserRequestsNow(ctx);
-  if (gone != nullptr && !decide::WantsUndo(spec_, idle))
+  if (gone != nullptr && !decide::WantsUndo(spec_, idle, requests))
     return Rest(decide::NewContainerGone(*gone, site_));
-  if (const auto latched = decide::Latched(spec_, idle, requests)) {
+  if (const auto latched = decide::Latched(idle, requests)) {
     // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
     OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
     return Rest(*latched);
   }
-  if (decide::WantsUndo(spec_, idle)) {
+  if (decide::WantsUndo(spec_, idle, requests)) {
     if (auto plan =
             show::PlanRollback(spec_, *idle.way_back, idle.now,
                                {resource_->meta.generation, site_.record->id}, NumbersNow(ctx));
@@ -220,7 +220,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     } else {
       return Stall(plan.error().reason, plan.error().message);
     }
-  } else if (decide::WantsUpgrade(spec_, running)) {
+  } else if (decide::WantsUpgrade(requests, running)) {
     LookBeforeUpgrade(ctx, running);
   }
   if (plan_) {
@@ -266,7 +266,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
     OMS_TRY(ctx.Check());
     OMS_ASSIGN(facts_->volume, owner_.ports_.store->Identify(spec_.backup.directory));
     operation.from = *site_.running;
-    operation.to = *crd::Version::Parse(spec_.version);
+    operation.to = *wanted_;
     OMS_ASSIGN(record, record::FirstRecord(spec_, site_, *facts_, operation));
   }
   OMS_TRY(ctx.Check());

@@ -392,11 +392,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::TakeEdit(
 // Ignore) says nothing of the image that is being carried.
 base::Result<bool> UpgradeReconciler::Pass::TakeImage(const base::Context& ctx) {
   const model::OperationRecord& record = *site_.record;
-  const auto wanted = crd::Version::Parse(spec_.version);
   const bool made = std::any_of(record.nodes.begin(), record.nodes.end(),
                                 [](const auto& node) { return !node.target_image_id.empty(); });
-  const bool follows = record.direction == model::Direction::kUpgrade && !made && wanted.ok() &&
-                       *wanted == record.to;
+  const bool follows = record.direction == model::Direction::kUpgrade && !made && wanted_.ok() &&
+                       *wanted_ == record.to;
   if (!follows || spec_.image == record.image) {
     spec_.image = record.image;
     return false;

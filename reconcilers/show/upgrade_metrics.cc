@@ -42,14 +42,14 @@ UpgradeMetrics::UpgradeMetrics(runtime::Registry& registry)
                                         "How long a phase took.", {"phase"},
                                         {0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600})) {}
 
-void UpgradeMetrics::Show(const kube::ObjectKey& key, const crd::Spec& spec,
+void UpgradeMetrics::Show(const kube::ObjectKey& key, const std::string& target,
                           const crd::Status& before, const crd::Status& after,
                           DowntimeLevel downtime) {
   std::lock_guard lock(mutex_);
   ForgetLocked(key);
-  Shown shown{after.current_version, spec.version, {}};
+  Shown shown{after.current_version, target, {}};
   const runtime::MetricFamily::Labels labels = {key.ns, key.name};
-  info_.Set({key.ns, key.name, after.current_version, spec.version}, 1);
+  info_.Set({key.ns, key.name, after.current_version, target}, 1);
   ready_.Set(labels, crd::IsTrue(after.conditions, crd::kReady) ? 1 : 0);
   stalled_.Set(labels, crd::IsTrue(after.conditions, crd::kStalled) ? 1 : 0);
   if (after.progress) progress_.Set(labels, after.progress->percent / 100.0);

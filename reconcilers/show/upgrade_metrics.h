@@ -20,7 +20,7 @@ class UpgradeMetrics {
 
   // After each write of a status; `before` is the one that was shown until now, `downtime` the
   // level that its text was made of. Thread-safe.
-  void Show(const kube::ObjectKey& key, const crd::Spec& spec, const crd::Status& before,
+  void Show(const kube::ObjectKey& key, const std::string& target, const crd::Status& before,
             const crd::Status& after, DowntimeLevel downtime);
   // The resource is gone: its series are no longer shown.
   void Forget(const kube::ObjectKey& key);

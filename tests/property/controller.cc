@@ -245,6 +245,7 @@ void Controller::Observe() {
 decide::UserRequests Controller::UserRequestsNow() const {
   const Resource& resource = world_.resource;
   decide::UserRequests requests;
+  requests.version = crd::Version::Parse(resource.spec.version);
   requests.deleting = resource.deleting;
   requests.approve = resource.approve;
   requests.resource = Mark();
@@ -273,9 +274,10 @@ Decision Controller::Closed() {
     }
   }
   idle.way_back = way_back;
-  if (auto latched = decide::Latched(resource.spec, idle, UserRequestsNow())) return *latched;
+  if (auto latched = decide::Latched(idle, UserRequestsNow())) return *latched;
   steps::StepState preflight;
-  if (!decide::WantsUndo(resource.spec, idle) && decide::WantsUpgrade(resource.spec, *running)) {
+  if (!decide::WantsUndo(resource.spec, idle, UserRequestsNow()) &&
+      decide::WantsUpgrade(UserRequestsNow(), *running)) {
     Observe();
     preflight = steps::PreflightState(resource.spec, *running,
                                       *crd::Version::Parse(resource.spec.version), facts_);

@@ -109,7 +109,7 @@ refuses "$separated | .spec.deployment.keepTasksRunning = true" 'needs the upgra
 accepts "$separated | .spec.deployment = {keepTasksRunning: true, assistant: {reference: \"tools:4.3.1\", archive: \"/images/tools.tar\"}}"
 refuses "$separated | .spec.deployment = {keepTasksRunning: true, assistant: {archive: \"/images/tools.tar\"}}" 'assistant.reference: Required value'
 refuses '.spec.deployment.assistant = {reference: "tools:4.3.1", sha256: ("0" * 64)}' 'write assistant.archive too'
-refuses '.spec.deployment.edition = "Enterprise" | .spec.version = "4.2.11-CE"' 'names the community edition'
+refuses '.spec.deployment.edition = "Enterprise" | .spec.version = "4.2.11-CE"' 'version is of the Community Edition'
 refuses '.spec.deployment.upgradeScript.path = "/root/x; rm -rf /"' 'write an absolute path of letters'
 accepts '.spec.legacy = {jarPath: "/opt/fix.jar", workingDirectory: "/", dataSourceUsedAtBothEnds: false}'
 refuses '.spec.legacy.jarPath = "fix.jar"' 'write an absolute path of letters'

@@ -245,7 +245,9 @@ struct Upgrade {
   steps::State state() const { return steps::JudgeSteps({spec, path, record, facts}); }
   steps::StepState of(model::Step step) const { return At(state(), step); }
   decide::Decision Decide(decide::FailureCount failures = {}) const {
-    return decide::Decide(spec, record, state(), facts, requests, failures, 0.5);
+    decide::UserRequests asked = requests;
+    asked.version = crd::Version::Parse(spec.version);
+    return decide::Decide(spec, record, state(), facts, asked, failures, 0.5);
   }
 
  private:

@@ -23,7 +23,9 @@ Decision Without(const crd::Spec& spec, const steps::StepState* preflight) {
   IdleInput idle{running};
   idle.preflight = preflight;
   idle.now = fixtures::At(1000);
-  return DecideWithoutOperation(spec, idle, {});
+  UserRequests requests;
+  requests.version = crd::Version::Parse(spec.version);
+  return DecideWithoutOperation(spec, idle, requests);
 }
 
 // ---------------------------------------------------------------------------- without an operation

@@ -424,7 +424,9 @@ struct ClosedWorld {
     idle.now = now;
     const steps::StepState passed{steps::Verdict::kDone, "Done", ""};
     idle.preflight = &passed;
-    return decide::DecideWithoutOperation(spec, idle, requests);
+    decide::UserRequests asked = requests;
+    asked.version = crd::Version::Parse(spec.version);
+    return decide::DecideWithoutOperation(spec, idle, asked);
   }
 };
 
