@@ -279,7 +279,7 @@ const std::vector<ReasonGroup>& ReasonTable() {
             "the message contains the error of the system"},
            {{kRecordFormat},
             "the record was written by a newer controller, or is damaged",
-            "use the newer controller"},
+            "run the controller that wrote it"},
            {{kDiskLow},
             "not enough space for two dumps and the saved image",
             "free some space, or set another `backup.directory`"},

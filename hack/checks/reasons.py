@@ -23,7 +23,7 @@ PLACES = [re.compile(pattern) for pattern in (
 OTHERS = {
     "crd/conditions.h": "types of conditions",
     "crd/oms_upgrade.cc": "values of fields",
-    "reconcilers/model/operation_json.cc": "outcomes in a record",
+    "reconcilers/model/operation_names.h": "outcomes in a record",
     "reconcilers/model/old_formats.cc": "a key of a record",
     "reconcilers/oms/container_clone.cc": "Docker's field AutoRemove",
     "reconcilers/drivers/docker/docker_engine.cc": "Docker's field AutoRemove",

@@ -2,7 +2,7 @@
 //
 // Plain values. A record is only ever added to: points are never taken back, and what is frozen is
 // never written anew. Each n on disk is a whole record; the highest n holds, and points are the
-// union over all n. operation_json.cc has it as text, old_formats.h what text there was before.
+// union over all n. operation_{to,from}_json.cc: as text; old_formats.h: what text there was before.
 #pragma once
 
 #include <map>

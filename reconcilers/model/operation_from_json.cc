@@ -1,5 +1,5 @@
-// The record as text, in the format that this controller writes. Each field is there in each
-// record, and no other one: what this controller does not know it would lose with its next append.
+// The record from its text. Each field is there, and no other one: what this controller does not
+// know it would lose with its next append.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,41 +11,12 @@
 #include "crd/reasons.h"
 #include "reconcilers/model/old_formats.h"
 #include "reconcilers/model/operation.h"
+#include "reconcilers/model/operation_names.h"
 
 namespace oms::model {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::pair<PointKind, std::string_view> kPointNames[] = {
-    {PointKind::kHaDisabling, "HADisabling"},
-    {PointKind::kStopping, "Stopping"},
-    {PointKind::kNewStarting, "NewStarting"},
-    {PointKind::kScriptStarting, "ScriptStarting"},
-    {PointKind::kRollbackStopping, "RollbackStopping"},
-    {PointKind::kFirstDrop, "FirstDrop"},
-    {PointKind::kOldStarting, "OldStarting"},
-    {PointKind::kComponentUpgrading, "ComponentUpgrading"},
-};
-
-constexpr std::pair<OperationOutcome, std::string_view> kOutcomeNames[] = {
-    {OperationOutcome::kOpen, "Open"},
-    {OperationOutcome::kSucceeded, "Succeeded"},
-    {OperationOutcome::kRolledBack, "RolledBack"},
-    {OperationOutcome::kAbandoned, "Abandoned"},
-    {OperationOutcome::kCalledOff, "CalledOff"},
-};
-
-constexpr std::pair<crd::NodeRole, std::string_view> kRoleNames[] = {
-    {crd::NodeRole::kAll, "All"},
-    {crd::NodeRole::kManagement, "Management"},
-    {crd::NodeRole::kComponent, "Component"},
-};
-
-constexpr std::pair<Direction, std::string_view> kDirectionNames[] = {
-    {Direction::kUpgrade, "Upgrade"},
-    {Direction::kRollback, "Rollback"},
-};
 
 constexpr size_t kLongestName = 100;  // Of what is not known, in a message.
 
@@ -87,9 +58,6 @@ T Whole(const json& value) {
   return *number;
 }
 
-json Time(base::WallTime time) { return base::FormatMicroTime(time); }
-json Time(const std::optional<base::WallTime>& time) { return time ? Time(*time) : json(); }
-
 base::WallTime TimeFrom(const json& value) {
   auto time = base::ParseTime(value.get<std::string>());
   if (!time.ok()) throw std::invalid_argument(time.error().message);
@@ -100,10 +68,6 @@ std::optional<base::WallTime> OptionalTimeFrom(const json& value) {
   return TimeFrom(value);
 }
 
-template <typename T>
-json Optional(const std::optional<T>& value) {
-  return value ? json(*value) : json();
-}
 template <typename T>
 std::optional<T> OptionalFrom(const json& value) {
   if (value.is_null()) return std::nullopt;
@@ -163,25 +127,6 @@ class Fields {
   std::vector<std::string_view> asked_;
 };
 
-json NodeToJson(const FrozenNode& node) {
-  return {{"name", node.name},
-          {"engineID", node.engine_id},
-          {"hostIP", node.host_ip},
-          {"oldID", node.old_id},
-          {"oldName", node.old_name},
-          {"oldStartedAt", node.old_started_at},
-          {"oldImage", node.old_image},
-          {"oldImageID", node.old_image_id},
-          {"oldRestartPolicy", node.old_restart_policy},
-          {"oldRestartRetries", node.old_restart_retries},
-          {"oldInspect", node.old_inspect},
-          {"newName", node.new_name},
-          {"targetImageID", node.target_image_id},
-          {"configSource", node.config_source},
-          {"role", crd::ToString(node.role)},
-          {"kept", node.keeps_running}};
-}
-
 FrozenNode NodeFrom(Fields in) {
   FrozenNode node;
   in["name"].get_to(node.name);
@@ -204,18 +149,6 @@ FrozenNode NodeFrom(Fields in) {
   return node;
 }
 
-json FilesToJson(const std::map<std::string, FileRef>& files) {
-  json out = json::object();
-  for (const auto& [node, file] : files) {
-    out[node] = {{"path", file.path},
-                 {"sha256", file.sha256},
-                 {"uid", file.uid},
-                 {"gid", file.gid},
-                 {"mode", file.mode}};
-  }
-  return out;
-}
-
 std::map<std::string, FileRef> FilesFrom(Fields& record, const char* name) {
   std::map<std::string, FileRef> files;
   for (auto& [node, in] : record.Entries(name)) {
@@ -224,17 +157,6 @@ std::map<std::string, FileRef> FilesFrom(Fields& record, const char* name) {
     in.End();
   }
   return files;
-}
-
-json LoadedToJson(const std::map<std::string, LoadedImage>& images) {
-  json out = json::object();
-  for (const auto& [node, image] : images) {
-    out[node] = {{"reference", image.reference},
-                 {"archive", image.archive},
-                 {"imageID", image.image_id},
-                 {"digests", image.digests}};
-  }
-  return out;
 }
 
 std::map<std::string, LoadedImage> LoadedFrom(Fields& record) {
@@ -246,16 +168,6 @@ std::map<std::string, LoadedImage> LoadedFrom(Fields& record) {
   return images;
 }
 
-json ComponentsToJson(const std::map<std::string, UpgradedComponent>& components) {
-  json out = json::object();
-  for (const auto& [node, component] : components) {
-    out[node] = {{"containerID", component.container_id},
-                 {"version", component.version.ToString()},
-                 {"at", Time(component.at)}};
-  }
-  return out;
-}
-
 std::map<std::string, UpgradedComponent> ComponentsFrom(Fields& record) {
   std::map<std::string, UpgradedComponent> components;
   for (auto& [node, in] : record.Entries("components")) {
@@ -263,15 +175,6 @@ std::map<std::string, UpgradedComponent> ComponentsFrom(Fields& record) {
     in.End();
   }
   return components;
-}
-
-json StepsToJson(const std::map<Step, StepProgress>& steps) {
-  json out = json::object();
-  for (const auto& [step, progress] : steps) {
-    out[std::string(NameOf(step))] = {
-        {"begun", progress.begun}, {"forgiven", progress.forgiven}, {"seen", Time(progress.seen)}};
-  }
-  return out;
 }
 
 std::map<Step, StepProgress> StepsFrom(Fields& record) {
@@ -282,24 +185,6 @@ std::map<Step, StepProgress> StepsFrom(Fields& record) {
     in.End();
   }
   return steps;
-}
-
-json BackupToJson(const std::optional<BackupRef>& backup) {
-  if (!backup) return {};
-  json out = {{"folder", backup->folder},
-              {"manifestSHA256", backup->manifest_sha256},
-              {"bytes", backup->bytes},
-              {"containerID", backup->container_id},
-              {"startedAt", backup->started_at},
-              {"otherRuns", backup->other_runs},
-              {"heartbeatMax", backup->heartbeat_max},
-              {"completed", Time(backup->completed)},
-              {"databases", json::array()}};
-  for (const auto& part : backup->databases) {
-    out["databases"].push_back(
-        {{"name", part.name}, {"bytes", part.bytes}, {"sha256", part.sha256}});
-  }
-  return out;
 }
 
 std::optional<BackupRef> BackupFrom(Fields& record) {
@@ -322,27 +207,6 @@ std::optional<BackupRef> BackupFrom(Fields& record) {
   return backup;
 }
 
-json RestoreToJson(const OperationRecord& record) {
-  json saved;
-  if (record.upgraded_state) {
-    saved = {{"folder", record.upgraded_state->folder},
-             {"complete", record.upgraded_state->complete},
-             {"why", record.upgraded_state->why}};
-  }
-  json databases = json::object();
-  for (const auto& [name, restore] : record.restores) {
-    databases[name] = {{"begun", restore.begun},
-                       {"concluded", restore.concluded},
-                       {"differed", restore.differed},
-                       {"difference", restore.difference},
-                       {"restored", Time(restore.restored)}};
-  }
-  return {{"differing", Optional(record.differing)},
-          {"upgradedState", saved},
-          {"databases", databases},
-          {"droppedEvents", record.dropped_events}};
-}
-
 void RestoreFrom(Fields in, OperationRecord& record) {
   record.differing = OptionalFrom<std::vector<std::string>>(in["differing"]);
   if (auto saved = in.Maybe("upgradedState")) {
@@ -359,10 +223,6 @@ void RestoreFrom(Fields in, OperationRecord& record) {
   in.End();
 }
 
-json RefToJson(const std::optional<OperationRef>& ref) {
-  return ref ? json{{"id", ref->id}, {"folder", ref->folder}} : json();
-}
-
 std::optional<OperationRef> RefFrom(std::optional<Fields> in) {
   if (!in) return std::nullopt;
   OperationRef ref{(*in)["id"], (*in)["folder"]};
@@ -370,23 +230,10 @@ std::optional<OperationRef> RefFrom(std::optional<Fields> in) {
   return ref;
 }
 
-json MarkToJson(const ResourceMark& mark) {
-  return {{"uid", mark.uid}, {"generation", mark.generation}, {"resetToken", mark.reset_token}};
-}
-
 ResourceMark MarkFrom(Fields in) {
   ResourceMark mark{in["uid"], Whole<int64_t>(in["generation"]), in["resetToken"]};
   in.End();
   return mark;
-}
-
-json FailureToJson(const std::optional<StepFailure>& failure) {
-  if (!failure) return {};
-  return {{"step", NameOf(failure->step)},
-          {"count", failure->count},
-          {"reason", failure->reason},
-          {"message", failure->message},
-          {"retryable", failure->retryable}};
 }
 
 std::optional<StepFailure> FailureFrom(std::optional<Fields> in) {
@@ -397,27 +244,12 @@ std::optional<StepFailure> FailureFrom(std::optional<Fields> in) {
   return failure;
 }
 
-json PointToJson(const Point& point) {
-  return {{"point", ToString(point.kind)},
-          {"node", point.node},
-          {"step", point.step ? json(NameOf(*point.step)) : json()},
-          {"attempt", point.attempt},
-          {"at", Time(point.at)}};
-}
-
 Point PointFrom(Fields in) {
   Point point{FromName(kPointNames, in["point"]), in["node"], std::nullopt,
               Whole<int>(in["attempt"]), TimeFrom(in["at"])};
   if (const json& step = in["step"]; !step.is_null()) point.step = StepFromName(step);
   in.End();
   return point;
-}
-
-json ImageToJson(const crd::Image& image) {
-  return {{"reference", image.reference},
-          {"archive", image.archive},
-          {"id", image.id},
-          {"sha256", image.sha256}};
 }
 
 crd::Image ImageFrom(Fields in) {
@@ -517,88 +349,6 @@ base::Error RecordFormat(const std::string& what) {
 }
 
 }  // namespace
-
-std::string_view ToString(Direction direction) {
-  return direction == Direction::kUpgrade ? "Upgrade" : "Rollback";
-}
-
-std::string_view ToString(OperationOutcome outcome) {
-  for (const auto& [value, text] : kOutcomeNames) {
-    if (value == outcome) return text;
-  }
-  return "Open";
-}
-
-std::string_view ToString(PointKind kind) {
-  for (const auto& [value, text] : kPointNames) {
-    if (value == kind) return text;
-  }
-  return "HADisabling";
-}
-
-std::string OperationRecord::ToJson() const {
-  json out = {{"format", kFormat},
-              {"id", id},
-              {"folder", folder},
-              {"volume", volume},
-              {"owner", {{"cluster", owner_cluster}, {"object", owner_object}}},
-              {"formerOwners", json::array()},
-              {"epoch", epoch},
-              {"from", from.ToString()},
-              {"to", to.ToString()},
-              {"image", ImageToJson(image)},
-              {"undoes", RefToJson(undoes)},
-              {"follows", follows},
-              {"previous", RefToJson(previous)},
-              {"secrets", secrets},
-              {"planHash", plan_hash},
-              {"handled", MarkToJson(handled)},
-              {"latched", MarkToJson(latched)},
-              {"recent", json::array()},
-              {"direction", ToString(direction)},
-              {"turns", json::array()},
-              {"outcome", ToString(outcome)},
-              {"outcomeReason", outcome_reason},
-              {"started", Time(started)},
-              {"ended", Time(ended)},
-              {"nodes", json::array()},
-              {"components", ComponentsToJson(components)},
-              {"databases", json::array()},
-              {"ha", {{"raw", Optional(ha_raw)}, {"wasOn", ha_was_on}}},
-              {"globalQueryTimeout",
-               {{"rm", Optional(global_query_timeout)}, {"cm", Optional(cm_global_query_timeout)}}},
-              {"points", json::array()},
-              {"steps", StepsToJson(steps)},
-              {"failure", FailureToJson(failure)},
-              {"saidWhole", Time(said_whole)},
-              {"t1", Time(t1)},
-              {"t2", Time(t2)},
-              {"t3", Time(t3)},
-              {"backupT1", Time(backup_t1)},
-              {"progressSince", Time(progress_since)},
-              {"backup", BackupToJson(backup)},
-              {"restore", RestoreToJson(*this)},
-              {"configBackups", FilesToJson(config_backups)},
-              {"configRewrites", FilesToJson(config_rewrites)},
-              {"configMeant", config_meant},
-              {"imageBackups", FilesToJson(image_backups)},
-              {"loadedImages", LoadedToJson(loaded_images)},
-              {"deadContainers", dead_containers}};
-  for (const auto& owner : former_owners) {
-    out["formerOwners"].push_back({{"cluster", owner.cluster}, {"object", owner.object}});
-  }
-  for (const auto& time : recent) out["recent"].push_back(Time(time));
-  for (const auto& turn : turns) {
-    out["turns"].push_back(
-        {{"direction", ToString(turn.direction)}, {"why", turn.why}, {"at", Time(turn.at)}});
-  }
-  for (const auto& node : nodes) out["nodes"].push_back(NodeToJson(node));
-  for (const auto& db : databases) {
-    out["databases"].push_back({{"role", db.role}, {"name", db.name}, {"server", db.server}});
-  }
-  for (const auto& point : points) out["points"].push_back(PointToJson(point));
-  return out.dump(1, ' ', false, json::error_handler_t::replace);
-}
 
 base::Result<OperationRecord> OperationRecord::FromJson(std::string_view text) {
   auto parsed = base::ParseJson(text);
