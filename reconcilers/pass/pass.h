@@ -89,8 +89,7 @@ class UpgradeReconciler::Pass {
   base::Result<Next> Deleted(const base::Context& ctx);
   // Without a look at anything: the finalizer goes, and what it leaves behind is told.
   base::Result<Next> LeaveAsItIs(const base::Context& ctx, bool open);
-  // What a person can do whose resource cannot go: Orphan, or to give the operation up.
-  std::string HowToUnblock() const;
+  std::string OperationId() const;
 
   // --- an operation is open
   base::Result<Next> WithOperation(const base::Context& ctx);

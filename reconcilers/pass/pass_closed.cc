@@ -6,6 +6,7 @@
 #include "crd/reasons.h"
 #include "reconcilers/act/secret_hold.h"
 #include "reconcilers/decide/standing.h"
+#include "reconcilers/decide/unreached.h"
 #include "reconcilers/decide/way_back.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/oms/ha_config.h"
@@ -287,15 +288,6 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   return Next::kAgain;
 }
 
-std::string UpgradeReconciler::Pass::HowToUnblock() const {
-  std::string way = "set spec.deletionPolicy to Orphan to leave everything as it is";
-  const std::string id = site_.record              ? site_.record->id
-                         : known_.status.operation ? known_.status.operation->id
-                                                   : std::string();
-  if (!id.empty()) way += fmt::format(", or abandon the operation with {}={}", crd::kAbandon, id);
-  return way;
-}
-
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs(
     const base::Context& ctx, bool open) {
   const auto& operation = known_.status.operation;
@@ -325,11 +317,9 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
   // What another owner has taken over is none of this resource's business any more.
   const bool others = others_row();
   const bool open = !others && (operation_open() || unseen_open());
-  if (site_.trouble && !orphans() && !others) {
-    return Stall(site_.trouble->reason,
-                 fmt::format("the resource is being deleted, but the controller cannot tell "
-                             "whether an operation is open: {}; correct that, or {}",
-                             site_.trouble->message, HowToUnblock()));
+  const model::Trouble* trouble = site_.trouble ? &*site_.trouble : nullptr;
+  if (auto held = decide::HoldsDeletion({trouble, orphans(), others, OperationId()})) {
+    return Rest(*std::move(held));
   }
   if (!open && !others && site_.row && !site_.row->Free() && !site_.trouble) {
     OMS_TRY(ctx.Check());
