@@ -327,27 +327,21 @@ void UpgradeReconciler::Pass::Event(bool warning, const std::string& reason,
                        message, annotations);
 }
 
-// Only on a change of what holds the resource up.
 void UpgradeReconciler::Pass::Tell() {
-  if (decision_.kind != Kind::kStall && decision_.kind != Kind::kHold) {
-    memory_.told.clear();
-    return;
-  }
-  if (memory_.told == decision_.reason) return;
-  memory_.told = decision_.reason;
+  if (!memory_.told.IsNews(decision_)) return;
   Event(decision_.kind == Kind::kStall || decision_.warning, decision_.reason, decision_.message);
 }
 
 show::DowntimeLevel UpgradeReconciler::Pass::TellDowntime(base::WallTime now) {
   const auto level = operation_open() ? show::DowntimeLevelOf(spec_, *site_.record, now)
                                       : show::DowntimeLevel::kWell;
-  if (level > memory_.told_downtime) {
+  if (memory_.told.IsNews(level)) {
     Event(true,
           level == show::DowntimeLevel::kNear ? crd::reason::kDowntimeNearBudget
                                               : crd::reason::kDowntimeOverBudget,
           show::DowntimeText(spec_, level));
   }
-  return memory_.told_downtime = level;
+  return level;
 }
 
 crd::Status UpgradeReconciler::Pass::ShownStatus(const base::Context& ctx) const {

@@ -86,22 +86,6 @@ base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& c
   return true;
 }
 
-// Once for each closed operation, and once more for each process; tried again until it was done.
-void UpgradeReconciler::Pass::ReleaseSecrets(const base::Context& ctx) {
-  if (!site_.record || site_.record->open() || site_.record->secrets.empty() ||
-      memory_.let_go_of == site_.record->id) {
-    return;
-  }
-  const auto gone = act::LetSecretsGo(ctx, *owner_.ports_.api, key_.ns, site_.record->secrets,
-                                      resource_->meta.uid);
-  memory_.held.clear();
-  if (gone.ok() || gone.Is(base::Code::kDenied)) {
-    memory_.let_go_of = site_.record->id;
-  } else {
-    ctx.log().Warn("the finalizers of Secrets are not removed yet: {}", gone.error().message);
-  }
-}
-
 // For the texts of an undo's plan. Looked at once for each: it counts rows.
 show::UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) {
   const model::OperationRecord& undone = *site_.way_back;
@@ -136,17 +120,13 @@ bool UpgradeReconciler::Pass::LookAtHa(const base::Context& ctx) {
   const auto ha = raw.ok() && *raw
                       ? product::ReadHa(**raw)
                       : base::Result<product::HaState>(base::MakeError(base::Code::kNotFound, ""));
-  if (!ha.ok() || ha->enabled) {
-    memory_.told_ha_off = memory_.told_ha_off && !ha.ok();
-    return false;
-  }
-  if (!memory_.told_ha_off) {
+  const bool off = ha.ok() && !ha->enabled;
+  if (memory_.told.IsNewsThatHaIs(ha.ok() ? std::optional(off) : std::nullopt)) {
     Event(true, crd::reason::kHaSwitchedOff,
           "somebody has switched HA off (ha.config, enable=false) since the last operation; the "
           "controller does not change it, and components that stop are not restarted");
   }
-  memory_.told_ha_off = true;
-  return true;
+  return off;
 }
 
 // Nothing is open, and nothing is wanted: Ready is for what was seen to be well, and not for a
@@ -189,7 +169,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     OMS_ASSIGN(const bool taken, TakeRecordsOver(ctx));
     if (taken) return LookAnew();
   }
-  ReleaseSecrets(ctx);
+  if (site_.record && !site_.record->open()) {
+    memory_.secrets.Release(ctx, *owner_.ports_.api, key_.ns, site_.record->id,
+                            site_.record->secrets, resource_->meta.uid);
+  }
   if (site_.row && site_.row->owner == me_)
     memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};
   if (!site_.running) {
