@@ -32,6 +32,7 @@
 #include "reconcilers/ports/meta_db.h"
 #include "reconcilers/ports/record_store.h"
 #include "reconcilers/record/manifest.h"
+#include "reconcilers/record/restore_guide.h"
 
 namespace oms::act {
 

@@ -7,6 +7,7 @@
 
 #include "crd/reasons.h"
 #include "reconcilers/decide/place.h"
+#include "reconcilers/decide/unreached.h"
 #include "reconcilers/model/maintenance_window.h"
 #include "reconcilers/observe/reach_site.h"
 #include "reconcilers/show/status_view.h"
@@ -125,20 +126,14 @@ base::Result<runtime::Outcome> UpgradeReconciler::Pass::Run(const base::Context&
   return runtime::Outcome::After(std::min(decision_.wait.value_or(most), most));
 }
 
-// What no step of an operation is to blame for. Told to a person as well, and tried again: with
-// backoff where that may help, and else now and then, since a person may mend it without a touch of
-// the resource.
 base::Result<runtime::Outcome> UpgradeReconciler::Pass::Failed(const base::Context& ctx,
                                                                const base::Error& error) {
   ctx.log().Warn("{}: {}", base::ToString(error.code), error.message);
   if (error.code == base::Code::kFenced || error.code == base::Code::kCancelled) return error;
-  const bool passing = error.Retryable() || error.code == base::Code::kInternal;
-  decision_ = {passing ? Kind::kWait : Kind::kStall, decision_.step,
-               error.reason.empty() ? crd::reason::kProgressingWithRetry : error.reason,
-               error.message, decide::kLookAgainAtTrouble};
+  decision_ = decide::DecideAfterError(error, decision_.step);
   OMS_TRY(WriteStatus(ctx));
   memory_.known = known_;
-  if (passing) return error;
+  if (decision_.kind == Kind::kWait) return error;
   return runtime::Outcome::After(decide::kLookAgainAtTrouble);
 }
 
@@ -163,10 +158,10 @@ std::optional<base::Result<UpgradeReconciler::Pass::Next>> UpgradeReconciler::Pa
   const bool open = ShownOpen();
   if (deleting() && (!open || (orphans() && !MayRestore()))) return LeaveAsItIs(ctx, open);
   if (open && Annotation(crd::kAbandon) == known_.status.operation->id) return Abandon(ctx);
-  return Stall(
-      allowed.error().reason,
-      deleting() ? allowed.error().message + "; or " + HowToUnblock() : allowed.error().message,
-      std::nullopt);
+  return Stall(allowed.error().reason,
+               deleting() ? allowed.error().message + "; or " + decide::HowToUnblock(OperationId())
+                          : allowed.error().message,
+               std::nullopt);
 }
 
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
@@ -215,23 +210,22 @@ bool UpgradeReconciler::Pass::MayRestore() const {
 }
 
 UpgradeReconciler::Pass::Next UpgradeReconciler::Pass::InTrouble() {
-  const bool open = operation_open() || ShownOpen();
-  const bool idle = wanted_.ok() && wanted_->ToString() == known_.status.current_version;
-  const model::Trouble& trouble = *site_.trouble;
-  if (open || idle) {
-    const bool stalls = !trouble.passing && open;
-    std::string message = trouble.message;
-    if (deleting() && open) {
-      message += fmt::format(
-          "; the resource is being deleted, and is removed once its databases are restored; or "
-          "abandon the operation with {}={}",
-          crd::kAbandon, site_.record ? site_.record->id : known_.status.operation->id);
-    }
-    return Rest({stalls ? Kind::kStall : Kind::kUnknown, model::Step::kPreflight, trouble.reason,
-                 std::move(message), decide::kLookAgainAtTrouble});
+  decide::UnreachedView view{*site_.trouble};
+  view.open = operation_open() || ShownOpen();
+  view.idle = wanted_.ok() && wanted_->ToString() == known_.status.current_version;
+  view.deleting = deleting();
+  view.operation = OperationId();
+  if (!view.open && !view.idle) {
+    preflight_ =
+        steps::StepState{steps::Verdict::kFailed, site_.trouble->reason, site_.trouble->message};
   }
-  preflight_ = steps::StepState{steps::Verdict::kFailed, trouble.reason, trouble.message};
-  return Stall(trouble.reason, trouble.message);
+  return Rest(decide::DecideUnreached(view));
+}
+
+// The record's, or, where that is not reached, the one that is shown.
+std::string UpgradeReconciler::Pass::OperationId() const {
+  if (site_.record) return site_.record->id;
+  return known_.status.operation ? known_.status.operation->id : std::string();
 }
 
 observe::RecordTrust UpgradeReconciler::Pass::Trust() const {
@@ -333,27 +327,21 @@ void UpgradeReconciler::Pass::Event(bool warning, const std::string& reason,
                        message, annotations);
 }
 
-// Only on a change of what holds the resource up.
 void UpgradeReconciler::Pass::Tell() {
-  if (decision_.kind != Kind::kStall && decision_.kind != Kind::kHold) {
-    memory_.told.clear();
-    return;
-  }
-  if (memory_.told == decision_.reason) return;
-  memory_.told = decision_.reason;
+  if (!memory_.told.IsNews(decision_)) return;
   Event(decision_.kind == Kind::kStall || decision_.warning, decision_.reason, decision_.message);
 }
 
 show::DowntimeLevel UpgradeReconciler::Pass::TellDowntime(base::WallTime now) {
   const auto level = operation_open() ? show::DowntimeLevelOf(spec_, *site_.record, now)
                                       : show::DowntimeLevel::kWell;
-  if (level > memory_.told_downtime) {
+  if (memory_.told.IsNews(level)) {
     Event(true,
           level == show::DowntimeLevel::kNear ? crd::reason::kDowntimeNearBudget
                                               : crd::reason::kDowntimeOverBudget,
           show::DowntimeText(spec_, level));
   }
-  return memory_.told_downtime = level;
+  return level;
 }
 
 crd::Status UpgradeReconciler::Pass::ShownStatus(const base::Context& ctx) const {

@@ -15,6 +15,8 @@
 #include "reconcilers/decide/failures.h"
 #include "reconcilers/decide/idle_health.h"
 #include "reconcilers/pass/backup_pruning.h"
+#include "reconcilers/pass/secret_holds.h"
+#include "reconcilers/pass/told.h"
 #include "reconcilers/pass/upgrade_reconciler.h"
 #include "reconcilers/show/plan.h"
 #include "reconcilers/show/status_view.h"
@@ -32,13 +34,10 @@ struct UpgradeReconciler::ResourceCache {
   std::optional<show::StatusWriter::Known> known;
   decide::FailureMemory failures;
   bool measured = false;  // Its metrics are shown.
-  std::string told;       // The last reason that became an event.
   decide::IdleMemory idle;
-  show::DowntimeLevel told_downtime = show::DowntimeLevel::kWell;  // Of the open operation.
-  bool told_ha_off = false;
+  Told told;
+  SecretHolds secrets;
   std::optional<crd::Status> crd_dropped;  // The API server has dropped fields of this one.
-  std::vector<std::string> held;           // Secrets.
-  std::string let_go_of;                   // The closed operation whose Secrets were let go.
   std::string dropping;                    // The operation that was seen to drop databases.
   std::string gone_owner;                  // Had this OMS, with nothing open, and is deleted.
   // How the row is given free when the resource is deleted with nothing open.
@@ -84,13 +83,11 @@ class UpgradeReconciler::Pass {
   base::Result<bool> TakeWholeness(const base::Context& ctx);
   void PruneBackups(const base::Context& ctx);
   show::UndoNumbers NumbersNow(const base::Context& ctx);
-  void ReleaseSecrets(const base::Context& ctx);
   base::Result<Next> Open(const base::Context& ctx, bool undo);
   base::Result<Next> Deleted(const base::Context& ctx);
   // Without a look at anything: the finalizer goes, and what it leaves behind is told.
   base::Result<Next> LeaveAsItIs(const base::Context& ctx, bool open);
-  // What a person can do whose resource cannot go: Orphan, or to give the operation up.
-  std::string HowToUnblock() const;
+  std::string OperationId() const;
 
   // --- an operation is open
   base::Result<Next> WithOperation(const base::Context& ctx);

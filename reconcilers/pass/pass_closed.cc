@@ -6,6 +6,7 @@
 #include "crd/reasons.h"
 #include "reconcilers/act/secret_hold.h"
 #include "reconcilers/decide/standing.h"
+#include "reconcilers/decide/unreached.h"
 #include "reconcilers/decide/way_back.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/oms/ha_config.h"
@@ -85,22 +86,6 @@ base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& c
   return true;
 }
 
-// Once for each closed operation, and once more for each process; tried again until it was done.
-void UpgradeReconciler::Pass::ReleaseSecrets(const base::Context& ctx) {
-  if (!site_.record || site_.record->open() || site_.record->secrets.empty() ||
-      memory_.let_go_of == site_.record->id) {
-    return;
-  }
-  const auto gone = act::LetSecretsGo(ctx, *owner_.ports_.api, key_.ns, site_.record->secrets,
-                                      resource_->meta.uid);
-  memory_.held.clear();
-  if (gone.ok() || gone.Is(base::Code::kDenied)) {
-    memory_.let_go_of = site_.record->id;
-  } else {
-    ctx.log().Warn("the finalizers of Secrets are not removed yet: {}", gone.error().message);
-  }
-}
-
 // For the texts of an undo's plan. Looked at once for each: it counts rows.
 show::UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) {
   const model::OperationRecord& undone = *site_.way_back;
@@ -135,17 +120,13 @@ bool UpgradeReconciler::Pass::LookAtHa(const base::Context& ctx) {
   const auto ha = raw.ok() && *raw
                       ? product::ReadHa(**raw)
                       : base::Result<product::HaState>(base::MakeError(base::Code::kNotFound, ""));
-  if (!ha.ok() || ha->enabled) {
-    memory_.told_ha_off = memory_.told_ha_off && !ha.ok();
-    return false;
-  }
-  if (!memory_.told_ha_off) {
+  const bool off = ha.ok() && !ha->enabled;
+  if (memory_.told.IsNewsThatHaIs(ha.ok() ? std::optional(off) : std::nullopt)) {
     Event(true, crd::reason::kHaSwitchedOff,
           "somebody has switched HA off (ha.config, enable=false) since the last operation; the "
           "controller does not change it, and components that stop are not restarted");
   }
-  memory_.told_ha_off = true;
-  return true;
+  return off;
 }
 
 // Nothing is open, and nothing is wanted: Ready is for what was seen to be well, and not for a
@@ -188,7 +169,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     OMS_ASSIGN(const bool taken, TakeRecordsOver(ctx));
     if (taken) return LookAnew();
   }
-  ReleaseSecrets(ctx);
+  if (site_.record && !site_.record->open()) {
+    memory_.secrets.Release(ctx, *owner_.ports_.api, key_.ns, site_.record->id,
+                            site_.record->secrets, resource_->meta.uid);
+  }
   if (site_.row && site_.row->owner == me_)
     memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};
   if (!site_.running) {
@@ -287,15 +271,6 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   return Next::kAgain;
 }
 
-std::string UpgradeReconciler::Pass::HowToUnblock() const {
-  std::string way = "set spec.deletionPolicy to Orphan to leave everything as it is";
-  const std::string id = site_.record              ? site_.record->id
-                         : known_.status.operation ? known_.status.operation->id
-                                                   : std::string();
-  if (!id.empty()) way += fmt::format(", or abandon the operation with {}={}", crd::kAbandon, id);
-  return way;
-}
-
 base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs(
     const base::Context& ctx, bool open) {
   const auto& operation = known_.status.operation;
@@ -325,11 +300,9 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
   // What another owner has taken over is none of this resource's business any more.
   const bool others = others_row();
   const bool open = !others && (operation_open() || unseen_open());
-  if (site_.trouble && !orphans() && !others) {
-    return Stall(site_.trouble->reason,
-                 fmt::format("the resource is being deleted, but the controller cannot tell "
-                             "whether an operation is open: {}; correct that, or {}",
-                             site_.trouble->message, HowToUnblock()));
+  const model::Trouble* trouble = site_.trouble ? &*site_.trouble : nullptr;
+  if (auto held = decide::HoldsDeletion({trouble, orphans(), others, OperationId()})) {
+    return Rest(*std::move(held));
   }
   if (!open && !others && site_.row && !site_.row->Free() && !site_.trouble) {
     OMS_TRY(ctx.Check());

@@ -83,11 +83,10 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   return Next::kRest;
 }
 
-// Written down before they are held, so that they are let go whatever becomes of us. A controller
-// that may not patch Secrets goes on without: it is a deleted namespace alone that they are for.
+// Written down before they are held, so that they are let go whatever becomes of us.
 base::Status UpgradeReconciler::Pass::HoldReferencedSecrets(const base::Context& ctx) {
   const auto names = act::SecretsOf(spec_);
-  if (memory_.held == names || deleting()) return base::Ok();
+  if (memory_.secrets.Has(names) || deleting()) return base::Ok();
   const auto& known = site_.record->secrets;
   std::vector<std::string> fresh;
   std::copy_if(names.begin(), names.end(), std::back_inserter(fresh), [&](const auto& name) {
@@ -101,10 +100,7 @@ base::Status UpgradeReconciler::Pass::HoldReferencedSecrets(const base::Context&
     }));
     facts_.reset();
   }
-  const auto held = act::HoldSecrets(ctx, *owner_.ports_.api, key_.ns, names, resource_->meta.uid);
-  if (!held.ok())
-    ctx.log().Warn("the finalizers of Secrets could not be added: {}", held.error().message);
-  if (held.ok() || held.Is(base::Code::kDenied)) memory_.held = names;
+  memory_.secrets.Hold(ctx, *owner_.ports_.api, key_.ns, names, resource_->meta.uid);
   return base::Ok();
 }
 

@@ -10,6 +10,7 @@
 
 #include "controller/base/sha256.h"
 #include "reconcilers/act/backup_job.h"
+#include "reconcilers/record/restore_guide.h"
 
 namespace oms::record {
 namespace {
