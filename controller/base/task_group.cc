@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "controller/base/log.h"
+#include "controller/base/one_thread.h"
 
 namespace oms::base {
 namespace {
@@ -21,7 +22,13 @@ std::string WhatWasThrown() {
   }
 }
 
+thread_local int on_one_thread = 0;
+
 }  // namespace
+
+OnOneThread::OnOneThread() { ++on_one_thread; }
+OnOneThread::~OnOneThread() { --on_one_thread; }
+bool OnOneThread::Holds() { return on_one_thread > 0; }
 
 TaskGroup::TaskGroup(OnFailure on_failure) : on_failure_(std::move(on_failure)) {}
 
@@ -31,14 +38,18 @@ TaskGroup::~TaskGroup() {
 }
 
 void TaskGroup::Start(std::string name, std::function<void(std::stop_token)> task) {
-  std::lock_guard lock(mutex_);
-  threads_.emplace_back([this, name = name.substr(0, 15), task = std::move(task)] {
-    pthread_setname_np(pthread_self(), name.c_str());
+  auto run = [this, name = name.substr(0, 15), task = std::move(task)] {
     try {
       task(stop_.get_token());
     } catch (...) {
       Failed(name);
     }
+  };
+  if (OnOneThread::Holds()) return run();
+  std::lock_guard lock(mutex_);
+  threads_.emplace_back([name = name.substr(0, 15), run = std::move(run)] {
+    pthread_setname_np(pthread_self(), name.c_str());
+    run();
   });
 }
 

@@ -20,7 +20,7 @@
 #include "controller/runtime/metrics.h"
 #include "controller/runtime/work_queue.h"
 #include "crd/oms_upgrade.h"
-#include "reconcilers/act/long_tasks.h"
+#include "reconcilers/act/threaded_tasks.h"
 #include "reconcilers/drivers/docker/docker_engine.h"
 #include "reconcilers/drivers/docker/image_archive.h"
 #include "reconcilers/drivers/dump/dump_tool.h"
@@ -108,7 +108,7 @@ int Serve(const cmd::Options& options) {
   drivers::http::TcpHttpProbe probe;
   drivers::docker::FileImageArchives archives;
   drivers::http::HttpTaskApi task_api;
-  act::LongTasks tasks;
+  act::ThreadedTasks tasks;
   show::UpgradeMetrics upgrade_metrics(metrics);
   pass::UpgradeReconciler reconciler(
       {.cluster = *cluster,

@@ -230,7 +230,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   if (claimed) return LookAnew();
   OMS_TRY(owner_.status_.AddFinalizer(ctx, key_, known_));
   record::NewOperation operation;
-  operation.id = base::RandomId();
+  operation.id = owner_.options_.new_id();
   operation.now = ctx.clock().Wall();
   operation.key = key_;
   operation.owner = me_;

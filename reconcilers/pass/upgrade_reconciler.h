@@ -39,6 +39,7 @@ class UpgradeReconciler final : public runtime::Reconciler {
     model::Limits limits;
     show::UpgradeMetrics* metrics = nullptr;             // May be null.
     base::Duration idle_look = std::chrono::minutes(1);  // How often an idle resource is looked at.
+    std::function<std::string()> new_id = base::RandomId;  // Of an operation; never the same twice.
   };
   // Null: the object is gone.
   using Lookup = std::function<std::shared_ptr<const crd::OmsUpgrade>(const kube::ObjectKey&)>;

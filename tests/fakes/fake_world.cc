@@ -1,6 +1,7 @@
 #include "tests/fakes/fake_world.h"
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <utility>
@@ -23,10 +24,7 @@ const kube::ResourceType kUpgrades{crd::kGroup, crd::kVersionName, crd::kPlural}
 const kube::ObjectKey kKey{"ns", "oms"};
 constexpr char kNever[] = "0001-01-01T00:00:00Z";
 
-// A helper is made of either image, and is no OMS.
-bool IsOms(const ports::ContainerInfo& info) {
-  return info.image_id.starts_with("sha256:oms") && !info.name.starts_with("oms-upgrade-");
-}
+bool IsOms(const ports::ContainerInfo& info) { return World::IsOms(info); }
 bool IsNew(const ports::ContainerInfo& info) { return info.image_id != "sha256:oms430"; }
 
 // "oms:4.3.1-x86" holds the image of 4.3.1.
@@ -75,8 +73,13 @@ ports::ImageInfo Image(const std::string& id, const std::string& tag) {
 
 // ------------------------------------------------------------------------------------------- world
 
+bool World::IsOms(const ports::ContainerInfo& info) {
+  return info.image_id.starts_with("sha256:oms") && !info.name.starts_with("oms-upgrade-");
+}
+
 World::World(const std::string& from) {
   base::InitLogging(base::LogFormat::kText, base::LogLevel::kError);
+  version_of_ = {{"sha256:oms430", from}, {"sha256:oms431", "4.3.1"}, {"sha256:oms432", "4.3.2"}};
   images["oms:" + from] = Image("sha256:oms430", "oms:" + from);
   image_files["sha256:oms430"] = {"/root/docker_init.sh"};
   image_files["sha256:oms431"] = {"/root/docker_init.sh", "/root/docker_upgrade.sh",
@@ -90,8 +93,8 @@ World::World(const std::string& from) {
   sequence.base = {true, 100'000, 100'000, 100'001};
   std::string name = "oms_" + from;
   std::erase(name, '.');
-  const std::string old = *CreateLocked(name, OldBody("oms:" + from));
-  (void)StartLocked(containers.at(old));
+  installed_.push_back({name, OldBody("oms:" + from), kFirstEngine});
+  InstallByHand();
   api.Put(
       kUpgrades,
       {{"apiVersion", crd::kApiVersion},
@@ -112,7 +115,43 @@ World::World(const std::string& from) {
   log.clear();
 }
 
+void World::InstallByHand() {
+  for (const auto& [name, body, engine] : installed_) {
+    const std::string ip = body.at("Env").at(0).get<std::string>().substr(12);
+    const bool there = std::any_of(containers.begin(), containers.end(), [&](const auto& item) {
+      return IsOms(item.second.info) && item.second.info.EnvValue("OMS_HOST_IP") == ip;
+    });
+    if (there) continue;
+    InstallImage();
+    (void)StartLocked(containers.at(*CreateLocked(name, body, engine)));
+  }
+}
+
+void World::InstallImage() {
+  const std::string name = installed_.front().body.at("Image");
+  if (!images.contains(name)) images[name] = Image("sha256:oms430", name);
+}
+
+std::string World::VersionOf(const Container& container) const {
+  const auto found = version_of_.find(container.info.image_id);
+  return found == version_of_.end() ? std::string() : found->second;
+}
+
+void World::HappenLate() {
+  std::lock_guard lock(mutex_);
+  for (const auto& act : std::exchange(late_, {})) act();
+}
+
+void World::BeginPass() {
+  std::lock_guard lock(mutex_);
+  for (auto& [id, container] : containers) container.unforeseen = false;
+}
+
 std::string World::NewId() { return fmt::format("{:064x}", next_id_++); }
+
+World::~World() {
+  for (const auto& what : promises.broken()) ADD_FAILURE() << "a promise was broken: " << what;
+}
 
 World::Container* World::Find(const std::string& name_or_id) {
   for (auto& [id, container] : containers) {
@@ -177,13 +216,13 @@ void World::AddSecondNode(const std::string& from, bool own_engine) {
   std::string name = "omsb_" + from;
   std::erase(name, '.');
   const std::string engine = own_engine ? kSecondEngine : kFirstEngine;
-  (void)StartLocked(containers.at(*CreateLocked(name, body, engine)));
+  installed_.push_back({name, body, engine});
+  InstallByHand();
   consoles["omsb_431"] = "STOPPED";  // As IS_UPGRADE holds it.
   EditSpec([&](json& spec) {
     spec["nodes"].push_back(
         {{"name", "oms-2"}, {"engine", {{"endpoint", engine}}}, {"container", {{"name", name}}}});
   });
-  both_ran = false;
   oms_writes = writes = 0;
   log.clear();
 }
@@ -324,16 +363,8 @@ base::WallTime& World::BeatOf(const ports::ContainerInfo& info) {
 Status World::StartLocked(Container& container) {
   ports::ContainerInfo& info = container.info;
   if (info.running) return base::Ok();
-  // Beside another version, or a second one of the same host.
-  for (const auto& [id, other] : containers) {
-    if (!IsOms(info) || !other.info.running || !IsOms(other.info)) continue;
-    if (info.name == component || other.info.name == component) continue;
-    if (other.info.image_id != info.image_id ||
-        other.info.EnvValue("OMS_HOST_IP") == info.EnvValue("OMS_HOST_IP")) {
-      both_ran = true;
-    }
-  }
-  info.running = true;
+  info.running = container.ran = true;
+  container.by_person = container.unforeseen = false;
   info.status = "running";
   info.started_at = base::FormatMicroTime(clock.Wall());
   if (IsOms(info)) BeatOf(info) = clock.Wall();
@@ -421,13 +452,20 @@ void World::FinishScriptLocked(Script& script) {
   const std::string folder = HostPath(container, script.marker);
   const std::string name = ScriptName(script.marker);
   int code = exit_code_of.contains(name) ? exit_code_of.at(name) : script_exit_code;
-  if (code == 0 && !ActLocked(name)) code = 1;
+  if (scripts_to_fail > 0) {
+    --scripts_to_fail;
+    code = 1;
+  }
+  const std::string half = databases["oms_rm"];
+  if (!script.was.empty()) databases["oms_rm"] = script.was;
+  if (code == 0 && !ActLocked(name, VersionOf(container))) code = 1;
+  if (code != 0 && !script.was.empty()) databases["oms_rm"] = half;
   host_files[folder + "/output.log"] = {script_output, 0, 0, 0644, true};
   host_files[folder + "/exit_code"] = {std::to_string(code) + "\n", 0, 0, 0644, true};
 }
 
 // What the script does to the databases. False: it refuses, as they are not what it expects.
-bool World::ActLocked(const std::string& script) {
+bool World::ActLocked(const std::string& script, const std::string& version) {
   std::string &rm = databases["oms_rm"], &cm = databases["oms_cm"];
   if (script == "component-upgrade") {
     component_upgraded = true;
@@ -445,9 +483,32 @@ bool World::ActLocked(const std::string& script) {
     return true;
   }
   if (legacy_schema || (rm == "rm corrected" && cm != "cm with groups")) return false;
-  rm = "rm of 4.3.1";
-  cm = "cm of 4.3.1";
+  rm = "rm of " + version;
+  cm = "cm of " + version;
   return true;
+}
+
+std::optional<size_t> World::BeginScriptLocked(const std::string& id, const std::string& marker) {
+  Container& container = containers.at(id);
+  const bool won =
+      host_files.try_emplace(HostPath(container, marker), ports::FileContent{"", 0, 0, 0755, false})
+          .second;
+  if (!won) return std::nullopt;
+  promises.BeginScript(id, marker);
+  const std::string name = ScriptName(marker);
+  Script script{id, marker, !script_vanishes && vanishes != name, 2, {}};
+  if (name == "correction-jar") {
+    ++jar_runs;
+  } else if (name == "add-resource") {
+    ++resource_runs;
+  } else if (name == "component-upgrade") {
+    ++component_runs;
+  } else {
+    ++script_runs;
+    if (scripts_migrate) script.was = std::exchange(databases["oms_rm"], "rm half migrated");
+  }
+  scripts.push_back(std::move(script));
+  return scripts.size() - 1;
 }
 
 std::string World::ContentLocked(const std::string& database) const {
@@ -492,7 +553,11 @@ Status World::RegisterLocked(uint64_t epoch, const ports::DbConnection& connecti
 
 void World::StartByHand(const std::string& name) {
   std::lock_guard lock(mutex_);
-  (void)StartLocked(*Find(name));
+  Container& container = *Find(name);
+  if (container.info.running) return;
+  (void)StartLocked(container);
+  container.by_person = container.unforeseen = true;
+  if (row && !row->operation_id.empty()) promises.PersonRanOms();
 }
 
 void World::EndContainer(const std::string& name, int exit_code) {
@@ -555,8 +620,9 @@ class Door {
   Door(World& world, Life& life) : world_(world), life_(life) {}
 
  protected:
-  Status Write(const std::string& name, bool touches_oms, const std::function<Status()>& act) {
-    return world_.Write<base::Unit>(life_, name, touches_oms, act);
+  Status Write(const std::string& name, bool touches_oms, const std::function<Status()>& act,
+               const std::function<void()>& late = nullptr) {
+    return world_.Write<base::Unit>(life_, name, touches_oms, act, late);
   }
   World& world_;
   Life& life_;
@@ -611,6 +677,11 @@ class Engine final : public ports::ContainerEngine, private Door {
         return MakeError(Code::kCancelled, "stopping");
     }
     return Write("LoadImage", false, [&]() -> Status {
+      OMS_TRY(Reached());
+      if (world_.loads_of_image_to_fail > 0) {
+        --world_.loads_of_image_to_fail;
+        return MakeError(world_.fails_with, "ImageLoadFailed", "unexpected EOF");
+      }
       const auto held = world_.archives.find(archive.string());
       if (held == world_.archives.end())
         return MakeError(Code::kNotFound, "NoSuchFile", "no archive " + archive.string());
@@ -667,14 +738,25 @@ class Engine final : public ports::ContainerEngine, private Door {
         });
   }
   Status Start(const Context&, const std::string& id) override {
-    return OnContainer("Start", id, [&](World::Container& c) -> Status {
-      if (c.info.dead) return Dead();
-      if (IsOms(c.info) && world_.starts_to_refuse > 0) {
-        --world_.starts_to_refuse;
-        return MakeError(world_.refuses_with, "EngineRefused", "cannot mount /data/store");
-      }
-      return world_.StartLocked(c);
-    });
+    return OnContainer(
+        "Start", id,
+        [&](World::Container& c) -> Status {
+          if (c.info.dead) return Dead();
+          if (IsOms(c.info) && world_.starts_to_refuse > 0) {
+            --world_.starts_to_refuse;
+            return MakeError(world_.refuses_with, "EngineRefused", "cannot mount /data/store");
+          }
+          world_.promises.Start(c.info.id);
+          return world_.StartLocked(c);
+        },
+        [&world = world_, id] {
+          World::Container* found = world.Find(id);
+          if (found == nullptr || found->info.dead) return;
+          // Nobody who sent it can know what a person has done since.
+          for (auto& [other, each] : world.containers) each.unforeseen |= each.by_person;
+          world.promises.Start(found->info.id);
+          (void)world.StartLocked(*found);
+        });
   }
   Status Stop(const Context&, const std::string& id, base::Duration) override {
     return OnContainer("Stop", id, [&](World::Container& c) -> Status {
@@ -692,6 +774,7 @@ class Engine final : public ports::ContainerEngine, private Door {
             Code::kTransient, "EngineError",
             "refused to remove the container: driver failed to remove root filesystem");
       }
+      world_.promises.Remove(c.info.id);
       world_.containers.erase(std::string(c.info.id));
       return base::Ok();
     });
@@ -809,36 +892,29 @@ class Engine final : public ports::ContainerEngine, private Door {
           });
     }
     size_t mine = 0;
+    const auto late = [&world = world_, id, marker] {
+      if (World::Container* found = world.Find(id); found != nullptr && found->info.running)
+        (void)world.BeginScriptLocked(found->info.id, marker);
+    };
     OMS_ASSIGN(const ports::ExecResult begun,
                world_.Write<ports::ExecResult>(
-                   life_, "RunScript", true, [&]() -> Result<ports::ExecResult> {
+                   life_, "RunScript", true,
+                   [&]() -> Result<ports::ExecResult> {
                      OMS_TRY(Runs(id));
-                     const bool won = world_.host_files
-                                          .try_emplace(world_.HostPath(*Here(id), marker),
-                                                       ports::FileContent{"", 0, 0, 0755, false})
-                                          .second;
-                     if (!won) return ports::ExecResult{act::kMarkerTaken, ""};
-                     const std::string name = ScriptName(marker);
-                     if (name == "correction-jar") {
-                       ++world_.jar_runs;
-                       if (world_.console == "RUNNING" ||
-                           std::any_of(world_.consoles.begin(), world_.consoles.end(),
-                                       [](const auto& each) { return each.second == "RUNNING"; }))
-                         world_.jar_beside_console = true;
-                     } else if (name == "add-resource") {
-                       ++world_.resource_runs;
-                     } else if (name == "component-upgrade") {
-                       ++world_.component_runs;
-                     } else {
-                       ++world_.script_runs;
+                     if (world_.execs_late) {
+                       world_.HappenLater(late);
+                       return MakeError(Code::kTransient, "EngineUnreachable", "EOF");
                      }
-                     const bool vanishes = world_.script_vanishes || world_.vanishes == name;
-                     mine = world_.scripts.size();
-                     world_.scripts.push_back({Here(id)->info.id, marker, !vanishes, 2});
+                     const auto begun = world_.BeginScriptLocked(Here(id)->info.id, marker);
+                     if (!begun) return ports::ExecResult{act::kMarkerTaken, ""};
+                     mine = *begun;
                      return ports::ExecResult{0, ""};
-                   }));
+                   },
+                   late));
     if (begun.exit_code != 0) return begun;
     std::unique_lock lock(world_.mutex());
+    if (world_.script_held && world_.execs_break && world_.scripts[mine].running)
+      return MakeError(Code::kTransient, "EngineUnreachable", "EOF");
     if (world_.script_held) {
       world_.WaitLocked(lock, ctx, life_,
                         [&] { return !world_.script_held || !world_.scripts[mine].running; });
@@ -855,6 +931,8 @@ class Engine final : public ports::ContainerEngine, private Door {
   Result<T> Seen(const std::function<Result<T>()>& look) {
     return world_.Look<T>(life_, [&]() -> Result<T> {
       OMS_TRY(Reached());
+      if (world_.engine_flaky.Fails())
+        return MakeError(Code::kTransient, "EngineUnreachable", "the engine does not answer");
       return look();
     });
   }
@@ -887,7 +965,8 @@ class Engine final : public ports::ContainerEngine, private Door {
     return base::Ok();
   }
   Status OnContainer(const std::string& verb, const std::string& id,
-                     const std::function<Status(World::Container&)>& act) {
+                     const std::function<Status(World::Container&)>& act,
+                     const std::function<void()>& late = nullptr) {
     bool oms = false;
     std::string name = id;
     {
@@ -897,12 +976,15 @@ class Engine final : public ports::ContainerEngine, private Door {
         name = found->info.name;
       }
     }
-    return Write(verb + " " + name, oms, [&]() -> Status {
-      OMS_TRY(Reached());
-      auto* found = Here(id);
-      if (found == nullptr) return NoContainer(id);
-      return act(*found);
-    });
+    return Write(
+        verb + " " + name, oms,
+        [&]() -> Status {
+          OMS_TRY(Reached());
+          auto* found = Here(id);
+          if (found == nullptr) return NoContainer(id);
+          return act(*found);
+        },
+        late);
   }
 
   const std::string endpoint_;
@@ -1158,8 +1240,8 @@ class Db final : public ports::MetaDb, private Door {
   }
   Status DropDatabase(const Context& ctx, ports::Fence& fence, const std::string& name) override {
     return Guarded(ctx, fence, "DropDatabase " + name, [&]() -> Status {
-      if (world_.OmsRuns()) world_.dropped_while_running = true;
       if (!world_.HoldsLocked(cm_, name)) return base::Ok();  // Gone already, for this server.
+      world_.promises.Drop(name);
       ++world_.drops;
       world_.databases.erase(name);
       world_.scheduled_events.erase(name);
@@ -1184,7 +1266,7 @@ class Db final : public ports::MetaDb, private Door {
         return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
       for (const auto& victim : victims) {
         const bool here = !world_.separate_cm || victim.server == Name();
-        world_.wrong_server = world_.wrong_server || !here;
+        if (!here) world_.promises.Break("a connection was ended on another server than its own");
         if (!here) continue;
         (cm_ ? world_.cm_killed : world_.killed).insert(victim.id);
         std::erase(world_.foreign, victim);
@@ -1212,6 +1294,8 @@ class Db final : public ports::MetaDb, private Door {
   Result<T> Seen(const std::function<Result<T>()>& look) {
     return world_.Look<T>(life_, [&]() -> Result<T> {
       if (cm_ ? world_.cm_down : world_.meta_down)
+        return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
+      if (world_.meta_flaky.Fails())
         return MakeError(Code::kTransient, "MetaDBUnreachable", "no answer");
       if (address_.password != base::Secret(cm_ ? world_.cm_password : world_.password))
         return MakeError(Code::kDenied, "MetaDBDenied",
@@ -1393,15 +1477,21 @@ class Store final : public ports::RecordStore, private Door {
       if (found == world_.records.end())
         return MakeError(Code::kNotFound, "no folder " + folder.string());
       List list;
-      for (const auto& [n, text] : found->second) list.push_back({n, text});
+      const int from = world_.short_reads ? world_.promises.EnoughFrom(folder.string()) : 0;
+      for (auto at = found->second.lower_bound(from); at != found->second.end(); ++at)
+        list.push_back({at->first, at->second});
       return list;
     });
   }
   Status Append(const std::filesystem::path& folder, int n, const std::string& text) override {
     return Write(fmt::format("Append {}", n), false, [&]() -> Status {
-      const auto [there, fresh] = world_.records[folder.string()].emplace(n, text);
-      if (!fresh && there->second != text)
+      auto& texts = world_.records[folder.string()];
+      if (const auto there = texts.find(n); there == texts.end()) {
+        world_.promises.Append(folder.string(), n, text);
+        texts.emplace(n, text);
+      } else if (there->second != text) {
         return MakeError(Code::kConflict, ports::kRecordTaken, "another text is there");
+      }
       if (++world_.appends == world_.answer_to_lose)
         return MakeError(Code::kTransient, "BackupVolume", "Input/output error");
       return base::Ok();
@@ -1418,6 +1508,7 @@ class Store final : public ports::RecordStore, private Door {
       const auto found = world_.files.find(file.string());
       if (found == world_.files.end())
         return MakeError(Code::kNotFound, "no file " + file.string());
+      world_.promises.ReadFile(file.string());
       return found->second;
     });
   }
@@ -1454,6 +1545,7 @@ class Store final : public ports::RecordStore, private Door {
       OMS_ASSIGN(const bool is_whole, below(whole));
       if (is_whole) {
         OMS_TRY(Write("HidePayload " + name, false, [&]() -> Status {
+          world_.promises.RemovePayload(folder.string());
           for (auto it = world_.files.lower_bound(whole);
                it != world_.files.end() && it->first.starts_with(whole);) {
             world_.files[dying + it->first.substr(whole.size())] = it->second;
@@ -1496,7 +1588,7 @@ class Dumper final : public ports::BackupTool, private Door {
         return MakeError(Code::kTransient, "DumpFailed", "unknown database");
       if (world_.files.contains(name))
         return MakeError(Code::kAlreadyExists, "the folder is there");
-      if (world_.ManagementRuns()) world_.dumped_while_running = true;
+      world_.promises.BeginDump(request.database);
       world_.dumped_with = request.tool;
       content = world_.ContentLocked(request.database);
       world_.files[name] = content.substr(0, 2);
@@ -1511,7 +1603,7 @@ class Dumper final : public ports::BackupTool, private Door {
       if (gone()) return MakeError(Code::kTransient, "DumpFailed", "lost connection to the server");
       if (world_.dumps_to_fail > 0) {
         --world_.dumps_to_fail;
-        return MakeError(Code::kTransient, "DumpFailed", "exit code 1");
+        return MakeError(world_.fails_with, "DumpFailed", "exit code 1");
       }
     }
     OMS_TRY(ctx.Check());
@@ -1557,7 +1649,7 @@ class Dumper final : public ports::BackupTool, private Door {
         return MakeError(Code::kCancelled, "stopping");
       if (world_.loads_to_fail > 0) {
         --world_.loads_to_fail;
-        return failed("exit code 1");
+        return MakeError(world_.fails_with, "LoadFailed", "exit code 1");
       }
     }
     OMS_TRY(ctx.Check());
@@ -1692,10 +1784,29 @@ struct Process::Doors {
 Process::Process(World& world, std::string name, std::string cluster)
     : world_(world),
       doors_(std::make_unique<Doors>(world, life)),
-      random_(base::MakeSystemRandom()) {
+      random_(base::MakeSystemRandom()),
+      tasks_(std::make_shared<act::ThreadedTasks>()),
+      one_thread_(false) {
   pass::UpgradeReconciler::Options options;
   options.cluster = std::move(cluster);
   options.process = std::move(name);
+  Assemble(std::move(options));
+}
+
+Process::Process(World& world, Determined parts)
+    : world_(world),
+      doors_(std::make_unique<Doors>(world, life)),
+      random_(std::move(parts.random)),
+      tasks_(std::move(parts.tasks)),
+      one_thread_(true) {
+  pass::UpgradeReconciler::Options options;
+  options.cluster = "cluster-1";
+  options.process = std::move(parts.name);
+  options.new_id = std::move(parts.new_id);
+  Assemble(std::move(options));
+}
+
+void Process::Assemble(pass::UpgradeReconciler::Options options) {
   options.limits = {{kFirstEngine, kSecondEngine}, {"/var/lib/oms-upgrade"}, {"/images"}};
   observe::Ports ports{.api = &doors_->api,
                        .engines = &doors_->engines,
@@ -1714,7 +1825,7 @@ Process::Process(World& world, std::string name, std::string cluster)
         if (!found) return nullptr;
         return std::make_shared<crd::OmsUpgrade>(*crd::FromJson(*found));
       },
-      *this, *random_, tasks_,
+      *this, *random_, *tasks_,
       [this](const kube::ObjectKey&) {
         std::lock_guard lock(mutex_);
         woken_.notify_all();
@@ -1724,10 +1835,11 @@ Process::Process(World& world, std::string name, std::string cluster)
 // A process that ends takes its tasks with it; what it began in containers goes on.
 Process::~Process() {
   world_.Kill(life);
-  tasks_.Stop("");
+  if (!one_thread_) tasks_->Stop("");
 }
 
 Result<runtime::Outcome> Process::Pass() {
+  world_.BeginPass();
   Context ctx(world_.clock, {});
   if (pass_timeout) ctx = ctx.WithTimeout(*pass_timeout);
   auto outcome = reconciler_->Reconcile(ctx, {kKey});
@@ -1739,7 +1851,7 @@ Result<runtime::Outcome> Process::Pass() {
 }
 
 bool Process::SomethingRuns() const {
-  for (const auto& [name, view] : tasks_.LookAll("")) {
+  for (const auto& [name, view] : tasks_->LookAll("")) {
     if (view.state == model::TaskView::State::kRunning) return true;
   }
   return false;

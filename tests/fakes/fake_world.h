@@ -24,12 +24,13 @@
 #include "controller/runtime/event_recorder.h"
 #include "crd/conditions.h"
 #include "crd/oms_upgrade.h"
-#include "reconcilers/act/long_tasks.h"
+#include "reconcilers/act/threaded_tasks.h"
 #include "reconcilers/model/operation.h"
 #include "reconcilers/observe/site.h"
 #include "reconcilers/pass/upgrade_reconciler.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/memory_api_client.h"
+#include "tests/fakes/world/promises.h"
 
 namespace oms::fakes {
 
@@ -58,7 +59,8 @@ inline constexpr char kBackups[] = "/var/lib/oms-upgrade/backups";
 // One incarnation's right to act.
 class Life {
  public:
-  enum class End { kNever, kBefore, kAfter };
+  // kLate: before it, but what was sent to an engine arrives all the same (World::HappenLate).
+  enum class End { kNever, kBefore, kAfter, kLate };
   // Dies at its n-th outward write, counted from 1.
   void DieAt(int n, End end) {
     die_at_ = n;
@@ -74,6 +76,11 @@ class Life {
   }
   // Stands still right before its n-th outward write, as under SIGSTOP, until World::Continue().
   void StopAt(int n) { stop_at_ = n; }
+  // Right before its n-th outward write something else happens, on the thread of that write.
+  void MeetAt(int n, std::function<void()> what) {
+    meet_at_ = n;
+    meet_ = std::move(what);
+  }
 
  private:
   friend class World;
@@ -82,6 +89,8 @@ class Life {
   int die_at_ = 0;
   std::string die_after_;
   int stop_at_ = 0;
+  int meet_at_ = 0;
+  std::function<void()> meet_;
   int slow_at_ = 0;
   base::Duration slow_by_{0};
   bool stands_ = false;
@@ -93,6 +102,8 @@ class World {
   // OMS of version `from`, in the container oms_<its digits>, and a resource that asks for 4.3.1.
   // Below 4.0.1 the databases take the upgrade script only after the jar and add_resource.
   explicit World(const std::string& from = "4.3.0");
+  // Fails the test whose world it is for each promise that was broken and not taken.
+  ~World();
 
   // A second node, oms-2: OMS_HOST_IP 10.0.0.2, container omsb_<digits>, host folders below /data2,
   // on an engine of its own or on the first one's.
@@ -112,11 +123,15 @@ class World {
     std::map<std::string, ports::FileContent> files;  // Not below a mount.
     nlohmann::json body;
     std::string engine = kFirstEngine;
+    bool ran = false;         // It was started at least once.
+    bool by_person = false;   // Its last start was a person's.
+    bool unforeseen = false;  // So, and since the pass that goes on has begun.
   };
   struct Script {
     std::string container, marker;
     bool running = false;
     int looks_left = 0;  // Ends when it was looked at so often.
+    std::string was;     // What oms_rm held, where it is half migrated since.
   };
   // As another person or process would: no Life, no counting. Take the lock: Locked().
   template <typename F>
@@ -162,12 +177,32 @@ class World {
   bool assistant_brings_it = true;  // support_upgrade_action.sh
   bool script_vanishes = false;     // Begins, leaves no exit code, and runs no more.
   bool script_held = false;         // Does not end until it is set to false again (Wake()).
+  int scripts_to_fail = 0;          // Of those that end from now on.
+  bool scripts_migrate = false;     // While the upgrade script runs oms_rm is half migrated.
+  // Who runs a script that is held is told at once that the connection broke: for a test of one
+  // thread, where nobody else could let it end.
+  bool execs_break = false;
+  bool execs_late = false;  // The same of each script, which then begins in HappenLate().
   // Containers of these names cannot be removed: a try leaves them dead.
   std::set<std::string> unremovable;
   // Bringing the saved image back gives it another id, as with another store of images.
   bool saved_image_differs = false;
   bool new_dies_at_start = false;
   bool old_dies_at_start = false;
+  int loads_of_image_to_fail = 0;
+  // Of the next looks of any controller at an engine, and at the MetaDB, this one (from 1) is not
+  // answered; and so again after that, so often.
+  struct Flaky {
+    int next = 0, then = 0, times = 0;
+    bool Fails() {
+      if (times == 0 || --next > 0) return false;
+      next = then;
+      --times;
+      return true;
+    }
+  };
+  Flaky engine_flaky, meta_flaky;
+  base::Code fails_with = base::Code::kTransient;  // What is to fail so often: image, dump, load.
   // The engine refuses to start OMS so often, with this; its own words for "cannot" and "not now".
   int starts_to_refuse = 0;
   base::Code refuses_with = base::Code::kTransient;
@@ -235,23 +270,20 @@ class World {
   int answer_to_lose =
       0;  // Of so many records that are written, the last one's answer is an error.
   int appends = 0;
+  bool short_reads = false;  // Of a folder's records those before which nothing is left to learn.
   // --- Kubernetes
   MemoryApiClient api;
   FakeClock clock;
 
   // --------------------------------------------------------------------------- what a test looks
   // at
+  Promises promises{*this};
   int script_runs = 0;  // How often the upgrade script was begun.
   int jar_runs = 0, resource_runs = 0;
   int component_runs = 0, assistant_runs = 0;
   bool component_upgraded = false;
-  bool jar_beside_console = false;
-  bool both_ran = false;  // Old and new OMS at the same time.
-  bool dumped_while_running = false;
   ports::DumpTool dumped_with = ports::DumpTool::kMydumper;  // The last one.
-  bool wrong_server = false;  // A database, or a connection, was looked for where it is not.
   int drops = 0;
-  bool dropped_while_running = false;
   int oms_writes = 0;  // Outward writes that touch OMS: containers, ha.config, its tables.
   int writes = 0;      // All outward writes, of all lives.
   std::vector<std::string> log;     // Their names, in order.
@@ -263,6 +295,9 @@ class World {
   }
   Container* Find(
       const std::string& name_or_id);  // Nullptr if there is none. Lock held or no one else.
+  static bool IsOms(const ports::ContainerInfo& info);  // A helper is made of either image.
+  // Of the image, by the name that it came with.
+  std::string VersionOf(const Container& container) const;
   bool OmsRuns() const;
   bool ManagementRuns() const;  // OMS, the component aside.
   bool HostRuns(const std::string& ip) const;
@@ -273,6 +308,14 @@ class World {
   // they did not within 20 s of real time.
   bool AwaitHeld(int count);
   void StartByHand(const std::string& name);
+  // Each container that is in the spec of the beginning, and of whose host there is none: made and
+  // started as it was then.
+  void InstallByHand();
+  void InstallImage();  // That of the beginning, where it is gone.
+  // What was sent to an engine before its sender died.
+  void HappenLater(std::function<void()> act) { late_.push_back(std::move(act)); }  // Lock held.
+  void HappenLate();
+  void BeginPass();  // What people have done until now can be seen.
   void EndContainer(const std::string& name, int exit_code);
   void EraseStatus();
   void EditSpec(const std::function<void(nlohmann::json&)>& edit);
@@ -286,10 +329,18 @@ class World {
   // An outward write: `act` is done unless the life ends before it.
   template <typename T = base::Unit>
   base::Result<T> Write(Life& life, const std::string& name, bool touches_oms,
-                        const std::function<base::Result<T>()>& act) {
+                        const std::function<base::Result<T>()>& act,
+                        const std::function<void()>& late = nullptr) {
     std::unique_lock lock(mutex_);
     if (life.dead_) return Dead();
     ++life.writes_;
+    if (life.writes_ == life.meet_at_) {
+      const auto meet = std::exchange(life.meet_, nullptr);
+      lock.unlock();
+      if (meet) meet();
+      lock.lock();
+      if (life.dead_) return Dead();
+    }
     if (life.writes_ == life.stop_at_) {
       life.stands_ = true;
       changed_.notify_all();
@@ -298,12 +349,16 @@ class World {
     }
     const bool at_end = (life.die_at_ == life.writes_ && life.end_ != Life::End::kNever) ||
                         (!life.die_after_.empty() && name == life.die_after_);
-    if (at_end && life.end_ == Life::End::kBefore) {
+    if (at_end && (life.end_ == Life::End::kBefore || life.end_ == Life::End::kLate)) {
+      if (life.end_ == Life::End::kLate && late) late_.push_back(late);
       EndLocked(life);
       return Dead();
     }
     base::Result<T> result = act();
-    if (life.writes_ == life.slow_at_) clock.Advance(life.slow_by_);
+    if (life.writes_ == life.slow_at_) {
+      clock.Advance(life.slow_by_);
+      promises.Slowed(life.slow_by_);
+    }
     if (result.ok()) {
       ++writes;
       oms_writes += touches_oms ? 1 : 0;
@@ -349,6 +404,8 @@ class World {
   base::Result<std::string> CreateLocked(const std::string& name, const nlohmann::json& body,
                                          const std::string& engine = kFirstEngine);
   base::Status StartLocked(Container& container);
+  // As the shell in the container does it; the script's number, or none: its folder was there.
+  std::optional<size_t> BeginScriptLocked(const std::string& container, const std::string& marker);
   base::WallTime& BeatOf(const ports::ContainerInfo& info);
   void StopLocked(Container& container, int exit_code);
   // Where a path of a container lies: in its own files, or on the host.
@@ -356,7 +413,7 @@ class World {
   std::string HostPath(const Container& container, const std::string& path) const;
   void FinishScriptLocked(Script& script);
   std::string ArchivedIdLocked(const std::string& archive) const;
-  bool ActLocked(const std::string& script);
+  bool ActLocked(const std::string& script, const std::string& version);
   // Everything that a dump of this database takes, and a load brings back.
   std::string ContentLocked(const std::string& database) const;
   void FillLocked(const std::string& database, const std::string& content);
@@ -368,7 +425,7 @@ class World {
   }
   bool HoldsLocked(bool cm, const std::string& database) {
     const bool here = !separate_cm || (database == "oms_rm") != cm;
-    wrong_server = wrong_server || !here;
+    if (!here) promises.Break(database + " was looked for on another server than its own");
     return here;
   }
   // What its server's process list has of it. Ids of two servers are the same numbers.
@@ -394,8 +451,17 @@ class World {
     changed_.notify_all();
   }
 
+  struct Installed {
+    std::string name;
+    nlohmann::json body;
+    std::string engine;
+  };
+
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
+  std::vector<std::function<void()>> late_;
+  std::vector<Installed> installed_;               // In the beginning.
+  std::map<std::string, std::string> version_of_;  // By image id.
   int next_id_ = 1;
 };
 
@@ -404,6 +470,15 @@ class Process final : public runtime::EventRecorder {
  public:
   explicit Process(World& world, std::string name = "ns/oms-process",
                    std::string cluster = "cluster-1");
+  // As a sequence of events makes it that comes out the same each time: all on one thread, and
+  // nothing by chance.
+  struct Determined {
+    std::string name;
+    std::shared_ptr<act::LongTasks> tasks;
+    std::unique_ptr<base::Random> random;
+    std::function<std::string()> new_id;  // Of an operation.
+  };
+  Process(World& world, Determined parts);
   ~Process() override;
 
   Life life;
@@ -429,6 +504,7 @@ class Process final : public runtime::EventRecorder {
 
  private:
   struct Doors;
+  void Assemble(pass::UpgradeReconciler::Options options);
   bool SomethingRuns() const;
 
   World& world_;
@@ -439,7 +515,8 @@ class Process final : public runtime::EventRecorder {
   std::string last_error_;
   std::optional<base::Duration> after_;
   std::shared_ptr<const crd::OmsUpgrade> frozen_;
-  act::LongTasks tasks_;
+  std::shared_ptr<act::LongTasks> tasks_;
+  const bool one_thread_;
   std::unique_ptr<pass::UpgradeReconciler> reconciler_;
 };
 

@@ -1,20 +1,37 @@
-// A sequence of what may happen to one OMS and its resource, how it is drawn from a seed, run,
-// mended to an end, and made shorter while it still fails.
+// A sequence of what may happen to one OMS and its resource: how it is drawn from a seed, what it
+// is called, and how it is made shorter while it still fails.
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <string>
 #include <vector>
 
 namespace oms::property {
+
+// What kind of OMS it happens to.
+enum class Shape {
+  kPlain,
+  kHaOff,
+  kLegacy,         // From below 4.0.1: the jar, add_resource, the upgrade script.
+  kInPlace,        // deployment.config: InPlace
+  kTwoNodes,       // Each on an engine of its own.
+  kOneEngine,      // Two nodes on one engine.
+  kTwoServers,     // cm and cm_hb on a server of their own.
+  kKeepTasks,      // A component keeps running; on an engine of its own.
+  kKeepTasksHere,  // The same, on one engine.
+  kLegacyTwoNodes,
+};
+inline constexpr int kShapes = 10;
+const char* NameOf(Shape shape);
 
 enum class What {
   // The controller and time.
   kGoOn,   // a rounds, the world going on after each.
   kRound,  // One round; the world stands still.
   kTick,   // The world alone goes on; only task a of the process.
-  kDie,    // In a round at write a, on side b; or after it.
+  kDie,    // In a round, or in what it has started, at write a, on side b; or after it.
+  kMeet,   // In a round, or in what it has started, right before write a: hand b.
   kHours,  // a hours in which nobody looks.
   kClock,  // The wall clock jumps by a minutes.
   // The resource.
@@ -32,6 +49,7 @@ enum class What {
   kAccept,
   kAbandon,
   kNoImageBackup,
+  kEraseStatus,
   // A person at the machine.
   kStartOld,
   kStopAny,
@@ -56,28 +74,32 @@ enum class What {
   kScriptVanishes,
   kSlowExec,
   kSick,
+  kVolumeAnswerLost,
 };
 
 struct Event {
   What what = What::kGoOn;
   int a = 0, b = 0;
+  int node = 0;  // On which, where there are two.
 };
-using Sequence = std::vector<Event>;
+struct Sequence {
+  Shape shape = Shape::kPlain;
+  uint64_t seed = 0;  // Of what is by chance in the controller: the jitter of retries.
+  std::vector<Event> events;
+};
+
+// The hands that come in the middle, by kMeet's b.
+inline constexpr What kHands[] = {What::kStartOld,       What::kStopAny,      What::kRestartAny,
+                                  What::kRemoveNew,      What::kEngineSilent, What::kMetaSilent,
+                                  What::kScriptVanishes, What::kTick};
+inline constexpr int kHandCount = sizeof(kHands) / sizeof(kHands[0]);
 
 std::string Describe(const Event& event);
 
 // The same seed, the same sequence, on every machine.
 Sequence Draw(uint64_t seed);
 
-// What was broken; empty: every promise held, and an end was found.
-// `trace`: all that happened, in words. `tally`: how often what was come to.
-std::string Play(const Sequence& sequence, std::vector<std::string>* trace = nullptr,
-                 std::map<std::string, int>* tally = nullptr);
-
-// As short as can be while some promise is still broken.
-Sequence Shorten(Sequence sequence);
-
-// The shortest failing sequence in words, with its seed.
-std::string Report(uint64_t seed, const Sequence& sequence);
+// As short as can be while it still fails.
+Sequence Shorten(Sequence sequence, const std::function<bool(const Sequence&)>& fails);
 
 }  // namespace oms::property

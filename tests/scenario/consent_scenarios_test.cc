@@ -184,6 +184,7 @@ TEST(Accepting, TheDifferenceOfOneDatabaseAcceptsThatOneAlone) {
     const std::string token = message.substr(at + key.size());
     EXPECT_TRUE(accepted.insert(token).second) << "asked for each of its own: " << token;
     world.Annotate(crd::kAccept, token);
+    world.promises.PersonAccepted();
     process.Settle();
     EXPECT_EQ(Restored(world), n);
     EXPECT_EQ(Stalled(world) == "True/RestoreDiffers", n < 3) << Why(world);

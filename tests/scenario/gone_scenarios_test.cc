@@ -72,7 +72,6 @@ TEST(DeadContainer, AfterSuccessHoldsUpNoReturn) {
   ASSERT_TRUE(RunBack(world, process)) << Why(world);
   EXPECT_TRUE(world.Find("oms_430")->info.running);
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.0");
-  EXPECT_FALSE(world.dropped_while_running || world.both_ran);
   EXPECT_THAT(world.Resource().status.follow_ups, Contains(HasSubstr("docker rm oms_431")));
 }
 

@@ -27,8 +27,6 @@ void ExpectUpgraded(World& world) {
   EXPECT_EQ(world.jar_runs, 1);
   EXPECT_EQ(world.resource_runs, 1);
   EXPECT_EQ(world.script_runs, 1);
-  EXPECT_FALSE(world.jar_beside_console);
-  EXPECT_FALSE(world.both_ran);
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.1");
   EXPECT_EQ(world.console, "RUNNING");
   EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
@@ -41,7 +39,6 @@ void ExpectAsBefore(World& world) {
   EXPECT_EQ(world.databases["oms_cm"], "cm of 3.4.0");
   EXPECT_TRUE(world.Find("oms_340")->info.running);
   EXPECT_EQ(world.Find("oms_431"), nullptr);
-  EXPECT_FALSE(world.both_ran);
 }
 
 bool RollBack(World& world, Process& process) {

@@ -53,8 +53,6 @@ Counted UpAndBack(const std::function<void(World&, Process&)>& amiss, bool scrip
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.0");
   EXPECT_TRUE(world.Find("oms_430")->info.running);
   EXPECT_EQ(world.Find("oms_431"), nullptr);
-  EXPECT_FALSE(world.both_ran);
-  EXPECT_FALSE(world.dropped_while_running);
   EXPECT_TRUE(product::ReadHa(*world.ha)->enabled);
   EXPECT_EQ(world.script_runs, 1);
   return {world.appends, world.WritesOf(process.life)};

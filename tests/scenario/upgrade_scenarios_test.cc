@@ -54,8 +54,6 @@ TEST(Upgrade, CarriesOmsFromVersionToVersion) {
       << Stalled(world) << world.Resource().status.message << process.LastError();
 
   EXPECT_EQ(world.script_runs, 1);
-  EXPECT_FALSE(world.both_ran);
-  EXPECT_FALSE(world.dumped_while_running);
   EXPECT_EQ(world.databases["oms_rm"], "rm of 4.3.1");
   EXPECT_FALSE(world.Find("oms_430")->info.running);
   EXPECT_EQ(world.Find("oms_430")->info.restart_policy, "no");
@@ -849,7 +847,6 @@ TEST(TakeOver, TheFirstOneIsFencedAndWritesNothingMore) {
     EXPECT_TRUE(second.RunToReady()) << Stalled(world);
     EXPECT_TRUE(first.Pass().Is(base::Code::kFenced));
     EXPECT_EQ(world.script_runs, 1);
-    EXPECT_FALSE(world.both_ran);
   }
 }
 
@@ -992,7 +989,6 @@ TEST(OldContainer, StartedByHandBeforeTheNewOneIsNotFought) {
   process.Settle();
   EXPECT_EQ(Stalled(world), "True/OldContainerStarted");
   EXPECT_TRUE(world.Find("oms_430")->info.running);
-  EXPECT_FALSE(world.both_ran);
   EXPECT_FALSE(world.Record()->Passed(PointKind::kNewStarting));
 }
 
@@ -1008,8 +1004,6 @@ TEST(OldContainer, StartedByHandIsStoppedAgainOnATokenAndBackedUpAnew) {
   world.Annotate(crd::kResetAt, "go on");
   ASSERT_TRUE(process.RunToReady()) << Stalled(world) << process.LastError();
   EXPECT_EQ(world.Record()->backup->started_at, again);
-  EXPECT_FALSE(world.both_ran);
-  EXPECT_FALSE(world.dumped_while_running);
   EXPECT_EQ(world.Resource().status.last_handled.reset_at, "go on");
 }
 

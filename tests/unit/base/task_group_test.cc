@@ -6,6 +6,9 @@
 #include <condition_variable>
 #include <future>
 #include <stdexcept>
+#include <thread>
+
+#include "controller/base/one_thread.h"
 
 namespace oms::base {
 namespace {
@@ -52,6 +55,17 @@ TEST(TaskGroupThreads, AFailureThatNobodyWantsToldEndsNothingElse) {
   TaskGroup group(OnFailure(nullptr));
   group.Start("throws", [](std::stop_token) { throw 7; });
   group.Join();
+}
+
+TEST(TaskGroupOfOneThread, HasEndedWhatItHasStarted) {
+  const OnOneThread one;
+  TaskGroup group;
+  std::thread::id where;
+  group.Start("here", [&](std::stop_token) { where = std::this_thread::get_id(); });
+  EXPECT_EQ(where, std::this_thread::get_id());
+  group.Start("throws", [](std::stop_token) { throw std::runtime_error("boom"); });
+  EXPECT_TRUE(group.token().stop_requested());
+  EXPECT_THROW(group.Join(), std::runtime_error);
 }
 
 }  // namespace

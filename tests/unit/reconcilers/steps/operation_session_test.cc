@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "reconcilers/act/threaded_tasks.h"
 #include "reconcilers/model/operation.h"
 #include "tests/unit/reconcilers/upgrade_facts.h"
 
@@ -65,7 +66,7 @@ class Session : public testing::Test {
       std::make_shared<const model::OperationRecord>(upgrade_.record);
   int last_n_ = 7;
   std::shared_ptr<World> world_ = std::make_shared<World>();
-  act::LongTasks tasks_;
+  act::ThreadedTasks tasks_;
 };
 
 TEST_F(Session, PutsTheRecordThatItHasAppendedInPlaceOfTheOneBefore) {

@@ -1,4 +1,4 @@
-#include "reconcilers/act/long_tasks.h"
+#include "reconcilers/act/threaded_tasks.h"
 
 #include <gtest/gtest.h>
 
@@ -11,11 +11,16 @@
 namespace oms::act {
 namespace {
 
-class LongTasksTest : public testing::Test {
+class ThreadedTasksTest : public testing::Test {
  protected:
   fakes::FakeClock clock_;
   base::Context ctx_{clock_, base::Logger()};
-  LongTasks tasks_;
+  std::optional<model::TaskView> Look(const std::string& name) const {
+    const auto views = tasks_.LookAll(name);
+    const auto found = views.find("");
+    return found == views.end() ? std::nullopt : std::optional(found->second);
+  }
+  ThreadedTasks tasks_;
 };
 
 // Ends by its stop token alone.
@@ -27,7 +32,7 @@ base::Result<std::string> UntilStopped(const base::Context& ctx) {
   return base::MakeError(base::Code::kCancelled, "stopping");
 }
 
-TEST_F(LongTasksTest, TheEndIsSeenBeforeItIsTold) {
+TEST_F(ThreadedTasksTest, TheEndIsSeenBeforeItIsTold) {
   std::latch told(1);
   model::TaskView::State seen = model::TaskView::State::kRunning;
   tasks_.Start(
@@ -37,16 +42,16 @@ TEST_F(LongTasksTest, TheEndIsSeenBeforeItIsTold) {
         return std::string("output");
       },
       [&] {
-        seen = tasks_.Look("op/a")->state;
+        seen = Look("op/a")->state;
         told.count_down();
       });
   told.wait();
   EXPECT_EQ(seen, model::TaskView::State::kSucceeded);
-  EXPECT_EQ(tasks_.Look("op/a")->output, "output");
-  EXPECT_EQ(tasks_.Look("op/a")->done, 5u);
+  EXPECT_EQ(Look("op/a")->output, "output");
+  EXPECT_EQ(Look("op/a")->done, 5u);
 }
 
-TEST_F(LongTasksTest, AnErrorAndADefectAreKept) {
+TEST_F(ThreadedTasksTest, AnErrorAndADefectAreKept) {
   std::latch told(2);
   tasks_.Start(
       ctx_, "op/error", std::chrono::hours(1),
@@ -61,8 +66,8 @@ TEST_F(LongTasksTest, AnErrorAndADefectAreKept) {
       },
       [&] { told.count_down(); });
   told.wait();
-  EXPECT_EQ(tasks_.Look("op/error")->error.reason, "Why");
-  EXPECT_EQ(tasks_.Look("op/defect")->error.code, base::Code::kInternal);
+  EXPECT_EQ(Look("op/error")->error.reason, "Why");
+  EXPECT_EQ(Look("op/defect")->error.code, base::Code::kInternal);
   const auto both = tasks_.LookAll("op/");
   EXPECT_EQ(both.size(), 2u);
   EXPECT_TRUE(both.contains("error")) << both.begin()->first;
@@ -70,7 +75,7 @@ TEST_F(LongTasksTest, AnErrorAndADefectAreKept) {
   EXPECT_TRUE(tasks_.LookAll("other/").empty());
 }
 
-TEST_F(LongTasksTest, OneNameRunsOnceAtATimeAndAgainAfterItsEnd) {
+TEST_F(ThreadedTasksTest, OneNameRunsOnceAtATimeAndAgainAfterItsEnd) {
   std::atomic<int> runs = 0;
   tasks_.Start(
       ctx_, "op/a", std::chrono::hours(1),
@@ -88,7 +93,7 @@ TEST_F(LongTasksTest, OneNameRunsOnceAtATimeAndAgainAfterItsEnd) {
       nullptr);
   tasks_.Stop("op/");
   EXPECT_EQ(runs, 1);
-  EXPECT_FALSE(tasks_.Look("op/a").has_value()) << "stopped tasks are forgotten";
+  EXPECT_FALSE(Look("op/a").has_value()) << "stopped tasks are forgotten";
   std::latch told(2);
   for (int i = 0; i < 2; ++i) {
     std::latch ended(1);
@@ -108,10 +113,10 @@ TEST_F(LongTasksTest, OneNameRunsOnceAtATimeAndAgainAfterItsEnd) {
   EXPECT_EQ(runs, 3);
 }
 
-TEST_F(LongTasksTest, TheEndOfTheOwnerStopsAndJoinsAll) {
+TEST_F(ThreadedTasksTest, TheEndOfTheOwnerStopsAndJoinsAll) {
   std::atomic<bool> ended = false;
   {
-    LongTasks mine;
+    ThreadedTasks mine;
     mine.Start(
         ctx_, "op/a", std::chrono::hours(1),
         [&](const base::Context& ctx, ports::ByteProgress&) {
@@ -124,7 +129,7 @@ TEST_F(LongTasksTest, TheEndOfTheOwnerStopsAndJoinsAll) {
   EXPECT_TRUE(ended);
 }
 
-TEST_F(LongTasksTest, ATaskHasItsOwnDeadlineAndNotThePassesStop) {
+TEST_F(ThreadedTasksTest, ATaskHasItsOwnDeadlineAndNotThePassesStop) {
   std::stop_source pass;
   const base::Context passing =
       ctx_.WithStop(pass.get_token()).WithTimeout(std::chrono::seconds(1));

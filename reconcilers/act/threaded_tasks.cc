@@ -1,13 +1,34 @@
-#include "reconcilers/act/long_tasks.h"
+#include "reconcilers/act/threaded_tasks.h"
 
 #include <vector>
 
 namespace oms::act {
 
-LongTasks::~LongTasks() { Stop(""); }
+base::Result<std::string> RunTask(const LongTasks::Work& work, const base::Context& ctx,
+                                  ports::ByteProgress& progress) {
+  try {
+    return work(ctx, progress);
+  } catch (const std::exception& problem) {
+    return base::MakeError(base::Code::kInternal,
+                           std::string("internal error in a task: ") + problem.what());
+  }
+}
 
-void LongTasks::Start(const base::Context& ctx, const std::string& name, base::Duration timeout,
-                      Work work, std::function<void()> on_end) {
+void EndTask(base::Result<std::string> result, base::SteadyTime now, model::TaskView& view) {
+  view.ended = now;
+  if (result.ok()) {
+    view.state = model::TaskView::State::kSucceeded;
+    view.output = *std::move(result);
+  } else {
+    view.state = model::TaskView::State::kFailed;
+    view.error = result.error();
+  }
+}
+
+ThreadedTasks::~ThreadedTasks() { StopAll(""); }
+
+void ThreadedTasks::Start(const base::Context& ctx, const std::string& name, base::Duration timeout,
+                          Work work, std::function<void()> on_end) {
   std::shared_ptr<Task> old;  // Joined after the lock is given back.
   std::lock_guard lock(mutex_);
   auto& slot = tasks_[name];
@@ -21,44 +42,23 @@ void LongTasks::Start(const base::Context& ctx, const std::string& name, base::D
                                      .WithNewDeadline(timeout);
   task->thread =
       std::jthread([this, task, task_ctx, work = std::move(work), on_end = std::move(on_end)] {
-        base::Result<std::string> result =
-            base::MakeError(base::Code::kInternal, "the task did not run");
-        try {
-          result = work(task_ctx, task->progress);
-        } catch (const std::exception& problem) {
-          result = base::MakeError(base::Code::kInternal,
-                                   std::string("internal error in a task: ") + problem.what());
-        }
+        auto result = RunTask(work, task_ctx, task->progress);
         {
           std::lock_guard inner(mutex_);
-          task->view.ended = task_ctx.clock().Now();
-          if (result.ok()) {
-            task->view.state = model::TaskView::State::kSucceeded;
-            task->view.output = *std::move(result);
-          } else {
-            task->view.state = model::TaskView::State::kFailed;
-            task->view.error = result.error();
-          }
+          EndTask(std::move(result), task_ctx.clock().Now(), task->view);
         }
         if (on_end) on_end();
       });
 }
 
-model::TaskView LongTasks::ViewOf(const Task& task) {
+model::TaskView ThreadedTasks::ViewOf(const Task& task) {
   model::TaskView view = task.view;
   view.done = task.progress.done.load();
   view.total = task.progress.total.load();
   return view;
 }
 
-std::optional<model::TaskView> LongTasks::Look(const std::string& name) const {
-  std::lock_guard lock(mutex_);
-  const auto found = tasks_.find(name);
-  if (found == tasks_.end() || !found->second) return std::nullopt;
-  return ViewOf(*found->second);
-}
-
-std::map<std::string, model::TaskView> LongTasks::LookAll(const std::string& prefix) const {
+std::map<std::string, model::TaskView> ThreadedTasks::LookAll(const std::string& prefix) const {
   std::lock_guard lock(mutex_);
   std::map<std::string, model::TaskView> views;
   for (auto at = tasks_.lower_bound(prefix); at != tasks_.end() && at->first.starts_with(prefix);
@@ -68,7 +68,7 @@ std::map<std::string, model::TaskView> LongTasks::LookAll(const std::string& pre
   return views;
 }
 
-void LongTasks::ForgetEnded(const std::string& prefix) {
+void ThreadedTasks::ForgetEnded(const std::string& prefix) {
   std::vector<std::shared_ptr<Task>> ended;  // Joined after the lock is given back.
   std::lock_guard lock(mutex_);
   for (auto at = tasks_.lower_bound(prefix); at != tasks_.end() && at->first.starts_with(prefix);) {
@@ -81,7 +81,9 @@ void LongTasks::ForgetEnded(const std::string& prefix) {
   }
 }
 
-void LongTasks::Stop(const std::string& prefix) {
+void ThreadedTasks::Stop(const std::string& prefix) { StopAll(prefix); }
+
+void ThreadedTasks::StopAll(const std::string& prefix) {
   std::vector<std::shared_ptr<Task>> ending;
   {
     std::lock_guard lock(mutex_);
