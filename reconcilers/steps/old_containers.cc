@@ -231,11 +231,11 @@ base::Status StartOldContainers::Act(const base::Context& ctx, OperationSession&
     if (facts == nullptr || !NewOneIsGone(op.record(), *facts) || StaysRunning(op.record(), node))
       continue;
     if (!facts->old_container) {
-      if (facts->old_image_gone) {
-        LoadOldImage(ctx, op, node);
-      } else {
+      if (!facts->old_image_gone) {
         OMS_TRY(Recreate(ctx, op, node));
-      }
+      } else if (op.record().image_backups.contains(node.name)) {
+        LoadOldImage(ctx, op, node);
+      }  // Or it is a person who has to load it; the other nodes go on.
       continue;
     }
     if (!op.record().Passed(model::PointKind::kOldStarting, node.name)) {

@@ -129,6 +129,27 @@ TEST_P(TwoNodes, GoBackTogetherLongAfterSuccess) {
   EXPECT_LT(FirstOf(world, "Remove oms_431"), FirstOf(world, "DropDatabase oms_rm"));
 }
 
+// The first node has work left, the second waits for a person: neither keeps the other from it.
+TEST_P(TwoNodes, GoBackAsFarAsTheImageThatIsGoneAndWasNotKeptAllows) {
+  world.EditSpec([](nlohmann::json& spec) { spec["backup"]["image"] = false; });
+  Process process(world);
+  ASSERT_TRUE(process.RunToReady()) << Why(world);
+  const auto image = *world.images.find("oms:4.3.0");
+  world.Locked([&] {
+    world.containers.erase(std::string(world.Find("omsb_430")->info.id));
+    world.images.erase("oms:4.3.0");
+  });
+  GoBack(world);
+  process.Settle();
+  ASSERT_EQ(Stalled(world), "True/OldImageGone") << Why(world) << process.LastError();
+  EXPECT_THAT(Why(world), testing::HasSubstr("node oms-2"));
+  EXPECT_TRUE(world.Find("oms_430")->info.running);
+  world.Locked([&] { world.images.insert(image); });
+  world.Annotate(crd::kResetAt, "loaded");
+  ASSERT_TRUE(process.RunUntil([&] { return IsBack(world); })) << Why(world);
+  EXPECT_TRUE(world.Find("omsb_430")->info.running);
+}
+
 TEST_P(TwoNodes, GoBackFromAFailedScript) {
   world.script_exit_code = 3;
   Process process(world);
