@@ -4,6 +4,7 @@
 #include <map>
 
 #include "crd/reasons.h"
+#include "reconcilers/model/labels.h"
 #include "reconcilers/oms/ha_config.h"
 #include "reconcilers/steps/ha.h"
 
@@ -34,6 +35,27 @@ std::map<std::string, std::string> StillDead(const base::Context& ctx, Operation
   return left;
 }
 
+// A process that has died may have left one. OMS is up, so nothing waits for it.
+void RemoveLeftHelpers(const base::Context& ctx, OperationSession& op) {
+  const base::Context soon = ctx.WithTimeout(kRemoveWithin);
+  for (const auto& node : op.record().nodes) {
+    ports::ContainerEngine& engine = op.engine(node.name);
+    const auto made = engine.ListByLabel(soon, model::labels::kOperation, op.record().id);
+    if (!made.ok()) {
+      ctx.log().Warn("helper containers were not looked for: {}", made.error().message);
+      continue;
+    }
+    for (const auto& container : *made) {
+      const auto role = container.labels.find(model::labels::kRole);
+      if (role == container.labels.end() || role->second != "helper") continue;
+      const auto removed = engine.Remove(soon, container.id, true);
+      if (!removed.ok() && !removed.Is(base::Code::kNotFound))
+        ctx.log().Warn("the helper container '{}' is left: {}", container.name,
+                       removed.error().message);
+    }
+  }
+}
+
 }  // namespace
 
 base::Status TurnBack(const base::Context& ctx, OperationSession& op, const std::string& why,
@@ -53,6 +75,8 @@ base::Status CloseOperation(const base::Context& ctx, OperationSession& op,
   const base::WallTime now = ctx.clock().Wall();
   OMS_TRY(ctx.Check());
   const auto dead = StillDead(ctx, op);
+  // On the way back the stop of what was new has seen to them.
+  if (op.record().direction == model::Direction::kUpgrade) RemoveLeftHelpers(ctx, op);
   return op.Save(ctx, [&](model::OperationRecord& record) {
     const bool back = record.direction == model::Direction::kRollback;
     record.dead_containers = dead;

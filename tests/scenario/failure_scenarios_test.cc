@@ -5,6 +5,7 @@
 
 #include "reconcilers/oms/ha_config.h"
 #include "tests/fakes/fake_world.h"
+#include "tests/scenario/crash.h"
 #include "tests/scenario/shown.h"
 #include "tests/scenario/stride.h"
 
@@ -485,6 +486,21 @@ TEST(InPlace, IsPutBackOnTheWayBackByteForByte) {
   EXPECT_EQ(file.gid, 1001);
   EXPECT_EQ(file.mode, 0640u);
   EXPECT_EQ(ConditionOf(world.Resource(), "ConfigRestored"), "True/Done");
+}
+
+TEST(InPlace, LeavesNoHelperBehindWhereTheProcessDiesAfterItsStart) {
+  int found = 0;
+  for (int n = 1; found == 0 && n < 100; ++n) {
+    World world;
+    world.EditSpec(InPlace);
+    DiesUpgrading(world, n, Life::End::kAfter);
+    const std::string write = LastWrite(world);
+    if (!write.starts_with("Start oms-upgrade-") || !write.ends_with("-config")) continue;
+    found = n;
+    TheNextUpgrades(world);
+    EXPECT_EQ(world.containers.size(), 2u);
+  }
+  EXPECT_GT(found, 0);
 }
 
 TEST(InPlace, WhereverAProcessDiesTheFileIsTheOneOfTheVersionThatRuns) {
