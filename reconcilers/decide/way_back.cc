@@ -60,7 +60,8 @@ const model::OperationRecord* NewContainerGoneOf(const observe::Site& site) {
 }
 
 // To start the old one would put the old version on databases of the new.
-Decision NewContainerGone(const model::OperationRecord& upgraded, const observe::Site& site) {
+Decision NewContainerGone(const model::OperationRecord& upgraded, const observe::Site& site,
+                          const crd::Strategy& strategy) {
   std::string gone, old;
   for (const auto& node : site.nodes) {
     const model::FrozenNode& was = *upgraded.Node(node.name);
@@ -69,13 +70,16 @@ Decision NewContainerGone(const model::OperationRecord& upgraded, const observe:
     gone += fmt::format("{}'{}' of node {}", gone.empty() ? "" : ", ", was.new_name, node.name);
     old += fmt::format("{}'{}'", old.empty() ? "" : ", ", was.old_name);
   }
+  const bool ignored = strategy.on_version_revert == crd::OnVersionRevert::kIgnore;
   return Decision{
       Decision::Kind::kStall, model::Step::kPreflight, crd::reason::kNewContainerGone,
       fmt::format("container {}, which ran OMS {}, is gone, and the databases are those of {}: {} "
-                  "must not be started on them. Set spec.version to {} to roll back to the data "
+                  "must not be started on them. Set {}spec.version to {} to roll back to the data "
                   "from before the upgrade; or run {} again from its image with the same settings, "
                   "and write its name in spec.nodes[].container.name",
-                  gone, upgraded.to, upgraded.to, old, upgraded.from, upgraded.to),
+                  gone, upgraded.to, upgraded.to, old,
+                  ignored ? "spec.strategy.onVersionRevert to Rollback and " : "", upgraded.from,
+                  upgraded.to),
       kLookAgainAtTrouble};
 }
 

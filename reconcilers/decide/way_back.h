@@ -14,6 +14,7 @@ const model::OperationRecord* RunsNewOf(const observe::Site& site);
 // the old one has not run there since; null: none.
 const model::OperationRecord* NewContainerGoneOf(const observe::Site& site);
 // That it is so: to start the old one would put the old version on databases of the new.
-Decision NewContainerGone(const model::OperationRecord& upgraded, const observe::Site& site);
+Decision NewContainerGone(const model::OperationRecord& upgraded, const observe::Site& site,
+                          const crd::Strategy& strategy);
 
 }  // namespace oms::decide

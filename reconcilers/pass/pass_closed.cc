@@ -189,7 +189,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   idle.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
   const decide::UserRequests requests = UserRequestsNow(ctx);
   if (gone != nullptr && !decide::WantsUndo(spec_, idle, requests))
-    return Rest(decide::NewContainerGone(*gone, site_));
+    return Rest(decide::NewContainerGone(*gone, site_, spec_.strategy));
   if (const auto latched = decide::Latched(idle, requests)) {
     // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
     OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));

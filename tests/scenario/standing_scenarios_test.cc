@@ -203,6 +203,21 @@ TEST(NewContainer, ThatWasPrunedLongAfterSuccessAsksBeforeTheWayBack) {
   EXPECT_EQ(world.drops, 0);
 }
 
+TEST(NewContainer, ThatWasPrunedNamesWhatKeepsTheSpecFromGoingBack) {
+  World world;
+  Process process(world);
+  ASSERT_TRUE(RunUp(world, process));
+  world.EditSpec([](json& spec) { spec["strategy"]["onVersionRevert"] = "Ignore"; });
+  world.EndContainer("oms_431", 0);
+  Prune(world, "oms_431");
+  process.Settle();
+  EXPECT_THAT(Why(world), HasSubstr("Set spec.strategy.onVersionRevert to Rollback and "
+                                    "spec.version to 4.3.0 to roll back"));
+  world.EditSpec([](json& spec) { spec["strategy"]["onVersionRevert"] = "Rollback"; });
+  Wants(world, "4.3.0");
+  EXPECT_TRUE(RunBack(world, process)) << Why(world);
+}
+
 TEST(NewContainer, OfOneOfTwoNodesThatWasPrunedIsTheSame) {
   World world;
   world.AddSecondNode();
