@@ -629,8 +629,6 @@ std::string Dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-size_t Size(const json& value) { return Dump(value).size(); }
-
 }  // namespace
 
 base::Result<Spec> SpecFromJson(const json& value) {
@@ -658,25 +656,26 @@ json StatusToJson(const Status& status) {
   Status copy = status;
   CutMessages(copy, kMaxMessageBytes);
   json written = Writer::Object(copy);
-  size_t size = Size(written);
-  while (size > kMaxStatusBytes && copy.history.size() > 1) {
+  std::string text = Dump(written);
+  const auto write_again = [&] {
+    written = Writer::Object(copy);
+    text = Dump(written);
+  };
+  while (text.size() > kMaxStatusBytes && copy.history.size() > 1) {
     copy.history.pop_back();
-    written = Writer::Object(copy);
-    size = Size(written);
+    write_again();
   }
-  for (size_t limit = kMaxMessageBytes / 2; size > kMaxStatusBytes && limit >= 32; limit /= 2) {
+  for (size_t limit = kMaxMessageBytes / 2; text.size() > kMaxStatusBytes && limit >= 32;
+       limit /= 2) {
     CutMessages(copy, limit);
-    written = Writer::Object(copy);
-    size = Size(written);
+    write_again();
   }
   // Only a resource with very many backups comes here; the newest are first to be of use.
-  while (size > kMaxStatusBytes && copy.backups.size() > 3) {
+  while (text.size() > kMaxStatusBytes && copy.backups.size() > 3) {
     copy.backups.pop_back();
-    written = Writer::Object(copy);
-    size = Size(written);
+    write_again();
   }
   // Words of a container's log need not be UTF-8, and a JSON text must be.
-  const std::string text = Dump(written);
   if (text.find("\xEF\xBF\xBD") == std::string::npos) return written;
   return base::ParseJson(text).value_or(json::object());
 }
