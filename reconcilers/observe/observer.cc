@@ -592,7 +592,8 @@ void Observation::JoinHealth(const model::MetaFacts& meta) {
       // never clock against clock.
       const auto started = record_->PassedAt(
           fresh ? model::PointKind::kNewStarting : model::PointKind::kOldStarting, node.name);
-      if (started) {
+      // Where our clock was set back since, the age of the start is not known.
+      if (started && facts_.now >= *started) {
         limit = std::min(limit,
                          std::chrono::duration_cast<base::Duration>(facts_.now - *started).count());
       }

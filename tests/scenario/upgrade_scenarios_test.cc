@@ -67,6 +67,19 @@ TEST(Upgrade, CarriesOmsFromVersionToVersion) {
             "/data/conf/config-4.3.1.yaml");
 }
 
+// The age of the start is not known then; it must not keep OMS down until the clock has caught up.
+TEST(Upgrade, IsHealthyAsSoonAsEverWhereTheClockWasSetBackSinceTheStart) {
+  World world;
+  world.script_held = true;
+  Process process(world);
+  ASSERT_TRUE(process.RunUntil([&] { return world.script_runs == 1; })) << Why(world);
+  const base::SteadyTime before = world.clock.Now();
+  world.clock.JumpWall(-std::chrono::hours(5));
+  world.script_held = false;
+  ASSERT_TRUE(process.RunToReady()) << Why(world) << process.LastError();
+  EXPECT_LT(world.clock.Now() - before, std::chrono::minutes(30));
+}
+
 TEST(Upgrade, LeavesTheOldConfigAloneAndWritesTheNewOneWithTheSameOwner) {
   World world;
   ASSERT_TRUE(Process(world).RunToReady());
