@@ -77,6 +77,7 @@ struct NodeFacts {
   std::optional<ComponentFacts> component;  // Of a kept one, until its upgrade is done.
   std::optional<ports::EngineInfo> engine;
   std::optional<ports::ContainerInfo> old_container;
+  bool old_gone = false;                              // Looked for, and removed by somebody.
   std::optional<ports::ContainerInfo> new_container;  // Known by our labels.
   std::string second_running;        // Another container of this OMS that runs; empty: none.
   bool planned_name_taken = false;   // By a container that is not this operation's, ...

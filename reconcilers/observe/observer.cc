@@ -118,11 +118,14 @@ void Observation::LookAtContainers(const SiteNode& site, model::NodeFacts& node)
       Trouble(old.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
     } else if (GoingBack()) {
       LookForOldAgain(site, *frozen, node);
-    } else if (!Passed(model::PointKind::kStopping)) {
-      facts_.troubles.push_back(
-          {crd::reason::kContainerNotFound,
-           fmt::format("node {}: the container '{}' (id {}) that was to be upgraded is gone",
-                       site.name, frozen->old_name, frozen->old_id.substr(0, 12))});
+    } else {
+      node.old_gone = true;
+      if (!Passed(model::PointKind::kStopping)) {
+        facts_.troubles.push_back(
+            {crd::reason::kContainerNotFound,
+             fmt::format("node {}: the container '{}' (id {}) that was to be upgraded is gone",
+                         site.name, frozen->old_name, frozen->old_id.substr(0, 12))});
+      }
     }
     for (const auto& container : site.labelled) {
       const auto operation = container.labels.find(model::labels::kOperation);

@@ -7,16 +7,24 @@
 #include "reconcilers/steps/console.h"
 
 namespace oms::steps {
+namespace {
+
+// Of a component that was not stopped by us. Empty: it runs, or could not be looked at.
+std::string WhyItStands(const model::NodeFacts& node) {
+  if (node.old_gone) return "the component container was removed";
+  const bool stands = node.old_container && !node.old_container->running;
+  return stands ? "the component container is not running" : "";
+}
+
+}  // namespace
 
 StepState AwaitHealth::Judge(const StepInput& in) {
   if (in.Seen(model::Step::kAwaitHealth)) return Done();
   StepState all =
       EachOf(in, Which::kAll, [&](const model::FrozenNode& frozen, const model::NodeFacts& node) {
-        const bool stands =
-            frozen.keeps_running && node.old_container && !node.old_container->running;
-        if (!node.health && !stands) return Running("waiting for node " + frozen.name);
-        const std::string missing =
-            stands ? "the component container is not running" : node.health->Missing();
+        const std::string stands = frozen.keeps_running ? WhyItStands(node) : std::string();
+        if (!node.health && stands.empty()) return Running("waiting for node " + frozen.name);
+        const std::string missing = stands.empty() ? node.health->Missing() : stands;
         if (missing.empty()) return Done();
         if (ConsoleStillHeld(in.path, in.record, node))
           return Pending(fmt::format("oms_console is to be started on node {}", frozen.name));

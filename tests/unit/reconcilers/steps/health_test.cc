@@ -40,5 +40,18 @@ TEST(AwaitHealth, OneHealthyNodeDoesNotSpeakForAnother) {
   EXPECT_EQ(upgrade.of(model::Step::kAwaitHealth).verdict, Verdict::kRunning);
 }
 
+TEST(AwaitHealth, FailsAfterItsTimeForAComponentThatSomebodyHasRemoved) {
+  fixtures::Upgrade upgrade = fixtures::Upgrade().Healthy();
+  upgrade.record.nodes.front().keeps_running = true;
+  upgrade.node().old_container.reset();
+  upgrade.node().health.reset();
+  EXPECT_THAT(upgrade.of(model::Step::kAwaitHealth).message, HasSubstr("waiting for node"));
+  upgrade.node().old_gone = true;
+  EXPECT_THAT(upgrade.of(model::Step::kAwaitHealth).message, HasSubstr("was removed"));
+  upgrade.facts.now =
+      fixtures::At(60) + upgrade.spec.strategy.timeouts.healthy + std::chrono::seconds(1);
+  EXPECT_EQ(upgrade.of(model::Step::kAwaitHealth).reason, "ServicesNotHealthy");
+}
+
 }  // namespace
 }  // namespace oms::steps
