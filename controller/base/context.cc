@@ -1,6 +1,8 @@
 #include "controller/base/context.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
 
 namespace oms::base {
 
@@ -48,6 +50,14 @@ Status Context::Check() const {
 Duration Context::Remaining() const {
   if (deadline_ == SteadyTime::max()) return std::chrono::hours(24 * 365);
   return std::max(Duration(0), std::chrono::duration_cast<Duration>(deadline_ - clock_->Now()));
+}
+
+Status Pause(const Context& ctx, Duration time) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, ctx.stop(), std::min(time, ctx.Remaining()), [] { return false; });
+  return ctx.Check();
 }
 
 }  // namespace oms::base

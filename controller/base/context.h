@@ -48,4 +48,7 @@ class Context {
   std::shared_ptr<const Permission> may_act_;
 };
 
+// Waits for so long, but not beyond the deadline and not once it is to stop. As Check() then.
+Status Pause(const Context& ctx, Duration time);
+
 }  // namespace oms::base

@@ -19,6 +19,8 @@ class Fd {
 
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }
+  // Whoever calls it has to close what it gives.
+  int Release() { return std::exchange(fd_, -1); }
   // Closes what it has, and owns this one.
   void Reset(int fd = -1) {
     if (fd_ >= 0) close(fd_);

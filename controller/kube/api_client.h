@@ -72,15 +72,25 @@ enum class WatchEventType { kAdded, kModified, kDeleted, kBookmark };
 // the sink ends the watch, which returns it.
 using WatchSink = std::function<base::Status(WatchEventType type, const nlohmann::json& object)>;
 
-class ApiClient {
+// To look at.
+class ApiReader {
  public:
-  virtual ~ApiClient() = default;
+  virtual ~ApiReader() = default;
 
   virtual base::Result<nlohmann::json> Get(const base::Context& ctx, const ResourceType& type,
                                            const ObjectKey& key) = 0;
   // `ns` empty: all namespaces.
   virtual base::Result<ListPage> List(const base::Context& ctx, const ResourceType& type,
                                       const std::string& ns, const ListOptions& options) = 0;
+  // Calls `sink` on this thread for each event, in order. Returns Ok() on a clean end (the server's
+  // timeout, or nothing heard for longer than that), kExpired when the resource version is too old
+  // (list again), else the error of the stream: watch again from the last version that was seen.
+  virtual base::Status Watch(const base::Context& ctx, const ResourceType& type,
+                             const WatchOptions& options, const WatchSink& sink) = 0;
+};
+
+class ApiClient : public ApiReader {
+ public:
   // Each of these answers with the object as the server has it now.
   virtual base::Result<nlohmann::json> Create(const base::Context& ctx, const ResourceType& type,
                                               const std::string& ns,
@@ -95,11 +105,6 @@ class ApiClient {
                                              const std::string& field_manager = "") = 0;
   virtual base::Status Delete(const base::Context& ctx, const ResourceType& type,
                               const ObjectKey& key, const DeleteOptions& options = {}) = 0;
-  // Calls `sink` on this thread for each event, in order. Returns Ok() on a clean end (the server's
-  // timeout, or nothing heard for longer than that), kExpired when the resource version is too old
-  // (list again), else the error of the stream: watch again from the last version that was seen.
-  virtual base::Status Watch(const base::Context& ctx, const ResourceType& type,
-                             const WatchOptions& options, const WatchSink& sink) = 0;
 };
 
 }  // namespace oms::kube

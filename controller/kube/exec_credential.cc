@@ -1,24 +1,15 @@
 #include "controller/kube/exec_credential.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <vector>
 
 #include "controller/base/base64.h"
+#include "controller/base/child_process.h"
 #include "controller/base/json.h"
 
 extern char** environ;
@@ -60,23 +51,7 @@ base::Result<std::string> ExecInfo(const KubeConfig& config) {
   return info.dump();
 }
 
-// A child of its own process group, with the signal mask and dispositions of a fresh process and
-// its standard output in a pipe.
-struct Child {
-  pid_t pid = -1;
-  int out = -1;
-
-  ~Child() {
-    if (out >= 0) close(out);
-    if (pid > 0) {
-      kill(-pid, SIGKILL);
-      while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-      }
-    }
-  }
-};
-
-base::Status Spawn(const KubeConfig& config, Child& child) {
+base::Result<std::vector<std::string>> EnvironmentOf(const KubeConfig& config) {
   const ExecPlugin& plugin = *config.exec;
   const auto info = ExecInfo(config);
   if (!info.ok()) {
@@ -98,50 +73,24 @@ base::Status Spawn(const KubeConfig& config, Child& child) {
   }
   for (const auto& [name, value] : plugin.env) environment.push_back(name + "=" + value);
   environment.push_back("KUBERNETES_EXEC_INFO=" + *info);
+  return environment;
+}
 
-  std::vector<std::string> arguments = {plugin.command};
-  arguments.insert(arguments.end(), plugin.args.begin(), plugin.args.end());
-  const auto pointers = [](std::vector<std::string>& strings) {
-    std::vector<char*> all;
-    for (std::string& text : strings) all.push_back(text.data());
-    all.push_back(nullptr);
-    return all;
+// Its complaints (standard error) could hold what it was given; our log is no place for them.
+base::Error Failed(const ExecPlugin& plugin, const base::Error& error) {
+  const auto failed = [&](Code code, const std::string& why) {
+    return MakeError(code, "ExecPluginFailed",
+                     fmt::format("the credential plug-in {} {}", plugin.command, why));
   };
-
-  int pipe_ends[2];
-  if (pipe2(pipe_ends, O_CLOEXEC) != 0) {
-    return MakeError(Code::kTransient, fmt::format("pipe: {}", std::strerror(errno)));
-  }
-  child.out = pipe_ends[0];
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], 1);
-  // Its complaints could hold what it was given; our log is no place for them.
-  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  const int error = posix_spawnp(&child.pid, plugin.command.c_str(), &actions, &attributes,
-                                 pointers(arguments).data(), pointers(environment).data());
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  close(pipe_ends[1]);
-  if (error != 0) {
-    child.pid = -1;
-    return MakeError(Code::kDenied, "ExecPluginFailed",
-                     fmt::format("the credential plug-in {} cannot be started: {}{}{}",
-                                 plugin.command, std::strerror(error),
-                                 plugin.install_hint.empty() ? "" : "; ", plugin.install_hint));
-  }
-  return base::Ok();
+  if (error.code == Code::kCancelled) return error;
+  if (error.code == Code::kTimeout) return failed(Code::kTimeout, "did not answer in time");
+  if (error.reason == "ChildOutputTooLong")
+    return failed(Code::kInvalid, "answered with too much data");
+  if (error.reason != "ChildNotStarted") return failed(Code::kTransient, "could not be read");
+  const std::string why = error.message.substr(error.message.rfind(": ") + 2);
+  return failed(Code::kDenied,
+                fmt::format("cannot be started: {}{}{}", why,
+                            plugin.install_hint.empty() ? "" : "; ", plugin.install_hint));
 }
 
 }  // namespace
@@ -191,51 +140,25 @@ base::Result<ExecCredential> ParseExecCredential(const std::string& output,
 }
 
 base::Result<ExecCredential> RunExecPlugin(const base::Context& ctx, const KubeConfig& config) {
-  const auto failed = [&](Code code, const std::string& why) {
-    return MakeError(code, "ExecPluginFailed",
-                     fmt::format("the credential plug-in {} {}", config.exec->command, why));
-  };
+  const ExecPlugin& plugin = *config.exec;
+  base::ChildCommand command;
+  command.argv = {plugin.command};
+  command.argv.insert(command.argv.end(), plugin.args.begin(), plugin.args.end());
   OMS_TRY(ctx.Check());
-  Child child;
-  OMS_TRY(Spawn(config, child));
-  const auto limited = ctx.WithTimeout(kPluginTimeout);
-  std::string output;
-  char buffer[4096];
-  while (true) {
-    if (ctx.Stopped()) return MakeError(Code::kCancelled, "stopping");
-    const base::Duration left = limited.Remaining();
-    if (left.count() <= 0) return failed(Code::kTimeout, "did not answer in time");
-    pollfd waiting = {child.out, POLLIN, 0};
-    // Short waits, since a stop token cannot end poll().
-    const int ready = poll(&waiting, 1, static_cast<int>(std::min<int64_t>(left.count(), 50)));
-    if (ready < 0 && errno != EINTR) return failed(Code::kTransient, "could not be read");
-    if (ready <= 0) continue;
-    const ssize_t got = read(child.out, buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    output.append(buffer, static_cast<size_t>(got));
-    if (output.size() > kMaxOutput) return failed(Code::kInvalid, "answered with too much data");
+  OMS_ASSIGN(command.environment, EnvironmentOf(config));
+  command.whole_output = kMaxOutput;
+  const auto ran = base::RunChild(ctx.WithTimeout(kPluginTimeout), command);
+  if (!ran.ok()) return Failed(plugin, ran.error());
+  if (ran->exit_code != 0) {
+    return MakeError(
+        Code::kDenied, "ExecPluginFailed",
+        fmt::format("the credential plug-in {} {}", plugin.command,
+                    ran->exit_code > 128
+                        ? fmt::format("was ended by signal {}", ran->exit_code - 128)
+                        : fmt::format("failed with exit code {}: run it manually to see why",
+                                      ran->exit_code)));
   }
-  int status = 0;
-  while (true) {
-    const pid_t ended = waitpid(child.pid, &status, WNOHANG);
-    if (ended == child.pid) break;
-    if (ended < 0 && errno != EINTR) return failed(Code::kTransient, "was lost");
-    if (ctx.Stopped()) return MakeError(Code::kCancelled, "stopping");
-    if (limited.Remaining().count() <= 0) {
-      return failed(Code::kTimeout, "closed its output and did not end");
-    }
-    poll(nullptr, 0, 5);
-  }
-  child.pid = -1;
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    return failed(Code::kDenied,
-                  WIFEXITED(status)
-                      ? fmt::format("failed with exit code {}: run it manually to see why",
-                                    WEXITSTATUS(status))
-                      : fmt::format("was ended by signal {}", WTERMSIG(status)));
-  }
-  return ParseExecCredential(output, config.exec->api_version);
+  return ParseExecCredential(ran->output, config.exec->api_version);
 }
 
 }  // namespace oms::kube

@@ -8,9 +8,6 @@
 #include <pplx/threadpool.h>
 // clang-format on
 #include <fmt/format.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
 
 #include <atomic>
 #include <boost/asio/steady_timer.hpp>
@@ -23,6 +20,7 @@
 
 #include "controller/base/json.h"
 #include "controller/base/sha256.h"
+#include "controller/base/tls.h"
 #include "controller/kube/credentials.h"
 #include "controller/kube/exec_credential.h"
 #include "controller/kube/watch_decoder.h"
@@ -94,54 +92,29 @@ class CancelScope {
   std::stop_callback<std::function<void()>> on_stop_;
 };
 
-using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free)>;
-BioPtr ReadBio(const std::string& pem) {
-  return {BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free};
+base::TlsClientSetup SetupOf(const std::string& ca, const ExecCredential& pair) {
+  return {.ca = ca, .certificates = pair.certificate_pem, .key = pair.key_pem};
 }
 
-// Trusts the certificates in `ca` and no others, and shows `pair` to the server. Empty when done,
-// else what is wrong. OpenSSL's own text is not used: it could quote the input.
-std::string SetUpTls(SSL_CTX* ctx, const std::string& ca, const ExecCredential& pair) {
-  X509_STORE* store = X509_STORE_new();
-  SSL_CTX_set_cert_store(ctx, store);  // Takes it; the public CAs loaded before are gone.
-  const BioPtr ca_bio = ReadBio(ca);
-  int count = 0;
-  while (X509* certificate = PEM_read_bio_X509(ca_bio.get(), nullptr, nullptr, nullptr)) {
-    X509_STORE_add_cert(store, certificate);
-    X509_free(certificate);
-    ++count;
+// Empty: none.
+std::string TextOf(base::TlsFault fault) {
+  switch (fault) {
+    case base::TlsFault::kNone: return {};
+    case base::TlsFault::kNoCa: return "the certificate authority contains no PEM certificate";
+    case base::TlsFault::kCertificateUnreadable: return "the client certificate is not PEM";
+    case base::TlsFault::kCertificateUnusable: return "the client certificate cannot be used";
+    case base::TlsFault::kKeyUnreadable: return "the client key is not PEM, or is encrypted";
+    case base::TlsFault::kKeyOfAnother:
+      return "the client key does not belong to the client certificate";
   }
-  ERR_clear_error();
-  if (count == 0) return "the certificate authority contains no PEM certificate";
-  SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-  if (pair.certificate_pem.empty()) return {};
-
-  const BioPtr chain = ReadBio(pair.certificate_pem);
-  X509* leaf = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
-  if (leaf == nullptr) return "the client certificate is not PEM";
-  const bool used = SSL_CTX_use_certificate(ctx, leaf) == 1;
-  X509_free(leaf);
-  if (!used) return "the client certificate cannot be used";
-  while (X509* more = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
-    if (SSL_CTX_add0_chain_cert(ctx, more) != 1) X509_free(more);
-  }
-  ERR_clear_error();
-  const BioPtr key_bio = ReadBio(pair.key_pem);
-  // A key that asks for a pass phrase must fail, not ask on the terminal.
-  const auto no_phrase = [](char*, int, int, void*) { return 0; };
-  EVP_PKEY* key = PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_phrase, nullptr);
-  if (key == nullptr) return "the client key is not PEM, or is encrypted";
-  const bool matches = SSL_CTX_use_PrivateKey(ctx, key) == 1;
-  EVP_PKEY_free(key);
-  ERR_clear_error();
-  return matches ? std::string() : "the client key does not belong to the client certificate";
+  return {};
 }
 
-// The same without a connection.
+// Without a connection: what is wrong with them; empty: nothing.
 std::string TryTls(const std::string& ca, const ExecCredential& pair) {
-  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> trial(SSL_CTX_new(TLS_client_method()),
-                                                                &SSL_CTX_free);
-  return SetUpTls(trial.get(), ca, pair);
+  base::TlsFault fault = base::TlsFault::kNone;
+  (void)base::NewTlsClient(SetupOf(ca, pair), &fault);
+  return TextOf(fault);
 }
 
 std::string Encode(const std::string& text) { return web::uri::encode_data_string(text); }
@@ -280,7 +253,7 @@ class RestClient::Impl {
       } else if (!pair.ok()) {
         wrong = pair.error().message;
       } else {
-        wrong = SetUpTls(context.native_handle(), *ca, *pair);
+        wrong = TextOf(base::SetUpTlsClient(context.native_handle(), SetupOf(*ca, *pair)));
       }
       if (!wrong.empty()) {
         throw boost::system::system_error(

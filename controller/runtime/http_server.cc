@@ -29,7 +29,7 @@ constexpr size_t kMaxRequest = 16 * 1024;
 constexpr size_t kMaxClients = 64;
 
 struct Client {
-  int fd = -1;
+  base::Fd fd;
   Clock::time_point deadline;
   std::string in;
   std::string out;
@@ -83,44 +83,46 @@ base::Status HttpServer::Start(const std::string& address) {
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> free_found(found, &freeaddrinfo);
   const auto failed = [&](const char* what) {
     const std::string why = std::strerror(errno);
-    if (listener_ >= 0) close(listener_);
-    listener_ = -1;
+    listener_.Reset();
     return MakeError(Code::kTransient, fmt::format("{} {}: {}", what, address, why));
   };
-  listener_ = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (listener_ < 0) return failed("socket for");
+  listener_.Reset(socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!listener_.valid()) return failed("socket for");
   const int on = 1;
-  setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(listener_, found->ai_addr, found->ai_addrlen) != 0) return failed("cannot listen on");
-  if (listen(listener_, 64) != 0) return failed("cannot listen on");
+  setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(listener_.get(), found->ai_addr, found->ai_addrlen) != 0)
+    return failed("cannot listen on");
+  if (listen(listener_.get(), 64) != 0) return failed("cannot listen on");
   sockaddr_storage bound{};
   socklen_t size = sizeof bound;
-  getsockname(listener_, reinterpret_cast<sockaddr*>(&bound), &size);
+  getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&bound), &size);
   port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
                                             : reinterpret_cast<sockaddr_in&>(bound).sin_port);
-  if (pipe2(wake_, O_CLOEXEC | O_NONBLOCK) != 0) return failed("pipe for");
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return failed("pipe for");
+  for (int i = 0; i < 2; ++i) wake_[i].Reset(ends[i]);
   tasks_.Start("http", [this](std::stop_token stop) { Serve(std::move(stop)); });
   return base::Ok();
 }
 
 void HttpServer::Stop() {
-  if (listener_ < 0) return;
+  if (!listener_.valid()) return;
   tasks_.RequestStop();
   const char byte = 0;
-  [[maybe_unused]] const ssize_t woken = write(wake_[1], &byte, 1);
+  [[maybe_unused]] const ssize_t woken = write(wake_[1].get(), &byte, 1);
   tasks_.Join();
-  close(std::exchange(listener_, -1));
-  close(std::exchange(wake_[0], -1));
-  close(std::exchange(wake_[1], -1));
+  listener_.Reset();
+  for (base::Fd& end : wake_) end.Reset();
 }
 
 void HttpServer::Serve(std::stop_token stop) {
   std::vector<Client> clients;
   while (!stop.stop_requested()) {
-    std::vector<pollfd> polled = {{wake_[0], POLLIN, 0}, {listener_, POLLIN, 0}};
+    std::vector<pollfd> polled = {{wake_[0].get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
     if (clients.size() >= kMaxClients) polled[1].events = 0;
     for (const Client& client : clients) {
-      polled.push_back({client.fd, static_cast<short>(client.out.empty() ? POLLIN : POLLOUT), 0});
+      polled.push_back(
+          {client.fd.get(), static_cast<short>(client.out.empty() ? POLLIN : POLLOUT), 0});
     }
     if (poll(polled.data(), polled.size(), clients.empty() ? -1 : 500) < 0) {
       if (errno != EINTR) throw std::system_error(errno, std::generic_category(), "poll");
@@ -133,7 +135,7 @@ void HttpServer::Serve(std::stop_token stop) {
       if (!ended && polled[i + 2].revents != 0) {
         if (client.out.empty()) {
           char buffer[4096];
-          const ssize_t got = recv(client.fd, buffer, sizeof buffer, 0);
+          const ssize_t got = recv(client.fd.get(), buffer, sizeof buffer, 0);
           if (got > 0) {
             client.in.append(buffer, static_cast<size_t>(got));
           } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -149,25 +151,24 @@ void HttpServer::Serve(std::stop_token stop) {
           }
         }
         if (!ended && !client.out.empty()) {
-          const ssize_t put = send(client.fd, client.out.data() + client.sent,
+          const ssize_t put = send(client.fd.get(), client.out.data() + client.sent,
                                    client.out.size() - client.sent, MSG_NOSIGNAL);
           if (put > 0) client.sent += static_cast<size_t>(put);
           if (put < 0 && errno != EAGAIN && errno != EINTR) ended = true;
           if (client.sent == client.out.size()) {
-            shutdown(client.fd, SHUT_WR);
+            shutdown(client.fd.get(), SHUT_WR);
             ended = true;
           }
         }
       }
-      if (ended) close(std::exchange(client.fd, -1));
+      if (ended) client.fd.Reset();
     }
-    std::erase_if(clients, [](const Client& client) { return client.fd < 0; });
+    std::erase_if(clients, [](const Client& client) { return !client.fd.valid(); });
     if (polled[1].revents != 0) {
-      const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd >= 0) clients.push_back({fd, now + kClientTimeout, {}, {}, 0});
+      base::Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (fd.valid()) clients.push_back({std::move(fd), now + kClientTimeout, {}, {}, 0});
     }
   }
-  for (const Client& client : clients) close(client.fd);
 }
 
 HttpReply HttpServer::Answer(const std::string& request) const {

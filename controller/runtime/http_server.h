@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "controller/base/fd.h"
 #include "controller/base/result.h"
 #include "controller/base/task_group.h"
 
@@ -41,8 +42,8 @@ class HttpServer {
   HttpReply Answer(const std::string& request) const;
 
   std::map<std::string, Handler> handlers_;
-  int listener_ = -1;
-  int wake_[2] = {-1, -1};  // A pipe that ends poll().
+  base::Fd listener_;
+  base::Fd wake_[2];  // A pipe that ends poll().
   uint16_t port_ = 0;
   base::TaskGroup tasks_;  // Last: its thread uses all above.
 };

@@ -39,14 +39,11 @@ void Manager::BlockSignals() {
 Manager::Manager(base::Logger logger, base::Duration grace)
     : logger_(std::move(logger)), grace_(grace) {
   const sigset_t set = EndSignals();
-  signals_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  asked_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  signals_.Reset(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  asked_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
-Manager::~Manager() {
-  close(signals_);
-  close(asked_);
-}
+Manager::~Manager() = default;
 
 void Manager::Add(std::string name, std::function<base::Status()> start,
                   std::function<void()> stop) {
@@ -60,7 +57,7 @@ void Manager::RequestExit(int code, const std::string& why) {
     exit_code_ = code;
     why_ = why;
   }
-  Raise(asked_);
+  Raise(asked_.get());
 }
 
 std::string Manager::Failure() const {
@@ -90,7 +87,7 @@ bool Manager::StopPart(const Part& part) const {
 }
 
 int Manager::Wait() {
-  pollfd polled[2] = {{signals_, POLLIN, 0}, {asked_, POLLIN, 0}};
+  pollfd polled[2] = {{signals_.get(), POLLIN, 0}, {asked_.get(), POLLIN, 0}};
   while (true) {
     if (poll(polled, 2, -1) < 0) continue;
     if (polled[1].revents != 0) {
@@ -103,7 +100,7 @@ int Manager::Wait() {
       return exit_code_;
     }
     signalfd_siginfo info;
-    if (polled[0].revents != 0 && read(signals_, &info, sizeof info) == sizeof info) {
+    if (polled[0].revents != 0 && read(signals_.get(), &info, sizeof info) == sizeof info) {
       logger_.Info("stopping: {}", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
       return 0;
     }
@@ -123,9 +120,9 @@ int Manager::Run() {
   }
   if (started == parts_.size()) code = Wait();
 
-  const int done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  std::thread watchdog([this, done] {
-    pollfd polled[2] = {{signals_, POLLIN, 0}, {done, POLLIN, 0}};
+  const base::Fd done(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  std::thread watchdog([this, &done] {
+    pollfd polled[2] = {{signals_.get(), POLLIN, 0}, {done.get(), POLLIN, 0}};
     const int ready = poll(polled, 2, static_cast<int>(grace_.count()));
     if (polled[1].revents != 0) return;
     if (ready == 0) {
@@ -138,9 +135,8 @@ int Manager::Run() {
   while (started > 0) {
     if (!StopPart(parts_[--started])) code = 1;
   }
-  Raise(done);
+  Raise(done.get());
   watchdog.join();
-  close(done);
   return code;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "controller/base/clock.h"
+#include "controller/base/fd.h"
 #include "controller/base/log.h"
 #include "controller/base/result.h"
 
@@ -56,8 +57,8 @@ class Manager {
   const base::Duration grace_;
   std::vector<Part> parts_;
 
-  int signals_ = -1;  // signalfd
-  int asked_ = -1;    // eventfd, readable once RequestExit() was called.
+  base::Fd signals_;  // signalfd
+  base::Fd asked_;    // eventfd, readable once RequestExit() was called.
 
   mutable std::mutex mutex_;  // Guards the two below.
   int exit_code_ = -1;        // -1: not asked to exit.

@@ -22,7 +22,7 @@ TREE = {
     "controller/kube/meta.h": '#include "controller/base/result.h"\n',
     "controller/kube/api_client.h": '#include <nlohmann/json_fwd.hpp>\n',
     "controller/kube/rest_client.h": "",
-    "controller/kube/rest_client.cc": "#include <cpprest/http_client.h>\n#include <openssl/ssl.h>\n",
+    "controller/kube/rest_client.cc": "#include <cpprest/http_client.h>\n",
     "controller/runtime/informer.h": '#include "controller/kube/api_client.h"\n',
     "controller/runtime/reconciler.h": "",
     "controller/cmd/options.h": "",
@@ -124,6 +124,14 @@ class Layers(unittest.TestCase):
         self.found("reconcilers/steps/state.h", "bool there = std::filesystem::exists(path);", "no I/O")
         self.assertEqual(
             self.check({"reconcilers/steps/state.h": "// Pure.\n#include <filesystem>\nauto p = fs::path(x);\n"}), [])
+
+    def test_a_look_names_no_writing_half(self):
+        self.found("reconcilers/observe/site.h", "std::shared_ptr<ports::ContainerEngine> engine;", "reading half")
+        self.found("reconcilers/observe/site.h", "ports::MetaDbs meta;", "reading half")
+        self.found("reconcilers/observe/site.h", "kube::ApiClient& api;", "reading half")
+        look = "ports::ContainerEngineView* engine;\nports::MetaDbsView meta;\n"
+        self.assertEqual(self.check({"reconcilers/observe/site.h": look}), [])
+        self.assertEqual(self.check({"reconcilers/act/stop.h": "ports::ContainerEngine& engine;\n"}), [])
 
     def test_decisions_are_pure(self):
         self.found("reconcilers/decide/planner.h", "#include <fstream>", "pure")

@@ -25,8 +25,8 @@ OTHERS = {
     "crd/oms_upgrade.cc": "values of fields",
     "reconcilers/model/operation_names.h": "outcomes in a record",
     "reconcilers/model/old_formats.cc": "a key of a record",
-    "reconcilers/oms/container_clone.cc": "Docker's field AutoRemove",
-    "reconcilers/drivers/docker/docker_engine.cc": "Docker's field AutoRemove",
+    "reconcilers/drivers/docker/create_body.cc": "Docker's field AutoRemove",
+    "reconcilers/drivers/docker/docker_json.cc": "Docker's field AutoRemove",
 }
 COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*")|//[^\n]*')
 TOKEN = re.compile(r'"((?:\\.|[^"\\])*)"|\b(k\w+)\b|([{}])')

@@ -31,8 +31,8 @@ base::Error Disturbed(std::string message) {
 
 class Job {
  public:
-  Job(const BackupPlan& plan, ports::MetaDb& meta_db, ports::BackupTool& tool, ports::Fence& fence,
-      ports::RecordStore& store, ports::ByteProgress& progress)
+  Job(const BackupPlan& plan, const ports::MetaDbView& meta_db, ports::BackupTool& tool,
+      ports::Fence& fence, ports::RecordStore& store, ports::ByteProgress& progress)
       : plan_(plan),
         meta_db_(meta_db),
         tool_(tool),
@@ -77,7 +77,7 @@ class Job {
   }
 
  private:
-  ports::MetaDb& MetaDbOf(const BackupDatabase& database) const {
+  const ports::MetaDbView& MetaDbOf(const BackupDatabase& database) const {
     return database.meta_db ? *database.meta_db : meta_db_;
   }
 
@@ -96,22 +96,22 @@ class Job {
     manifest.begun = base::FormatTime(ctx.clock().Wall());
     if (plan_.databases.empty()) return MakeError(Code::kInternal, "no database to back up");
     std::set<std::string> names;
-    std::map<ports::MetaDb*, ports::DbServerInfo> servers;
+    std::map<ports::DbServerView*, ports::DbServerInfo> servers;
     for (const auto& planned : plan_.databases) {
       if (!names.insert(planned.name).second) {
         return MakeError(Code::kInvalid, crd::inner_reason::kInvalidName,
                          fmt::format("database {} is named twice", planned.name));
       }
-      auto& meta_db = MetaDbOf(planned);
-      auto server = servers.find(&meta_db);
+      auto& db_server = *MetaDbOf(planned).server;
+      auto server = servers.find(&db_server);
       if (server == servers.end()) {
-        OMS_ASSIGN(auto info, meta_db.Server(ctx));
-        server = servers.emplace(&meta_db, std::move(info)).first;
+        OMS_ASSIGN(auto info, db_server.Server(ctx));
+        server = servers.emplace(&db_server, std::move(info)).first;
       }
       auto& database = manifest.databases.emplace_back();
       database.role = planned.role;
       database.name = planned.name;
-      database.server = fmt::format("{}:{}", meta_db.address().host, meta_db.address().port);
+      database.server = db_server.address().Name();
       database.server_identity = server->second.identity;
       database.server_version = server->second.version;
       database.oceanbase = server->second.oceanbase;
@@ -125,7 +125,7 @@ class Job {
   void Estimate(const Context& ctx) {
     uint64_t total = 0;
     for (const auto& planned : plan_.databases) {
-      const auto info = MetaDbOf(planned).Database(ctx, planned.name);
+      const auto info = MetaDbOf(planned).server->Database(ctx, planned.name);
       if (!info.ok()) return;
       total += info->bytes;
     }
@@ -137,7 +137,7 @@ class Job {
     bool first = true;
     for (const auto& planned : plan_.databases) {
       if (planned.role != "cm_hb") continue;
-      OMS_ASSIGN(const auto tables, MetaDbOf(planned).Sequence(ctx, planned.name));
+      OMS_ASSIGN(const auto tables, MetaDbOf(planned).tables->Sequence(ctx, planned.name));
       const uint64_t expected =
           first ? manifest.heartbeat_max
                 : heartbeats_.emplace(planned.name, tables.base.max_id).first->second;
@@ -152,12 +152,12 @@ class Job {
   }
 
   Status LookForOthers(const Context& ctx) {
-    std::map<ports::MetaDb*, std::vector<std::string>> by_server;
+    std::map<ports::DbConnectionsView*, std::vector<std::string>> by_server;
     for (const auto& planned : plan_.databases) {
-      by_server[&MetaDbOf(planned)].push_back(planned.name);
+      by_server[MetaDbOf(planned).connections.get()].push_back(planned.name);
     }
-    for (auto& [meta_db, names] : by_server) {
-      OMS_ASSIGN(const auto foreign, meta_db->ForeignConnections(ctx, names));
+    for (auto& [connections, names] : by_server) {
+      OMS_ASSIGN(const auto foreign, connections->ForeignConnections(ctx, names));
       if (foreign.empty()) continue;
       return Disturbed(fmt::format(
           "{} at {} uses database {}{}", foreign[0].user, foreign[0].address, foreign[0].database,
@@ -254,7 +254,7 @@ class Job {
   Status Dump(const Context& ctx, const BackupDatabase& planned, record::ManifestDatabase& database,
               std::vector<ports::DumpedTable>& found) {
     ports::DumpRequest request;
-    request.server = MetaDbOf(planned).address();
+    request.server = MetaDbOf(planned).server->address();
     request.database = planned.name;
     request.folder = plan_.folder / planned.name;
     request.tool = plan_.tool;
@@ -276,7 +276,7 @@ class Job {
 
   Status Sum(const Context& ctx, const BackupDatabase& planned,
              record::ManifestDatabase& database) {
-    OMS_ASSIGN(database.digest, MetaDbOf(planned).Digest(ctx, planned.name));
+    OMS_ASSIGN(database.digest, MetaDbOf(planned).server->Digest(ctx, planned.name));
     return base::Ok();
   }
 
@@ -293,7 +293,7 @@ class Job {
   }
 
   const BackupPlan& plan_;
-  ports::MetaDb& meta_db_;
+  const ports::MetaDbView& meta_db_;
   ports::BackupTool& tool_;
   ports::Fence& fence_;
   ports::RecordStore& store_;
@@ -305,7 +305,7 @@ class Job {
 }  // namespace
 
 Result<record::Manifest> RunBackup(const Context& ctx, const BackupPlan& plan,
-                                   ports::MetaDb& meta_db, ports::BackupTool& tool,
+                                   const ports::MetaDbView& meta_db, ports::BackupTool& tool,
                                    ports::Fence& fence, ports::RecordStore& store,
                                    ports::ByteProgress& progress) {
   OMS_TRY(ctx.Check());

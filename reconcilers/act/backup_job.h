@@ -22,6 +22,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,7 @@ namespace oms::act {
 struct BackupDatabase {
   std::string role;  // rm, cm, cm_hb; the heartbeat's ids are looked at in each cm_hb.
   std::string name;
-  std::shared_ptr<ports::MetaDb> meta_db = nullptr;  // Where it is on another server than the rest.
+  std::optional<ports::MetaDbView> meta_db = {};  // Where it is on another server than the rest.
 };
 
 struct BackupPlan {
@@ -58,11 +59,11 @@ struct BackupPlan {
   base::Duration watch_interval = std::chrono::seconds(1);
 };
 
-// Sets progress.total to the estimate of MetaDb::Database as soon as it is known (the dumps do not
+// Sets progress.total to the estimate of DbServer::Database as soon as it is known (the dumps do not
 // wait for it), and progress.done to the bytes that the
 // tools have read. Blocks for the whole backup; ctx's stop ends it within two seconds.
 base::Result<record::Manifest> RunBackup(const base::Context& ctx, const BackupPlan& plan,
-                                         ports::MetaDb& meta_db, ports::BackupTool& tool,
+                                         const ports::MetaDbView& meta_db, ports::BackupTool& tool,
                                          ports::Fence& fence, ports::RecordStore& store,
                                          ports::ByteProgress& progress);
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "crd/reasons.h"
@@ -17,7 +16,6 @@ using base::Context;
 using base::MakeError;
 using base::Result;
 using base::Status;
-using Json = nlohmann::json;
 
 constexpr int kMostDeadHelpers = 5;
 constexpr auto kRemoveWithin = std::chrono::seconds(5);
@@ -66,28 +64,21 @@ Status CheckPlace(const std::string& folder, const std::string& name) {
   return base::Ok();
 }
 
-// `folder` empty: nothing is bound.
-std::string HelperBody(const Helper& helper, const std::string& folder, bool writable,
-                       const std::vector<std::string>& argv) {
-  Json body = {
-      {"Image", helper.image_id},
-      {"Entrypoint", Json::array({"/bin/sh", "-c"})},
-      {"Cmd", argv},
-      {"User", "0:0"},
-      {"Labels", helper.labels},
-      {"Healthcheck", {{"Test", Json::array({"NONE"})}}},
-      {"HostConfig",
-       {{"NetworkMode", "none"},
-        {"RestartPolicy", {{"Name", "no"}}},
-        // The owner that is written is the host's, also under a daemon with --userns-remap.
-        {"UsernsMode", "host"}}},
-  };
-  if (!folder.empty()) {
-    // Not "Binds": that makes a folder which does not exist.
-    body["HostConfig"]["Mounts"] = Json::array(
-        {{{"Type", "bind"}, {"Source", folder}, {"Target", kFolder}, {"ReadOnly", !writable}}});
-  }
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+// `folder` empty: nothing is bound. One that does not exist is not made.
+ports::ContainerSpec HelperOf(const Helper& helper, const std::string& folder, bool writable,
+                              const std::vector<std::string>& argv) {
+  ports::ContainerSpec spec;
+  spec.image = helper.image_id;
+  spec.labels = helper.labels;
+  spec.entrypoint = {"/bin/sh", "-c"};
+  spec.command = argv;
+  spec.user = "0:0";
+  spec.network = false;
+  spec.health_check = false;
+  spec.hosts_users = true;  // The owner that is written is the host's.
+  if (!folder.empty())
+    spec.mounts = {{.source = folder, .destination = kFolder, .writable = writable}};
+  return spec;
 }
 
 // Removes a leftover of ours.
@@ -112,7 +103,7 @@ Status RemoveHelper(const Context& ctx, ports::ContainerEngine& engine, const He
 
 // One that is dead keeps its name until somebody removes it: the next takes another.
 Result<std::string> CreateHelper(const Context& ctx, ports::ContainerEngine& engine,
-                                 const Helper& helper, const std::string& body) {
+                                 const Helper& helper, const ports::ContainerSpec& spec) {
   Helper named = helper;
   for (int n = 2;; ++n) {
     const Status removed = RemoveHelper(ctx, engine, named);
@@ -122,7 +113,7 @@ Result<std::string> CreateHelper(const Context& ctx, ports::ContainerEngine& eng
     named.name = fmt::format("{}-{}", helper.name, n);
   }
   OMS_TRY(ctx.Check());
-  return engine.Create(ctx, named.name, body);
+  return engine.Create(ctx, named.name, spec);
 }
 
 // The outcome of the work counts. A helper that could not be removed is left to the next call; the
@@ -177,20 +168,20 @@ Status FillAndRun(const Context& ctx, ports::ContainerEngine& engine, const std:
 Status WriteHostFile(const Context& ctx, ports::ContainerEngine& engine,
                      const HostFileRequest& request) {
   OMS_TRY(CheckPlace(request.host_folder, request.file_name));
-  const auto body = HelperBody(request.helper, request.host_folder, true,
-                               {kScript, "oms-upgrade-host-file", request.file_name,
-                                fmt::format("{}:{}", request.uid, request.gid),
-                                fmt::format("{:04o}", request.mode & 07777), ModeOf(request.over)});
-  OMS_ASSIGN(const auto id, CreateHelper(ctx, engine, request.helper, body));
+  const auto spec = HelperOf(request.helper, request.host_folder, true,
+                             {kScript, "oms-upgrade-host-file", request.file_name,
+                              fmt::format("{}:{}", request.uid, request.gid),
+                              fmt::format("{:04o}", request.mode & 07777), ModeOf(request.over)});
+  OMS_ASSIGN(const auto id, CreateHelper(ctx, engine, request.helper, spec));
   return Finish(ctx, engine, id, FillAndRun(ctx, engine, id, request));
 }
 
 Status RemoveHostFile(const Context& ctx, ports::ContainerEngine& engine, const Helper& helper,
                       const std::string& host_folder, const std::string& file_name) {
   OMS_TRY(CheckPlace(host_folder, file_name));
-  const auto body = HelperBody(helper, host_folder, true,
-                               {kRemoveScript, "oms-upgrade-host-file-removal", file_name});
-  OMS_ASSIGN(const auto id, CreateHelper(ctx, engine, helper, body));
+  const auto spec = HelperOf(helper, host_folder, true,
+                             {kRemoveScript, "oms-upgrade-host-file-removal", file_name});
+  OMS_ASSIGN(const auto id, CreateHelper(ctx, engine, helper, spec));
   return Finish(ctx, engine, id,
                 RunHelper(ctx, engine, id, host_folder + "/" + file_name, "removed"));
 }
@@ -200,7 +191,7 @@ Result<HostFileLook> LookAtHostFile(const Context& ctx, ports::ContainerEngine& 
                                     const std::string& file_name) {
   OMS_TRY(CheckPlace(host_folder, file_name));
   OMS_ASSIGN(const auto id,
-             CreateHelper(ctx, engine, helper, HelperBody(helper, host_folder, false, {"true"})));
+             CreateHelper(ctx, engine, helper, HelperOf(helper, host_folder, false, {"true"})));
   const auto look = [&]() -> Result<HostFileLook> {
     const std::string path = fmt::format("{}/{}", kFolder, file_name);
     HostFileLook seen;
@@ -215,7 +206,7 @@ Result<HostFileLook> LookAtHostFile(const Context& ctx, ports::ContainerEngine& 
 Result<bool> ImageHasFile(const Context& ctx, ports::ContainerEngine& engine, const Helper& helper,
                           const std::string& path) {
   OMS_ASSIGN(const auto id,
-             CreateHelper(ctx, engine, helper, HelperBody(helper, "", false, {"true"})));
+             CreateHelper(ctx, engine, helper, HelperOf(helper, "", false, {"true"})));
   const auto look = [&]() -> Result<bool> {
     auto file = engine.ReadFile(ctx, id, path);
     if (file.Is(Code::kNotFound) && file.error().reason != crd::reason::kNoSuchContainer)

@@ -39,9 +39,9 @@ std::string SumOf(const ports::DatabaseDigest& digest) {
 
 // The difference in words; a database that is gone is one.
 Result<std::string> Difference(const Context& ctx, const record::ManifestDatabase& database,
-                               ports::MetaDb& meta_db,
+                               ports::DbServerView& server,
                                record::Comparing comparing = record::Comparing::kAsItIs) {
-  const auto found = meta_db.Digest(ctx, database.name);
+  const auto found = server.Digest(ctx, database.name);
   if (found.Is(Code::kNotFound)) return std::string("the database is gone");
   if (!found.ok()) return found.error();
   std::string words = record::DescribeDifference(database.digest, *found, comparing);
@@ -52,7 +52,7 @@ Result<std::string> Difference(const Context& ctx, const record::ManifestDatabas
 
 }  // namespace
 
-Result<record::Manifest> VerifyForRestore(ports::RecordStore& store,
+Result<record::Manifest> VerifyForRestore(ports::RecordStoreView& store,
                                           const std::filesystem::path& folder,
                                           const std::string& manifest_sha256,
                                           const std::string& database) {
@@ -73,7 +73,7 @@ Result<record::Manifest> VerifyForRestore(ports::RecordStore& store,
 Result<std::map<std::string, std::string>> CompareWithBackup(const Context& outer,
                                                              const std::filesystem::path& folder,
                                                              const ports::MetaDbs& meta_dbs,
-                                                             ports::RecordStore& store) {
+                                                             ports::RecordStoreView& store) {
   OMS_ASSIGN(const record::Manifest manifest, record::ReadManifest(store, folder));
   std::map<std::string, std::string> differences;
   std::mutex mutex;
@@ -83,7 +83,7 @@ Result<std::map<std::string, std::string>> CompareWithBackup(const Context& oute
                                                           [&group] { group.RequestStop(); });
   for (const auto& database : manifest.databases) {
     group.Start("compare", [&, ctx = outer.WithStop(group.token())](std::stop_token) {
-      auto difference = Difference(ctx, database, *meta_dbs.For(database.role));
+      auto difference = Difference(ctx, database, *meta_dbs.For(database.role).server);
       // A half-changed schema may hold what no server can read. Whatever it is, it is not what was
       // backed up, and to restore it is the cure.
       if (difference.Is(Code::kTerminal) || difference.Is(Code::kInvalid))
@@ -105,7 +105,7 @@ Result<std::map<std::string, std::string>> CompareWithBackup(const Context& oute
 
 Result<std::string> RestoreDatabase(const Context& ctx, const RestoreRequest& request,
                                     const ports::MetaDbs& meta_dbs, ports::BackupTool& tool,
-                                    ports::Fence& fence, ports::RecordStore& store,
+                                    ports::Fence& fence, ports::RecordStoreView& store,
                                     ports::ByteProgress& progress) {
   OMS_ASSIGN(const record::Manifest manifest,
              VerifyForRestore(store, request.folder, request.manifest_sha256, request.database));
@@ -114,20 +114,20 @@ Result<std::string> RestoreDatabase(const Context& ctx, const RestoreRequest& re
     return Corrupt(fmt::format("{}/{} does not contain database {}", request.folder.string(),
                                record::kManifestName, request.database));
   }
-  ports::MetaDb& meta_db = *meta_dbs.For(database->role);
+  ports::DbServer& server = *meta_dbs.For(database->role).server;
   OMS_TRY(ctx.Check());
-  OMS_TRY(meta_db.DropDatabase(ctx, fence, database->name));
-  OMS_TRY(meta_db.CreateDatabase(ctx, fence, database->name, database->digest.charset,
-                                 database->digest.collation));
+  OMS_TRY(server.DropDatabase(ctx, fence, database->name));
+  OMS_TRY(server.CreateDatabase(ctx, fence, database->name, database->digest.charset,
+                                database->digest.collation));
   ports::LoadRequest load;
-  load.server = meta_db.address();
+  load.server = server.address();
   load.database = database->name;
   load.folder = request.folder;
   load.files = database->files;
   load.tool = manifest.tool;
   load.compression = manifest.compression;
   OMS_TRY(tool.Load(ctx, fence, load, progress));
-  return Difference(ctx, *database, meta_db, record::Comparing::kLoaded);
+  return Difference(ctx, *database, server, record::Comparing::kLoaded);
 }
 
 }  // namespace oms::act

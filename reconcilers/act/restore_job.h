@@ -20,7 +20,7 @@ namespace oms::act {
 // database that is gone differs. Reads every row, side by side. Nobody may write meanwhile.
 base::Result<std::map<std::string, std::string>> CompareWithBackup(
     const base::Context& ctx, const std::filesystem::path& folder, const ports::MetaDbs& meta_dbs,
-    ports::RecordStore& store);
+    ports::RecordStoreView& store);
 
 struct RestoreRequest {
   std::filesystem::path folder;  // Of the backup's attempt.
@@ -34,12 +34,12 @@ struct RestoreRequest {
 // was dropped.
 base::Result<std::string> RestoreDatabase(const base::Context& ctx, const RestoreRequest& request,
                                           const ports::MetaDbs& meta_dbs, ports::BackupTool& tool,
-                                          ports::Fence& fence, ports::RecordStore& store,
+                                          ports::Fence& fence, ports::RecordStoreView& store,
                                           ports::ByteProgress& progress);
 
 // VerifyManifest in the words of a rollback: kTerminal "BackupCorrupt", and what a person can do.
 // `database` empty: all. `manifest_sha256` empty: not compared.
-base::Result<record::Manifest> VerifyForRestore(ports::RecordStore& store,
+base::Result<record::Manifest> VerifyForRestore(ports::RecordStoreView& store,
                                                 const std::filesystem::path& folder,
                                                 const std::string& manifest_sha256,
                                                 const std::string& database);

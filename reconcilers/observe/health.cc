@@ -57,11 +57,10 @@ bool SaysUnhealthy(const base::Result<ports::HttpAnswer>& answer) {
          body["data"].contains("healthy") && body["data"]["healthy"] == false;
 }
 
-model::HealthFacts LookAtHealth(const base::Context& ctx, ports::ContainerEngine& engine,
+model::HealthFacts LookAtHealth(const base::Context& ctx, ports::ContainerEngineView& engine,
                                 ports::HttpProbe& probe, const HealthQuery& query) {
   model::HealthFacts health;
-  const auto status = engine.Exec(ctx.WithTimeout(kSupervisorTimeout), query.container,
-                                  {"supervisorctl", "status"}, "/");
+  const auto status = engine.SupervisorStatus(ctx.WithTimeout(kSupervisorTimeout), query.container);
   if (!status.ok()) {
     if (!status.Is(base::Code::kConflict))
       health.error = status.error().Wrap("supervisorctl status");

@@ -48,7 +48,7 @@ struct HealthQuery {
 };
 // Asks supervisord in the container, and /oms/health. The MetaDB's part (host_online,
 // heartbeat_fresh) is the caller's to fill in. Each question has a timeout of its own.
-model::HealthFacts LookAtHealth(const base::Context& ctx, ports::ContainerEngine& engine,
+model::HealthFacts LookAtHealth(const base::Context& ctx, ports::ContainerEngineView& engine,
                                 ports::HttpProbe& probe, const HealthQuery& query);
 
 }  // namespace oms::observe

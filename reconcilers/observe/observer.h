@@ -1,5 +1,5 @@
 // Observer: from a reached site to facts. It looks at what the state of things asks for, and no
-// more. It writes nothing; what only a try can tell is tried by trials.h.
+// more. It is given reading halves alone; what only a try can tell is tried by trials.h.
 #pragma once
 
 #include <map>
@@ -48,10 +48,10 @@ std::string WorldOf(const Site& site);
 // `tasks`: the long tasks of the open operation, by the name without its id; looked at before the
 // call. One that is seen to have ended must be seen to have had its effect, or an image that was
 // loaded in between counts as not loaded.
-model::Facts Observe(const base::Context& ctx, const Ports& ports, const Look& look,
+model::Facts Observe(const base::Context& ctx, const Views& views, const Look& look,
                      std::map<std::string, model::TaskView> tasks, ProofCache& proofs);
 
 // With no operation open: how the containers that stand for OMS feel. Cheap, and nothing else.
-model::Facts ObserveIdle(const base::Context& ctx, const Ports& ports, const Look& look);
+model::Facts ObserveIdle(const base::Context& ctx, const Views& views, const Look& look);
 
 }  // namespace oms::observe

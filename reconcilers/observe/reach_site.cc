@@ -1,19 +1,11 @@
 #include "reconcilers/observe/reach_site.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
 #include <filesystem>
-#include <mutex>
-#include <nlohmann/json.hpp>
 #include <set>
-#include <system_error>
 
-#include "controller/base/sha256.h"
 #include "crd/reasons.h"
 #include "reconcilers/model/labels.h"
 #include "reconcilers/observe/secret_data.h"
@@ -27,10 +19,10 @@ model::Trouble TroubleOf(const base::Error& error, const char* reason) {
 
 class Reaching {
  public:
-  Reaching(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
+  Reaching(const base::Context& ctx, const Views& views, const crd::OmsUpgrade& resource,
            const crd::OperationStatus& shown, const RecordTrust& trust, Site& site)
       : ctx_(ctx),
-        ports_(ports),
+        views_(views),
         resource_(resource),
         spec_(resource.spec),
         owner_label_(OwnerLabel(resource.meta.Key().ToString())),
@@ -61,15 +53,15 @@ class Reaching {
   const SiteNode& Leading() const;
   bool Version();
   base::Result<std::map<std::string, base::Secret>> SecretData(const std::string& name);
-  base::Result<std::string> CaFile(const base::Secret& pem, const std::string& field);
   std::optional<ports::DbServerAddress> WayTo(const product::MetaAddress& config,
                                               const crd::Connect* connect,
                                               const std::string& field);
   bool OneWayForTwo(const crd::MetaDb& spec);
-  bool Server(ports::MetaDb& meta_db, const char* of, std::optional<ports::DbServerInfo>& info);
+  bool Server(const ports::MetaDbView& meta_db, const char* of,
+              std::optional<ports::DbServerInfo>& info);
 
   const base::Context& ctx_;
-  const Ports& ports_;
+  const Views& views_;
   const crd::OmsUpgrade& resource_;
   const crd::Spec& spec_;
   const std::string owner_label_;
@@ -79,7 +71,7 @@ class Reaching {
 };
 
 base::Result<std::map<std::string, base::Secret>> Reaching::SecretData(const std::string& name) {
-  return ReadSecretData(ctx_, *ports_.api, resource_.meta.ns, name);
+  return ReadSecretData(ctx_, *views_.api, resource_.meta.ns, name);
 }
 
 // Our containers of OMS on this node, newest first.
@@ -112,7 +104,7 @@ bool Reaching::Node(const crd::Node& node) {
   }
   SiteNode reached;
   reached.name = node.name;
-  auto engine = ports_.engines->Open(address);
+  auto engine = views_.engines->Open(address);
   if (!engine.ok())
     return Fail(
         TroubleOf(engine.error().Wrap("node " + node.name), crd::reason::kEngineUnreachable));
@@ -129,6 +121,7 @@ bool Reaching::Node(const crd::Node& node) {
         TroubleOf(named.error().Wrap("node " + node.name), crd::reason::kEngineUnreachable));
   }
   if (const auto added = AddLabelled(reached, owner_label_); !added.ok())
+
     return Fail(
         TroubleOf(added.error().Wrap("node " + node.name), crd::reason::kEngineUnreachable));
   if (reached.Current() == nullptr && !ConfigFromRecord(node.name)) {
@@ -155,11 +148,11 @@ bool Reaching::Engines() {
 // has removed the old one. What the operation has kept says how the MetaDB is reached.
 bool Reaching::ConfigFromRecord(const std::string& node) {
   if (shown_.folder.empty()) return false;
-  const auto found = ReadTrusted(*ports_.store, shown_.folder, trust_);
+  const auto found = ReadTrusted(*views_.store, shown_.folder, trust_);
   if (!found.ok() || !found->record.open()) return false;
   const auto kept = found->record.config_backups.find(node);
   if (kept == found->record.config_backups.end()) return false;
-  auto text = ports_.store->ReadFile(std::filesystem::path(shown_.folder) / kept->second.path);
+  auto text = views_.store->ReadFile(std::filesystem::path(shown_.folder) / kept->second.path);
   if (!text.ok()) return false;
   site_.config_file = ports::FileContent{*std::move(text), kept->second.uid, kept->second.gid,
                                          kept->second.mode, true};
@@ -216,46 +209,6 @@ bool Reaching::Parse() {
     return Fail(TroubleOf(config.error().Wrap("config.yaml"), crd::reason::kConfigInvalid));
   site_.config = *std::move(config);
   return true;
-}
-
-// Made once, and anew where somebody has taken it away meanwhile.
-base::Result<std::filesystem::path> FolderOfThisProcess() {
-  static std::mutex mutex;
-  static std::string folder;  // Guarded by mutex.
-  const std::lock_guard lock(mutex);
-  struct stat info {};
-  if (!folder.empty() && lstat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
-      info.st_uid == geteuid()) {
-    return std::filesystem::path(folder);
-  }
-  std::error_code none;
-  const auto place = std::filesystem::temp_directory_path(none);
-  std::string made = (place / "oms-upgrade-controller-XXXXXX").string();
-  if (none || mkdtemp(made.data()) == nullptr) {
-    return base::MakeError(
-        base::Code::kTransient, crd::reason::kTemporaryFolder,
-        fmt::format("cannot make a folder in {}: {}", none ? "TMPDIR" : place.string(),
-                    (none ? none : std::error_code(errno, std::generic_category())).message()));
-  }
-  folder = std::move(made);
-  return std::filesystem::path(folder);
-}
-
-// The MySQL client library takes a path. A CA's certificate is no secret, but whoever could put a
-// file in its place could pass for the MetaDB; so it lies in a folder of this process alone. The
-// file is named by its sum and written once.
-base::Result<std::string> Reaching::CaFile(const base::Secret& pem, const std::string& field) {
-  if (pem.empty()) {
-    return base::MakeError(base::Code::kInvalid, crd::reason::kSecretUnreadable,
-                           fmt::format("the Secret of {}.tls has no key 'ca.crt'; add the "
-                                       "certificate of the CA that signed the MetaDB's",
-                                       field));
-  }
-  OMS_ASSIGN(const auto folder, FolderOfThisProcess());
-  const auto file = folder / (base::Sha256Hex(pem.Reveal()) + ".pem");
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) OMS_TRY(ports_.store->WriteFile(file, pem.Reveal()));
-  return file.string();
 }
 
 bool Reaching::HttpsCa() {
@@ -321,16 +274,20 @@ std::optional<ports::DbServerAddress> Reaching::WayTo(const product::MetaAddress
   if (connect->tls) {
     auto data = SecretData(connect->tls->secret_ref.name);
     if (!data.ok()) return fail(TroubleOf(data.error(), crd::reason::kSecretUnreadable));
-    auto ca = CaFile((*data)["ca.crt"], field);
-    if (!ca.ok()) return fail(TroubleOf(ca.error(), crd::reason::kSecretUnreadable));
-    address.tls_ca = *std::move(ca);
+    address.tls_ca = (*data)["ca.crt"].Reveal();
+    if (address.tls_ca.empty()) {
+      return fail({crd::reason::kSecretUnreadable,
+                   fmt::format("the Secret of {}.tls has no key 'ca.crt'; add the certificate of "
+                               "the CA that signed the MetaDB's",
+                               field)});
+    }
   }
   return address;
 }
 
-bool Reaching::Server(ports::MetaDb& meta_db, const char* of,
+bool Reaching::Server(const ports::MetaDbView& meta_db, const char* of,
                       std::optional<ports::DbServerInfo>& info) {
-  auto server = meta_db.Server(ctx_);
+  auto server = meta_db.server->Server(ctx_);
   if (!server.ok())
     return Fail(TroubleOf(server.error().Wrap(of), crd::reason::kMetaDbUnreachable));
   info = *std::move(server);
@@ -360,7 +317,7 @@ bool Reaching::MetaDatabase() {
                         spec.rm ? "spec.metaDB.rm.connect" : "spec.metaDB.connect");
   if (!rm) return false;
   if (!config.SeparateCm() && !spec.rm && !spec.cm) {
-    site_.meta = ports::MetaDbs(ports_.meta_dbs->Open(*rm));
+    site_.meta = ports::MetaDbsView(views_.meta_dbs->Open(*rm));
     if (!Server(site_.meta.rm(), "MetaDB", site_.server)) return false;
     site_.cm_server = site_.server;
     return true;
@@ -368,7 +325,7 @@ bool Reaching::MetaDatabase() {
   const auto cm = WayTo(config.cm, spec.cm ? &spec.cm->connect : all,
                         spec.cm ? "spec.metaDB.cm.connect" : "spec.metaDB.connect");
   if (!cm) return false;
-  site_.meta = ports::MetaDbs(ports_.meta_dbs->Open(*rm), ports_.meta_dbs->Open(*cm));
+  site_.meta = ports::MetaDbsView(views_.meta_dbs->Open(*rm), views_.meta_dbs->Open(*cm));
   if (!Server(site_.meta.rm(), "MetaDB of RM", site_.server) ||
       !Server(site_.meta.cm(), "MetaDB of CM", site_.cm_server)) {
     return false;
@@ -384,7 +341,7 @@ bool Reaching::MetaDatabase() {
 
 bool Reaching::Row() {
   site_.oms = site_.config->drc_rm_db;
-  site_.ownership = ports_.ownerships->Open(site_.meta);
+  site_.ownership = views_.ownerships->Open(site_.meta);
   auto row = site_.ownership->Read(ctx_, site_.oms);
   if (!row.ok())
     return Fail(TroubleOf(row.error().Wrap("MetaDB"), crd::reason::kMetaDbUnreachable));
@@ -393,7 +350,7 @@ bool Reaching::Row() {
 }
 
 bool Reaching::Record() {
-  auto volume = ports_.store->Look(spec_.backup.directory);
+  auto volume = views_.store->Look(spec_.backup.directory);
   if (volume.ok()) {
     site_.volume = *std::move(volume);
   } else if (!volume.Is(base::Code::kNotFound)) {
@@ -413,7 +370,7 @@ bool Reaching::Record() {
   }
   // Where the operation lies, whatever spec.backup.directory has come to say since.
   const std::string directory = std::filesystem::path(folder).parent_path();
-  const auto holds = ports_.store->Look(directory);
+  const auto holds = views_.store->Look(directory);
   if (!holds.ok() && !holds.Is(base::Code::kNotFound))
     return Fail(TroubleOf(holds.error(), crd::reason::kBackupVolume));
   // Without a row it is the record's own word of the volume that counts.
@@ -430,7 +387,7 @@ bool Reaching::Record() {
              directory,
              holds.ok() ? "carries the identity of another volume" : "carries no identity file")});
   }
-  auto found = ReadTrusted(*ports_.store, folder, trust_, &site_.others_record);
+  auto found = ReadTrusted(*views_.store, folder, trust_, &site_.others_record);
   if (found.Is(base::Code::kNotFound)) {
     // A crash between the row and the first record leaves this: the operation never began.
     if (site_.row && site_.row->operation_id.empty()) return true;
@@ -449,7 +406,7 @@ bool Reaching::Record() {
 // earlier state has an earlier row: what it names is not the last operation.
 bool Reaching::RecordIsShown() {
   if (shown_.folder.empty() || shown_.id == site_.record->id) return true;
-  const auto shown = ReadTrusted(*ports_.store, shown_.folder, trust_);
+  const auto shown = ReadTrusted(*views_.store, shown_.folder, trust_);
   if (!shown.ok() || !shown->record.open() || shown->record.started < site_.record->started) {
     return true;
   }
@@ -470,7 +427,7 @@ bool Reaching::WayBack() {
   if (!way) return true;
   if (way->id == site_.record->id) {
     site_.way_back = site_.record;
-  } else if (auto found = ReadTrusted(*ports_.store, way->folder, trust_); found.ok()) {
+  } else if (auto found = ReadTrusted(*views_.store, way->folder, trust_); found.ok()) {
     site_.way_back = std::make_shared<const model::OperationRecord>(std::move(found->record));
   }
   return true;
@@ -498,11 +455,11 @@ bool Reaching::OtherOwners() {
 
 }  // namespace
 
-Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
+Site ReachSite(const base::Context& ctx, const Views& views, const crd::OmsUpgrade& resource,
                const crd::OperationStatus& shown, const RecordTrust& trust) {
   Site site;
   site.ns = resource.meta.ns;
-  Reaching reaching(ctx, ports, resource, shown, trust, site);
+  Reaching reaching(ctx, views, resource, shown, trust, site);
   (void)(reaching.Engines() && reaching.Config() && reaching.HttpsCa() && reaching.MetaDatabase() &&
          reaching.Row() && reaching.Record() && reaching.WayBack() && reaching.OtherOwners());
   return site;

@@ -1,5 +1,5 @@
 // From a resource to its site: engines, containers, config.yaml, the MetaDB, the row and the record.
-// Only looks, but for the file of a CA, as a library wants it (in a folder of this process).
+// Only looks.
 #pragma once
 
 #include "controller/base/context.h"
@@ -11,7 +11,7 @@ namespace oms::observe {
 
 // `shown`: what the status says of its operation; used where the row is gone, and held against it.
 // No folder that row or status names is read, and no record there is believed, but by `trust`.
-Site ReachSite(const base::Context& ctx, const Ports& ports, const crd::OmsUpgrade& resource,
+Site ReachSite(const base::Context& ctx, const Views& views, const crd::OmsUpgrade& resource,
                const crd::OperationStatus& shown, const RecordTrust& trust);
 
 }  // namespace oms::observe

@@ -48,7 +48,7 @@ base::Status RecordTrust::Check(const model::OperationRecord& record, const std:
                   record.owner_object));
 }
 
-base::Result<FoundRecord> ReadTrusted(ports::RecordStore& store, const std::string& folder,
+base::Result<FoundRecord> ReadTrusted(ports::RecordStoreView& store, const std::string& folder,
                                       const RecordTrust& trust,
                                       std::optional<ports::Owner>* others) {
   OMS_TRY(trust.CheckPlace(folder));

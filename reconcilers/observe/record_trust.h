@@ -40,7 +40,7 @@ struct FoundRecord {
 // The record of a folder, if it is to be believed: both checks, and what the volume says of itself.
 // kNotFound: no such folder, or no record in it. `others`, where it is given: whose it is, if it is
 // closed and that alone is why it is not believed.
-base::Result<FoundRecord> ReadTrusted(ports::RecordStore& store, const std::string& folder,
+base::Result<FoundRecord> ReadTrusted(ports::RecordStoreView& store, const std::string& folder,
                                       const RecordTrust& trust,
                                       std::optional<ports::Owner>* others = nullptr);
 

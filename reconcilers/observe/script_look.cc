@@ -27,7 +27,8 @@ bool IsIdentifier(std::string_view text) {
 }
 
 // The file's content, nothing if it is not there.
-Result<std::optional<std::string>> ReadIfThere(const Context& ctx, ports::ContainerEngine& engine,
+Result<std::optional<std::string>> ReadIfThere(const Context& ctx,
+                                               ports::ContainerEngineView& engine,
                                                const std::string& container,
                                                const std::string& path) {
   auto file = engine.ReadFile(ctx, container, path);
@@ -44,8 +45,8 @@ std::optional<int> ExitCode(std::string_view text) {
   return code;
 }
 
-std::string Output(const Context& ctx, ports::ContainerEngine& engine, const std::string& container,
-                   const std::string& marker) {
+std::string Output(const Context& ctx, ports::ContainerEngineView& engine,
+                   const std::string& container, const std::string& marker) {
   auto text = ReadIfThere(ctx, engine, container, marker + "/output.log");
   if (!text.ok()) {
     return fmt::format("(see {}/output.log; it cannot be shown: {})", marker, text.error().message);
@@ -55,7 +56,7 @@ std::string Output(const Context& ctx, ports::ContainerEngine& engine, const std
 
 // kEnded if the exit code is there, else nothing.
 Result<std::optional<model::ScriptState>> LookForEnd(const Context& ctx,
-                                                     ports::ContainerEngine& engine,
+                                                     ports::ContainerEngineView& engine,
                                                      const std::string& container,
                                                      const std::string& marker) {
   OMS_ASSIGN(const auto text, ReadIfThere(ctx, engine, container, marker + "/exit_code"));
@@ -78,8 +79,8 @@ bool Names(std::string_view command, std::string_view marker) {
   return false;
 }
 
-Result<bool> Runs(const Context& ctx, ports::ContainerEngine& engine, const std::string& container,
-                  const std::string& marker) {
+Result<bool> Runs(const Context& ctx, ports::ContainerEngineView& engine,
+                  const std::string& container, const std::string& marker) {
   OMS_ASSIGN(const auto info, engine.Inspect(ctx, container));
   if (!info.running) return false;
   auto processes = engine.Processes(ctx, container);
@@ -112,7 +113,7 @@ Result<std::string> MarkerPath(std::string_view operation, std::string_view step
   return fmt::format("/home/admin/logs/oms-upgrade/{}/{}/{}", operation, step, attempt);
 }
 
-Result<model::ScriptState> LookAtScript(const Context& ctx, ports::ContainerEngine& engine,
+Result<model::ScriptState> LookAtScript(const Context& ctx, ports::ContainerEngineView& engine,
                                         const std::string& container, const std::string& marker) {
   // Before the files: a container that is gone must not look like a file that is not there.
   OMS_TRY(engine.Inspect(ctx, container));

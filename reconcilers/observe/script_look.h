@@ -22,7 +22,7 @@ inline constexpr char kScriptProcess[] = "oms-upgrade-script";
 
 // Works on running and on stopped containers.
 base::Result<model::ScriptState> LookAtScript(const base::Context& ctx,
-                                              ports::ContainerEngine& engine,
+                                              ports::ContainerEngineView& engine,
                                               const std::string& container,
                                               const std::string& marker);
 

@@ -15,7 +15,7 @@ const kube::ResourceType kSecrets{"", "v1", "secrets"};
 }  // namespace
 
 base::Result<std::map<std::string, base::Secret>> ReadSecretData(const base::Context& ctx,
-                                                                 kube::ApiClient& api,
+                                                                 kube::ApiReader& api,
                                                                  const std::string& ns,
                                                                  const std::string& name) {
   const auto secret = api.Get(ctx, kSecrets, {ns, name});

@@ -14,7 +14,7 @@ namespace oms::observe {
 // Its data, decoded, by key. An error has the reason SecretUnreadable and names the Secret, never
 // what it holds.
 base::Result<std::map<std::string, base::Secret>> ReadSecretData(const base::Context& ctx,
-                                                                 kube::ApiClient& api,
+                                                                 kube::ApiReader& api,
                                                                  const std::string& ns,
                                                                  const std::string& name);
 

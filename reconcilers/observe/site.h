@@ -17,10 +17,8 @@
 #include "reconcilers/model/operation.h"
 #include "reconcilers/observe/record_trust.h"
 #include "reconcilers/oms/config_yaml.h"
-#include "reconcilers/ports/backup_tool.h"
 #include "reconcilers/ports/container_engine.h"
 #include "reconcilers/ports/http_probe.h"
-#include "reconcilers/ports/image_archive.h"
 #include "reconcilers/ports/meta_dbs.h"
 #include "reconcilers/ports/ownership.h"
 #include "reconcilers/ports/record_store.h"
@@ -28,22 +26,21 @@
 
 namespace oms::observe {
 
-// Everything outside that the reconcilers use. All outlive them.
-struct Ports {
-  kube::ApiClient* api = nullptr;  // For Secrets.
-  ports::EngineProvider* engines = nullptr;
-  ports::MetaDbProvider* meta_dbs = nullptr;
-  ports::OwnershipProvider* ownerships = nullptr;
-  ports::RecordStore* store = nullptr;
-  ports::BackupTool* backup_tool = nullptr;
-  ports::ImageArchives* archives = nullptr;
+// What a look may use of the world: reading halves alone, so whatever it does, it changes nothing.
+// All outlive it.
+struct Views {
+  kube::ApiReader* api = nullptr;  // For Secrets.
+  ports::EngineViewProvider* engines = nullptr;
+  ports::MetaDbViewProvider* meta_dbs = nullptr;
+  ports::OwnershipViewProvider* ownerships = nullptr;
+  ports::RecordStoreView* store = nullptr;
   ports::HttpProbe* probe = nullptr;
   ports::TaskApi* task_api = nullptr;
 };
 
 struct SiteNode {
   std::string name;
-  std::shared_ptr<ports::ContainerEngine> engine;
+  std::shared_ptr<ports::ContainerEngineView> engine;
   ports::EngineInfo info;
   std::optional<ports::ContainerInfo>
       named;  // The container that spec.nodes[].container.name adopts.
@@ -61,10 +58,10 @@ struct Site {
   std::optional<ports::FileContent> config_file;
   std::optional<product::OmsConfig> config;
   std::string https_ca;  // PEM, of spec.https; empty: none is given.
-  ports::MetaDbs meta;
+  ports::MetaDbsView meta;
   std::optional<ports::DbServerInfo> server,
       cm_server;  // Of rm; of cm and cm_hb: mostly the same one.
-  std::shared_ptr<ports::Ownership> ownership;
+  std::shared_ptr<ports::OwnershipView> ownership;
   std::string oms;  // The key of the row: the rm database's name.
   std::optional<ports::OwnershipRow> row;
   std::optional<ports::VolumeInfo>

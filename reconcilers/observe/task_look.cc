@@ -64,11 +64,11 @@ base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpo
   return named;
 }
 
-base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, const Ports& ports,
+base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, const Views& views,
                                                       const std::string& ns,
                                                       const crd::TaskApi& spec,
                                                       const OmsEndpoint& defaults) {
-  OMS_ASSIGN(auto data, ReadSecretData(ctx, *ports.api, ns, spec.secret_ref.name));
+  OMS_ASSIGN(auto data, ReadSecretData(ctx, *views.api, ns, spec.secret_ref.name));
   for (const char* key : {"username", "password"}) {
     if (data[key].empty()) return NoKey(ns, spec.secret_ref.name, key);
   }
@@ -78,7 +78,7 @@ base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, 
   // What the node's own certificate is trusted by was not found out: there is none.
   if (answers.https && answers.https->certificates.empty())
     return NoKey(ns, spec.secret_ref.name, "ca.crt");
-  return ports.task_api->Tasks(ctx, {answers.host, answers.port, answers.https,
+  return views.task_api->Tasks(ctx, {answers.host, answers.port, answers.https,
                                      data["username"].Reveal(), data["password"]});
 }
 

@@ -23,7 +23,7 @@ struct OmsEndpoint {
 // kInvalid "InvalidSpec" where `endpoint` is none. `defaults` fill in what it does not say.
 base::Result<OmsEndpoint> EndpointOf(const std::string& endpoint, const OmsEndpoint& defaults);
 
-base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, const Ports& ports,
+base::Result<std::vector<ports::OmsTask>> AskForTasks(const base::Context& ctx, const Views& views,
                                                       const std::string& ns,
                                                       const crd::TaskApi& spec,
                                                       const OmsEndpoint& defaults);

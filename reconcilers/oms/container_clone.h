@@ -1,7 +1,7 @@
-// How the new container is made from the old one. Pure: JSON in, JSON out.
+// How the new container is made from the old one. Pure.
 //
 // The guide's `docker run` takes the flags that the old container had (guide 4.3.1, step "start the
-// new container"); they are read from its inspect document, so that what a person added (a mount of
+// new container"); they are taken over from it, so that what a person added (a mount of
 // certificates, a proxy in the environment, limits) is kept too, and what came from the old image
 // is left to the new one.
 #pragma once
@@ -13,6 +13,7 @@
 
 #include "controller/base/result.h"
 #include "reconcilers/ports/container_engine.h"
+#include "reconcilers/ports/container_spec.h"
 
 namespace oms::product {
 
@@ -35,15 +36,13 @@ struct CloneInput {
   std::optional<std::string> config_source;
 };
 
-// The body of POST /containers/create for the new container. kInvalid if a document is no JSON
-// object, or if config_source is given and nothing is mounted at kConfigMount.
-base::Result<std::string> CloneForUpgrade(const CloneInput& input);
+// The new container: as the old one, of the new image, and told that it is an upgrade.
+ports::ContainerSpec CloneForUpgrade(CloneInput input);
 
-// The body that makes a removed old container again, from the inspect document in the operation's
-// record: the same image, settings, volumes and labels; restart policy "no". `image`: its name,
-// where that still means the same image (a version may be read from it); empty: by its id.
-base::Result<std::string> RecreateFromInspect(const std::string& inspect,
-                                              const std::string& image = {});
+// A removed old container again, from the inspect document in the operation's record: the same
+// settings, volumes and labels. `image`: by its name, where that still means the same image (a
+// version may be read from it), else by its id.
+ports::ContainerSpec Recreate(const std::string& inspect, const std::string& image);
 
 // The flags that the guide's `docker run` has. kInvalid "GuideFlags" names all that are missing,
 // and how they are written.

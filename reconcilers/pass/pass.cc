@@ -51,7 +51,8 @@ UpgradeReconciler::Pass::Pass(UpgradeReconciler& owner, ResourceCache& memory,
       spec_(resource_->spec),
       wanted_(observe::WantedVersion(spec_)),
       key_(resource_->meta.Key()),
-      me_{owner.options_.cluster, key_.ToString()} {}
+      me_{owner.options_.cluster, key_.ToString()},
+      reached_(owner.ports_) {}
 
 model::ResourceMark UpgradeReconciler::Pass::Mark() const { return MarkAfter(site_.record.get()); }
 
@@ -168,12 +169,13 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Round(
     const base::Context& outer) {
   spec_ = resource_->spec;
   site_ = {};
+  reached_.Forget();
   facts_.reset();
   state_.reset();
   preflight_.reset();
   plan_.reset();
   if (auto refused = CheckAllowed(outer)) return *std::move(refused);
-  site_ = observe::ReachSite(outer, owner_.ports_, *resource_,
+  site_ = observe::ReachSite(outer, reached_.Views(), *resource_,
                              known_.status.operation.value_or(crd::OperationStatus()), Trust());
   const base::Context ctx = outer.WithNewDeadline(kRoundFor);
   OMS_TRY(ctx.Check());
@@ -279,11 +281,11 @@ base::Result<bool> UpgradeReconciler::Pass::Claim(const base::Context& ctx) {
   uint64_t first = 1;
   if (site_.record) first = std::max(first, site_.record->epoch + 1);
   if (memory_.epoch) first = std::max(first, *memory_.epoch + 1);
-  OMS_ASSIGN(const ports::OwnershipRow row, site_.ownership->Claim(ctx, site_.oms, site_.row, me_,
-                                                                   owner_.options_.process, first));
+  OMS_ASSIGN(const ports::OwnershipRow row,
+             Row().Claim(ctx, site_.oms, site_.row, me_, owner_.options_.process, first));
   if (!site_.row && operation_open()) {
-    OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, row.epoch, site_.record->id,
-                                          site_.record->folder, site_.record->volume));
+    OMS_TRY(Row().SetOperation(ctx, site_.oms, row.epoch, site_.record->id, site_.record->folder,
+                               site_.record->volume));
   }
   memory_.epoch = row.epoch;
   ctx.log().Info("claimed the row of OMS '{}' with epoch {}", site_.oms, row.epoch);

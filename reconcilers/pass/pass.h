@@ -15,6 +15,7 @@
 #include "reconcilers/decide/failures.h"
 #include "reconcilers/decide/idle_health.h"
 #include "reconcilers/pass/backup_pruning.h"
+#include "reconcilers/pass/reached.h"
 #include "reconcilers/pass/secret_holds.h"
 #include "reconcilers/pass/told.h"
 #include "reconcilers/pass/upgrade_reconciler.h"
@@ -113,6 +114,7 @@ class UpgradeReconciler::Pass {
   base::Result<bool> TakeImage(const base::Context& ctx);  // True: another one than before.
   base::Status RecordEvidence(const base::Context& ctx, steps::OperationSession& op);
   steps::OperationSession Session();
+  ports::Ownership& Row() const { return *reached_.OwnershipOf(site_); }
 
   // --- the row
   std::optional<Next> CheckOwner(const base::Context& ctx);
@@ -173,6 +175,7 @@ class UpgradeReconciler::Pass {
   const ports::Owner me_;
 
   show::StatusWriter::Known known_;
+  Reached reached_;
   observe::Site site_;
   product::PathSteps path_;
   std::optional<model::Facts> facts_;

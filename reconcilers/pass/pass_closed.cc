@@ -50,8 +50,8 @@ void UpgradeReconciler::Pass::LookBeforeUpgrade(const base::Context& ctx,
   record::ApplyOverrides(spec_, path_);
   const base::Context look_ctx = ctx.WithNewDeadline(spec_.strategy.timeouts.preflight);
   const observe::Look look{spec_, site_, path_, running, to};
-  facts_ = observe::Observe(look_ctx, owner_.ports_, look, {}, memory_.proofs);
-  steps::TryOut(look_ctx, look, memory_.trials, *facts_);
+  facts_ = observe::Observe(look_ctx, reached_.Views(), look, {}, memory_.proofs);
+  steps::TryOut(look_ctx, look, reached_.WorldOf(site_), memory_.trials, *facts_);
   preflight_ = steps::PreflightState(spec_, running, to, *facts_);
   show::UpgradePlanInput input{spec_, running, to, path_, *facts_};
   if (site_.record) {
@@ -97,7 +97,8 @@ show::UndoNumbers UpgradeReconciler::Pass::NumbersNow(const base::Context& ctx) 
     for (const auto& frozen : undone.databases) {
       const auto database =
           site_.meta.For(frozen.role)
-              ->Database(ctx.WithNewDeadline(spec_.strategy.timeouts.preflight), frozen.name);
+              .server->Database(ctx.WithNewDeadline(spec_.strategy.timeouts.preflight),
+                                frozen.name);
       all = all && database.ok();
       if (!database.ok()) continue;
       bytes += database->bytes;
@@ -116,7 +117,7 @@ bool UpgradeReconciler::Pass::LookAtHa(const base::Context& ctx) {
   const bool left_on = site_.record && !site_.record->open() && site_.record->ha_was_on &&
                        site_.record->outcome != model::OperationOutcome::kAbandoned;
   if (!left_on || !site_.meta.known()) return false;
-  const auto raw = site_.meta.rm().ReadHaConfig(ctx, site_.record->Database("rm"));
+  const auto raw = site_.meta.rm().tables->ReadHaConfig(ctx, site_.record->Database("rm"));
   const auto ha = raw.ok() && *raw
                       ? product::ReadHa(**raw)
                       : base::Result<product::HaState>(base::MakeError(base::Code::kNotFound, ""));
@@ -148,7 +149,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Stand(
   if (!view.not_running && !view.data_unknown) {
     const observe::Look look{spec_, site_, path_, *site_.running, *site_.running};
     const base::Context quick = ctx.WithTimeout(spec_.strategy.timeouts.preflight);
-    view.unwell = decide::JudgeIdle(observe::ObserveIdle(quick, owner_.ports_, look), memory_.idle);
+    view.unwell =
+        decide::JudgeIdle(observe::ObserveIdle(quick, reached_.Views(), look), memory_.idle);
     view.unwell_begun = memory_.idle.unwell_since.has_value();
   }
   PruneBackups(ctx);
@@ -161,8 +163,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
     // A process died after it had closed the record, and before it said so in the row.
     OMS_ASSIGN(const bool claimed, Claim(ctx));
     if (claimed) return LookAnew();
-    OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
-                                          site_.record->volume));
+    OMS_TRY(Row().SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
+                               site_.record->volume));
     return LookAnew();
   }
   if (!deleting() && !spec_.suspend && spec_.mode != crd::Mode::kPlan) {
@@ -174,7 +176,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
                             site_.record->secrets, resource_->meta.uid);
   }
   if (site_.row && site_.row->owner == me_)
-    memory_.idle_row = {site_.ownership, site_.oms, site_.row->epoch};
+    memory_.idle_row = {reached_.OwnershipOf(site_), site_.oms, site_.row->epoch};
   if (!site_.running) {
     return Stall(crd::reason::kContainerNotFound,
                  "the OMS container no longer exists, and no operation is open");
@@ -256,8 +258,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
   OMS_TRY(ctx.Check());
   // Record first, row second: a folder that no row names is an operation that never began.
   OMS_TRY(owner_.ports_.store->Append(record.folder, 1, record.ToJson()));
-  OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, record.id, record.folder,
-                                        record.volume));
+  OMS_TRY(
+      Row().SetOperation(ctx, site_.oms, *memory_.epoch, record.id, record.folder, record.volume));
   memory_.failures = {};
   Event(false, undo ? crd::reason::kRollbackStarted : crd::reason::kUpgradeStarted,
         undo ? fmt::format("rollback from {} to {} begins; its record and backups are in {}",
@@ -306,7 +308,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
   }
   if (!open && !others && site_.row && !site_.row->Free() && !site_.trouble) {
     OMS_TRY(ctx.Check());
-    OMS_TRY(site_.ownership->Release(ctx, site_.oms, site_.row->epoch));
+    OMS_TRY(Row().Release(ctx, site_.oms, site_.row->epoch));
     memory_.epoch.reset();
   }
   return LeaveAsItIs(ctx, open);

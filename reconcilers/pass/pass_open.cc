@@ -58,9 +58,9 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithOperati
   // A server that stands still must not keep a revert from being read.
   const base::Context look_ctx = ctx.WithTimeout(kLookForMost);
   const observe::Look look{spec_, site_, path_, from, to};
-  facts_ = observe::Observe(look_ctx, owner_.ports_, look,
+  facts_ = observe::Observe(look_ctx, reached_.Views(), look,
                             owner_.tasks_.LookAll(site_.record->id + "/"), memory_.proofs);
-  steps::TryOut(look_ctx, look, memory_.trials, *facts_);
+  steps::TryOut(look_ctx, look, reached_.WorldOf(site_), memory_.trials, *facts_);
   facts_->accept = Annotation(crd::kAccept);
   OMS_TRY(ctx.Check());
   state_ = steps::JudgeSteps({spec_, path_, *site_.record, *facts_});
@@ -105,13 +105,8 @@ base::Status UpgradeReconciler::Pass::HoldReferencedSecrets(const base::Context&
 }
 
 steps::OperationSession UpgradeReconciler::Pass::Session() {
-  auto world = std::make_shared<steps::World>();
-  for (const auto& node : site_.nodes) world->engines[node.name] = node.engine;
-  world->meta = site_.meta;
-  world->fence = site_.ownership->FenceFor(site_.oms, *memory_.epoch);
-  world->store = owner_.ports_.store;
-  world->backup_tool = owner_.ports_.backup_tool;
-  world->archives = owner_.ports_.archives;
+  auto world = std::make_shared<steps::World>(reached_.WorldOf(site_));
+  world->fence = Row().FenceFor(site_.oms, *memory_.epoch);
   return steps::OperationSession(
       spec_, path_, *facts_, site_.record, site_.last_n, std::move(world), owner_.tasks_,
       [wake = owner_.wake_, key = key_] { wake(key); },
@@ -201,8 +196,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::CallOff(
   owner_.tasks_.Stop(site_.record->id + "/");
   OMS_ASSIGN(const bool back, steps::CallOffUndo(ctx, op, decision_.reason, Mark()));
   if (!back) return LookAnew();
-  OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
-                                        site_.record->volume));
+  OMS_TRY(Row().SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
+                             site_.record->volume));
   Event(false, crd::reason::kRollbackCalledOff, decision_.message);
   ctx.log().Info("{}", decision_.message);
   return LookAnew();
@@ -225,8 +220,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::End(
   const bool back = site_.record->direction == model::Direction::kRollback;
   if (back) RemoveLeftConfig(ctx, op);
   OMS_TRY(steps::CloseOperation(ctx, op, Mark()));
-  OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
-                                        site_.record->volume));
+  OMS_TRY(Row().SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
+                             site_.record->volume));
   Event(false, back ? crd::reason::kRolledBack : crd::reason::kUpgradeSucceeded, decision_.message);
   for (const auto& left : show::FollowUpsOf(*site_.record))
     Event(left.warning, crd::reason::kFollowUp, left.text);
@@ -281,8 +276,8 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Abandon(
   OMS_TRY(steps::AbandonOperation(ctx, op, Mark()));
   facts_.reset();
   TellAbandoned(*site_.record);
-  OMS_TRY(site_.ownership->SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
-                                        site_.record->volume));
+  OMS_TRY(Row().SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
+                             site_.record->volume));
   return LookAnew();
 }
 

@@ -4,7 +4,7 @@
 
 namespace oms::pass {
 
-UpgradeReconciler::UpgradeReconciler(Options options, observe::Ports ports, Lookup lookup,
+UpgradeReconciler::UpgradeReconciler(Options options, Ports ports, Lookup lookup,
                                      runtime::EventRecorder& events, base::Random& random,
                                      act::LongTasks& tasks,
                                      std::function<void(const kube::ObjectKey&)> wake)

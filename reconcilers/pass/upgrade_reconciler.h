@@ -25,6 +25,7 @@
 #include "reconcilers/model/limits.h"
 #include "reconcilers/observe/observer.h"
 #include "reconcilers/observe/site.h"
+#include "reconcilers/pass/reached.h"
 #include "reconcilers/show/status_writer.h"
 #include "reconcilers/show/upgrade_metrics.h"
 #include "reconcilers/steps/preflight.h"
@@ -45,8 +46,8 @@ class UpgradeReconciler final : public runtime::Reconciler {
   using Lookup = std::function<std::shared_ptr<const crd::OmsUpgrade>(const kube::ObjectKey&)>;
 
   // All outlive it. `wake` enqueues a key at once; called by ends of long tasks, on their threads.
-  UpgradeReconciler(Options options, observe::Ports ports, Lookup lookup,
-                    runtime::EventRecorder& events, base::Random& random, act::LongTasks& tasks,
+  UpgradeReconciler(Options options, Ports ports, Lookup lookup, runtime::EventRecorder& events,
+                    base::Random& random, act::LongTasks& tasks,
                     std::function<void(const kube::ObjectKey&)> wake);
   ~UpgradeReconciler() override;
 
@@ -61,7 +62,7 @@ class UpgradeReconciler final : public runtime::Reconciler {
   void Forget(const base::Context& ctx, const kube::ObjectKey& key);
 
   const Options options_;
-  const observe::Ports ports_;
+  const Ports ports_;
   const Lookup lookup_;
   runtime::EventRecorder& events_;
   base::Random& random_;

@@ -1,4 +1,5 @@
-// ContainerEngine: one Docker Engine, in our words.
+// ContainerEngine: one Docker Engine, in our words; in two halves, so that who may only look is
+// given only that.
 //
 // All calls block until done, until the context's deadline, or until it is stopped. Thread-safe:
 // each call has a connection of its own. "Already so" is success everywhere (starting what runs,
@@ -20,6 +21,7 @@
 #include "controller/base/context.h"
 #include "controller/base/result.h"
 #include "controller/base/secret.h"
+#include "reconcilers/ports/container_spec.h"
 
 namespace oms::ports {
 
@@ -67,7 +69,9 @@ struct ContainerInfo {
   std::vector<Mount> mounts;
   std::vector<std::string> env;
   std::map<std::string, std::string> labels;
-  std::string inspect;  // The whole inspect document (JSON).
+  // The engine's own account of it, whole: what ContainerTemplate takes, and what is kept as
+  // evidence. Read by the engine alone.
+  std::string inspect;
 
   const Mount* FindMount(std::string_view at) const {
     for (const auto& mount : mounts) {
@@ -94,7 +98,7 @@ struct ImageInfo {
   uint64_t size = 0;
   std::vector<std::string> env;
   std::map<std::string, std::string> labels;
-  std::string inspect;  // The whole inspect document (JSON).
+  std::string inspect;  // As ContainerInfo's.
 };
 
 struct FileContent {
@@ -122,9 +126,10 @@ struct ExecResult {
   std::string output;  // stdout and stderr, cut to the last 64 KiB.
 };
 
-class ContainerEngine {
+// To look at.
+class ContainerEngineView {
  public:
-  virtual ~ContainerEngine() = default;
+  virtual ~ContainerEngineView() = default;
 
   virtual base::Result<EngineInfo> Info(const base::Context& ctx) = 0;
 
@@ -137,6 +142,26 @@ class ContainerEngine {
   virtual base::Result<ImageInfo> InspectImage(const base::Context& ctx,
                                                const std::string& reference) = 0;
 
+  virtual base::Result<std::string> Logs(const base::Context& ctx, const std::string& id,
+                                         int tail_lines) = 0;
+  virtual base::Result<std::vector<ProcessInfo>> Processes(const base::Context& ctx,
+                                                           const std::string& id) = 0;
+  // What `supervisorctl status` says in a container that runs: the one question that is asked by a
+  // command.
+  virtual base::Result<ExecResult> SupervisorStatus(const base::Context& ctx,
+                                                    const std::string& id) = 0;
+
+  // Works on created, running and stopped containers alike, also below mounts. kNotFound if there
+  // is no such file. Files above 64 MiB are refused (kInvalid).
+  virtual base::Result<FileContent> ReadFile(const base::Context& ctx, const std::string& id,
+                                             const std::string& path) = 0;
+  // As ReadFile, of what lies there itself.
+  virtual base::Result<PathInfo> LookAtPath(const base::Context& ctx, const std::string& id,
+                                            const std::string& path) = 0;
+};
+
+class ContainerEngine : public ContainerEngineView {
+ public:
   // Streams the archive to images/load. The end is the engine's own word; an in-band error is an
   // error: kInvalid "ImageLoadFailed", kTransient where the engine's disk is full.
   virtual base::Status LoadImage(const base::Context& ctx, const std::filesystem::path& archive,
@@ -151,10 +176,10 @@ class ContainerEngine {
   // container uses it.
   virtual base::Status RemoveImage(const base::Context& ctx, const std::string& reference) = 0;
 
-  // `body` is the JSON of POST /containers/create. Returns the id. kAlreadyExists if the name is
-  // taken.
+  // Returns the id. kAlreadyExists if the name is taken. kInvalid "ConfigNotMounted": nothing of the
+  // host is mounted where `spec` asks for another source.
   virtual base::Result<std::string> Create(const base::Context& ctx, const std::string& name,
-                                           const std::string& body) = 0;
+                                           const ContainerSpec& spec) = 0;
   virtual base::Status Start(const base::Context& ctx, const std::string& id) = 0;
   virtual base::Status Stop(const base::Context& ctx, const std::string& id,
                             base::Duration grace) = 0;
@@ -163,18 +188,7 @@ class ContainerEngine {
                                         const std::string& policy, int max_retries) = 0;
   // Blocks until the container has ended; its exit code.
   virtual base::Result<int> Wait(const base::Context& ctx, const std::string& id) = 0;
-  virtual base::Result<std::string> Logs(const base::Context& ctx, const std::string& id,
-                                         int tail_lines) = 0;
-  virtual base::Result<std::vector<ProcessInfo>> Processes(const base::Context& ctx,
-                                                           const std::string& id) = 0;
 
-  // Works on created, running and stopped containers alike, also below mounts. kNotFound if there
-  // is no such file. Files above 64 MiB are refused (kInvalid).
-  virtual base::Result<FileContent> ReadFile(const base::Context& ctx, const std::string& id,
-                                             const std::string& path) = 0;
-  // As ReadFile, of what lies there itself.
-  virtual base::Result<PathInfo> LookAtPath(const base::Context& ctx, const std::string& id,
-                                            const std::string& path) = 0;
   // Only for a container that is created and not a mounted path. `path` is absolute; its folder
   // must exist.
   virtual base::Status WriteFile(const base::Context& ctx, const std::string& id,
@@ -185,6 +199,10 @@ class ContainerEngine {
   virtual base::Result<ExecResult> Exec(const base::Context& ctx, const std::string& id,
                                         const std::vector<std::string>& argv,
                                         const std::string& working_dir) = 0;
+
+  base::Result<ExecResult> SupervisorStatus(const base::Context& ctx, const std::string& id) final {
+    return Exec(ctx, id, {"supervisorctl", "status"}, "/");
+  }
 };
 
 // How an engine is reached. Endpoint is "unix:///path" or "tcp://host:port" (then TLS material is
@@ -198,6 +216,13 @@ class EngineProvider {
  public:
   virtual ~EngineProvider() = default;
   virtual base::Result<std::shared_ptr<ContainerEngine>> Open(const EngineAddress& address) = 0;
+};
+
+// Opens what may only be looked at.
+class EngineViewProvider {
+ public:
+  virtual ~EngineViewProvider() = default;
+  virtual base::Result<std::shared_ptr<ContainerEngineView>> Open(const EngineAddress& address) = 0;
 };
 
 }  // namespace oms::ports

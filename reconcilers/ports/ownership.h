@@ -37,14 +37,18 @@ struct OwnershipRow {
   bool Free() const { return owner == Owner(); }
 };
 
-class Ownership {
+// To look at.
+class OwnershipView {
  public:
-  virtual ~Ownership() = default;
+  virtual ~OwnershipView() = default;
 
   // nullopt: no row (or not even the database). Never writes.
   virtual base::Result<std::optional<OwnershipRow>> Read(const base::Context& ctx,
                                                          const std::string& oms) = 0;
+};
 
+class Ownership : public OwnershipView {
+ public:
   // Takes the row: INSERT where `seen` is nullopt (epoch `first_epoch`), else UPDATE ... WHERE
   // epoch = seen->epoch to epoch + 1, owner and process ours; operation, folder and identity stay.
   // Then ends every connection that was registered, on each server (MetaDbs::EndConnections), and
@@ -77,6 +81,13 @@ class OwnershipProvider {
  public:
   virtual ~OwnershipProvider() = default;
   virtual std::shared_ptr<Ownership> Open(MetaDbs meta_dbs) = 0;
+};
+
+// Opens what may only be looked at.
+class OwnershipViewProvider {
+ public:
+  virtual ~OwnershipViewProvider() = default;
+  virtual std::shared_ptr<OwnershipView> Open(const MetaDbsView& meta_dbs) = 0;
 };
 
 }  // namespace oms::ports

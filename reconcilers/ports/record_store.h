@@ -36,22 +36,35 @@ struct RemovedPayload {
 
 inline constexpr const char* kRecordTaken = crd::reason::kOperationOwnedByAnother;
 
-class RecordStore {
+// To look at: writes nothing.
+class RecordStoreView {
  public:
-  virtual ~RecordStore() = default;
+  virtual ~RecordStoreView() = default;
 
-  // The identity of the volume; makes it where the directory has neither an identity nor any
-  // operation.
-  virtual base::Result<VolumeInfo> Identify(const std::filesystem::path& directory) = 0;
-  // Like Identify, but never writes. kNotFound: no directory or no identity file.
+  // What the volume says of itself. kNotFound: no directory or no identity file.
   virtual base::Result<VolumeInfo> Look(const std::filesystem::path& directory) = 0;
-  // Bytes free for us on the volume of the directory, or of its nearest ancestor that exists. Never
-  // writes, and asks for no identity.
+  // Bytes free for us on the volume of the directory, or of its nearest ancestor that exists. Asks
+  // for no identity.
   virtual base::Result<uint64_t> FreeBytes(const std::filesystem::path& directory) = 0;
 
   // All records of an operation's folder in order of n. kNotFound: no such folder.
   virtual base::Result<std::vector<RecordEntry>> Read(
       const std::filesystem::path& operation_folder) = 0;
+  // The folders of operations in `directory`, those that hold record/, by name. No directory: none.
+  virtual base::Result<std::vector<std::filesystem::path>> List(
+      const std::filesystem::path& directory) = 0;
+
+  virtual base::Result<std::string> ReadFile(const std::filesystem::path& file) = 0;
+  // Lower-case hex. Streams; for archives and dumps.
+  virtual base::Result<std::string> Sha256(const std::filesystem::path& file) = 0;
+  virtual base::Result<uint64_t> Size(const std::filesystem::path& file) = 0;
+};
+
+class RecordStore : public RecordStoreView {
+ public:
+  // As Look(); makes the identity where the directory has neither an identity nor any
+  // operation.
+  virtual base::Result<VolumeInfo> Identify(const std::filesystem::path& directory) = 0;
   // Makes folder and record/ as needed. `n` is one more than the highest that the caller has read.
   // kConflict kRecordTaken: see above; look anew. After another error it may be there or not; if it
   // is, it is read only once it is durable.
@@ -60,14 +73,6 @@ class RecordStore {
 
   // A file of the operation, by temp, fsync, rename, fsync of the folder; mode 0600. Replaces.
   virtual base::Status WriteFile(const std::filesystem::path& file, const std::string& content) = 0;
-  virtual base::Result<std::string> ReadFile(const std::filesystem::path& file) = 0;
-  // Lower-case hex. Streams; for archives and dumps.
-  virtual base::Result<std::string> Sha256(const std::filesystem::path& file) = 0;
-  virtual base::Result<uint64_t> Size(const std::filesystem::path& file) = 0;
-
-  // The folders of operations in `directory`, those that hold record/, by name. No directory: none.
-  virtual base::Result<std::vector<std::filesystem::path>> List(
-      const std::filesystem::path& directory) = 0;
   // Removes dump/, upgraded/, images/ and rollback/ of an operation's folder; record/, config/ and
   // what is not ours stay. Each goes at once under a name of ours (".removing-dump"), then its
   // files; what a crash leaves of that is carried on by the next call. Never follows a symlink.

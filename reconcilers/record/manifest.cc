@@ -213,12 +213,12 @@ std::string SumsText(const Manifest& manifest) {
   return text;
 }
 
-Result<Manifest> ReadManifest(ports::RecordStore& store, const fs::path& folder) {
+Result<Manifest> ReadManifest(ports::RecordStoreView& store, const fs::path& folder) {
   OMS_ASSIGN(const auto text, store.ReadFile(folder / kManifestName));
   return Manifest::FromJson(text);
 }
 
-Result<Manifest> VerifyManifest(ports::RecordStore& store, const fs::path& folder,
+Result<Manifest> VerifyManifest(ports::RecordStoreView& store, const fs::path& folder,
                                 const std::string& only) {
   OMS_ASSIGN(auto manifest, ReadManifest(store, folder));
   for (const auto& database : manifest.databases) {

@@ -71,10 +71,11 @@ struct Manifest {
 std::string SumsText(const Manifest& manifest);
 
 // Parses, and looks at nothing else. kNotFound: the attempt never came to its end.
-base::Result<Manifest> ReadManifest(ports::RecordStore& store, const std::filesystem::path& folder);
+base::Result<Manifest> ReadManifest(ports::RecordStoreView& store,
+                                    const std::filesystem::path& folder);
 // Reads every file: its size and its sum. kTerminal "BackupBroken" names the first that is not as
 // it was. Takes as long as reading the backup. `only`: the files of that database alone.
-base::Result<Manifest> VerifyManifest(ports::RecordStore& store,
+base::Result<Manifest> VerifyManifest(ports::RecordStoreView& store,
                                       const std::filesystem::path& folder,
                                       const std::string& only = {});
 

@@ -44,8 +44,8 @@ base::Status CompactHeartbeat::Act(const base::Context& ctx, OperationSession& o
     const ports::CompactionAct act = product::NextCompactionAct(tables, SequenceUseOf(op.record()));
     if (act == ports::CompactionAct::kNone) return base::Ok();
     OMS_TRY(ctx.Check());
-    OMS_TRY(op.world()->meta.cm().Compact(ctx, *op.world()->fence, database, act));
-    OMS_ASSIGN(tables, op.world()->meta.cm().Sequence(ctx, database));
+    OMS_TRY(op.world()->meta.cm().tables->Compact(ctx, *op.world()->fence, database, act));
+    OMS_ASSIGN(tables, op.world()->meta.cm().tables->Sequence(ctx, database));
   }
   return base::MakeError(base::Code::kInternal,
                          "the compaction of heatbeat_sequence does not finish");

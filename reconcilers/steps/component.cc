@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "crd/reasons.h"
 #include "reconcilers/act/helper_container.h"
@@ -41,16 +40,14 @@ StepState AwaitComponent(const StepInput& in, const model::FrozenNode& frozen,
 }
 
 // As the guide runs it: `docker run -d -v <folder>/rpm:/root/rpm --name oms-upgrade-tool <image>`.
-// A bind, as that makes the folder where there is none.
-std::string AssistantBody(const act::Helper& helper, const std::string& run_folder) {
-  using Json = nlohmann::json;
-  const Json body = {
-      {"Image", helper.image_id},
-      {"Labels", helper.labels},
-      {"HostConfig",
-       {{"Binds", Json::array({fmt::format("{}/rpm:{}", run_folder, model::kAssistantFolder)})},
-        {"RestartPolicy", {{"Name", "no"}}}}}};
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+ports::ContainerSpec AssistantOf(const act::Helper& helper, const std::string& run_folder) {
+  ports::ContainerSpec spec;
+  spec.image = helper.image_id;
+  spec.labels = helper.labels;
+  spec.mounts = {{.source = run_folder + "/rpm",
+                  .destination = std::string(model::kAssistantFolder),
+                  .make_source = true}};
+  return spec;
 }
 
 base::Status RemoveContainer(const base::Context& ctx, ports::ContainerEngine& engine,
@@ -85,7 +82,7 @@ base::Status RunAssistant(const base::Context& ctx, OperationSession& op,
   OMS_TRY(op.RecordPoint(ctx, model::PointKind::kComponentUpgrading, node.name, std::nullopt,
                          last + 1));
   OMS_TRY(ctx.Check());
-  const auto created = engine.Create(ctx, helper.name, AssistantBody(helper, run->source));
+  const auto created = engine.Create(ctx, helper.name, AssistantOf(helper, run->source));
   if (created.Is(base::Code::kAlreadyExists)) {
     return base::MakeError(base::Code::kTransient, crd::reason::kNameTaken,
                            fmt::format("node {}: the name '{}' is taken by another container; "

@@ -13,7 +13,7 @@ constexpr base::Duration kPutBackWithin = std::chrono::seconds(10);
 
 // What the timeout was is in the record before it is raised, so that the attempt after a crash puts
 // the same value back. Nullopt: it need not be touched.
-base::Status Remember(const base::Context& ctx, ports::MetaDb& server,
+base::Status Remember(const base::Context& ctx, ports::DbServerView& server,
                       std::optional<uint64_t>& known) {
   if (known) return base::Ok();
   OMS_ASSIGN(known, server.GlobalQueryTimeout(ctx));
@@ -26,9 +26,9 @@ base::Result<QueryTimeouts> RememberQueryTimeouts(const base::Context& ctx, Oper
   if (tool != ports::DumpTool::kMysqldump) return QueryTimeouts{};
   const QueryTimeouts before = RememberedTimeouts(op.record());
   QueryTimeouts now = before;
-  OMS_TRY(Remember(ctx, op.world()->meta.rm(), now.rm));
+  OMS_TRY(Remember(ctx, *op.world()->meta.rm().server, now.rm));
   // Two ways to one server are one setting.
-  if (op.facts().meta->cm_server) OMS_TRY(Remember(ctx, op.world()->meta.cm(), now.cm));
+  if (op.facts().meta->cm_server) OMS_TRY(Remember(ctx, *op.world()->meta.cm().server, now.cm));
   if (now.rm == before.rm && now.cm == before.cm) return now;
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
     record.global_query_timeout = now.rm;
@@ -42,8 +42,9 @@ base::Result<std::vector<ports::DumpObstacles>> ObstaclesNow(const base::Context
                                                              const act::BackupPlan& plan) {
   std::vector<ports::DumpObstacles> obstacles;
   for (const auto& planned : plan.databases) {
-    ports::MetaDb& server = planned.meta_db ? *planned.meta_db : op.world()->meta.rm();
-    OMS_ASSIGN(auto found, server.Obstacles(ctx, planned.name));
+    const ports::MetaDbView meta_db =
+        planned.meta_db ? *planned.meta_db : op.world()->meta.rm().View();
+    OMS_ASSIGN(auto found, meta_db.server->Obstacles(ctx, planned.name));
     obstacles.push_back(std::move(found));
   }
   return obstacles;
@@ -69,9 +70,11 @@ base::Result<ports::DumpTool> ToolNow(const base::Context& ctx, const OperationS
 
 base::Status Raise(const base::Context& ctx, const World& world, const QueryTimeouts& before) {
   if (before.rm)
-    OMS_TRY(world.meta.rm().SetGlobalQueryTimeout(ctx, *world.fence, ports::kRaisedQueryTimeout));
+    OMS_TRY(world.meta.rm().server->SetGlobalQueryTimeout(ctx, *world.fence,
+                                                          ports::kRaisedQueryTimeout));
   if (before.cm)
-    OMS_TRY(world.meta.cm().SetGlobalQueryTimeout(ctx, *world.fence, ports::kRaisedQueryTimeout));
+    OMS_TRY(world.meta.cm().server->SetGlobalQueryTimeout(ctx, *world.fence,
+                                                          ports::kRaisedQueryTimeout));
   return base::Ok();
 }
 
@@ -83,15 +86,16 @@ QueryTimeouts RememberedTimeouts(const model::OperationRecord& record) {
 
 base::Status RestoreQueryTimeouts(const base::Context& ctx, const World& world,
                                   const QueryTimeouts& timeouts) {
-  const auto put_back = [&](ports::MetaDb& server, std::optional<uint64_t> before) -> base::Status {
+  const auto put_back = [&](ports::DbServer& server,
+                            std::optional<uint64_t> before) -> base::Status {
     if (!before) return base::Ok();
     // Who may not set it has not raised it either, and must be able to go back.
     OMS_ASSIGN(const auto now, server.GlobalQueryTimeout(ctx));
     if (now == before) return base::Ok();
     return server.SetGlobalQueryTimeout(ctx, *world.fence, *before);
   };
-  const base::Status rm = put_back(world.meta.rm(), timeouts.rm);
-  const base::Status cm = put_back(world.meta.cm(), timeouts.cm);
+  const base::Status rm = put_back(*world.meta.rm().server, timeouts.rm);
+  const base::Status cm = put_back(*world.meta.cm().server, timeouts.cm);
   return rm.ok() ? cm : rm;
 }
 
@@ -106,8 +110,8 @@ act::BackupPlan DumpPlan(const OperationSession& op, const std::string& folder,
                         std::find(databases.begin(), databases.end(), db.name) != databases.end();
     if (!wanted) continue;
     const ports::MetaDbs& servers = op.world()->meta;
-    plan.databases.push_back(
-        {db.role, db.name, servers.separate() ? servers.For(db.role) : nullptr});
+    plan.databases.push_back({db.role, db.name});
+    if (servers.separate()) plan.databases.back().meta_db = servers.For(db.role).View();
   }
   plan.compression = op.spec().backup.compression == crd::Compression::kNone
                          ? ports::Compression::kNone
@@ -129,7 +133,7 @@ base::Status StartDump(const base::Context& ctx, OperationSession& op, model::St
              base::Status written = Raise(task_ctx, *world, before);
              if (written.ok()) {
                const auto manifest =
-                   act::RunBackup(task_ctx, plan, world->meta.rm(), *world->backup_tool,
+                   act::RunBackup(task_ctx, plan, world->meta.rm().View(), *world->backup_tool,
                                   *world->fence, *world->store, progress);
                if (!manifest.ok()) written = manifest.error();
              }

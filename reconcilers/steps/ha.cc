@@ -15,8 +15,8 @@ base::Status Swap(const base::Context& ctx, OperationSession& op, const std::str
   const std::string& current = *op.facts().meta->ha_raw;
   if (current == desired) return base::Ok();
   OMS_TRY(ctx.Check());
-  return op.world()->meta.rm().SwapHaConfig(ctx, *op.world()->fence, op.record().Database("rm"),
-                                            current, desired);
+  return op.world()->meta.rm().tables->SwapHaConfig(ctx, *op.world()->fence,
+                                                    op.record().Database("rm"), current, desired);
 }
 
 bool Satisfies(const product::HaState& ha, const product::HaPolicy& policy) {

@@ -59,7 +59,7 @@ StepState LoadImageOn(const StepInput& in, const model::FrozenNode& frozen,
 }
 
 // Checks the archive's checksum before a byte of it reaches an engine.
-base::Status CheckArchive(ports::RecordStore& store, const crd::Image& image) {
+base::Status CheckArchive(ports::RecordStoreView& store, const crd::Image& image) {
   if (image.sha256.empty()) return base::Ok();
   OMS_ASSIGN(const std::string found, store.Sha256(image.archive));
   if (found == image.sha256) return base::Ok();

@@ -57,9 +57,9 @@ base::Status CreateOfImage(const base::Context& ctx, OperationSession& op,
   if (!named.ok() && !named.Is(base::Code::kNotFound)) return named.error();
   const bool means_it = named.ok() && named->id == node.target_image_id;
   input.new_image = means_it ? reference : node.target_image_id;
-  OMS_ASSIGN(const std::string body, product::CloneForUpgrade(input));
   OMS_TRY(ctx.Check());
-  const auto created = op.engine(node.name).Create(ctx, node.new_name, body);
+  const auto created =
+      op.engine(node.name).Create(ctx, node.new_name, product::CloneForUpgrade(std::move(input)));
   // Somebody was faster. If it was a process before us, the next look finds it by its labels.
   if (created.Is(base::Code::kAlreadyExists)) {
     return base::MakeError(base::Code::kTransient, crd::reason::kNameTaken,

@@ -53,10 +53,10 @@ base::Status Recreate(const base::Context& ctx, OperationSession& op,
   // By its name only where that still means this image; the tag may point elsewhere by now.
   const auto named = op.engine(node.name).InspectImage(ctx, node.old_image);
   const bool same = named.ok() && named->id == node.old_image_id;
-  OMS_ASSIGN(const std::string body,
-             product::RecreateFromInspect(node.old_inspect, same ? node.old_image : ""));
   OMS_TRY(ctx.Check());
-  const auto created = op.engine(node.name).Create(ctx, node.old_name, body);
+  const auto created = op.engine(node.name).Create(
+      ctx, node.old_name,
+      product::Recreate(node.old_inspect, same ? node.old_image : node.old_image_id));
   // Somebody was faster. If it was a process before us, the next look finds it by name and image.
   if (created.Is(base::Code::kAlreadyExists)) {
     return base::MakeError(base::Code::kTransient, crd::reason::kNameTaken,

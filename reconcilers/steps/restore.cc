@@ -95,7 +95,7 @@ std::vector<std::string> EventsIn(const base::Context& ctx, const OperationSessi
   std::vector<std::string> names;
   for (const auto& database : op.record().databases) {
     if (std::find(databases.begin(), databases.end(), database.name) == databases.end()) continue;
-    const auto events = op.world()->meta.For(database.role)->Events(ctx, database.name);
+    const auto events = op.world()->meta.For(database.role).server->Events(ctx, database.name);
     if (!events.ok()) {
       ctx.log().Warn("the events of {} are not known: {}", database.name, events.error().message);
       continue;

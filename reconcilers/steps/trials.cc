@@ -19,10 +19,11 @@ namespace {
 
 class Trials {
  public:
-  Trials(const base::Context& ctx, const observe::Look& look, TrialMemory& memory,
-         model::Facts& facts)
+  Trials(const base::Context& ctx, const observe::Look& look, const World& world,
+         TrialMemory& memory, model::Facts& facts)
       : ctx_(ctx),
         look_(look),
+        world_(world),
         memory_(memory),
         facts_(facts),
         record_(look.site.record && look.site.record->open() ? look.site.record.get() : nullptr) {}
@@ -44,6 +45,7 @@ class Trials {
 
   const base::Context& ctx_;
   const observe::Look& look_;
+  const World& world_;
   TrialMemory& memory_;
   model::Facts& facts_;
   const model::OperationRecord* record_;
@@ -56,8 +58,8 @@ void Trials::LookIntoImage(const observe::SiteNode& site, model::NodeFacts& node
     const std::string key = node.target_image->id + " " + file;
     if (!memory_.script_in_image.contains(key)) {
       const auto there = act::ImageHasFile(
-          ctx_, *site.engine, act::HelperFor(*record_, site.name, node.target_image->id, "look"),
-          file);
+          ctx_, *world_.engines.at(site.name),
+          act::HelperFor(*record_, site.name, node.target_image->id, "look"), file);
       if (!there.ok())
         return Trouble(there.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
       memory_.script_in_image[key] = *there;
@@ -86,9 +88,10 @@ void Trials::LookAtConfigPlace(const observe::SiteNode& site, model::NodeFacts& 
   const std::string key = fmt::format("{} {} {}", record_->id, site.name, path);
   if ((!in_place && begun) || memory_.config_places.contains(key)) return;
   const size_t name = path.rfind('/') + 1;
-  const auto there = act::LookAtHostFile(
-      ctx_, *site.engine, act::HelperFor(*record_, site.name, node.old_container->image_id, "look"),
-      path.substr(0, std::max<size_t>(name, 2) - 1), path.substr(name));
+  const auto there =
+      act::LookAtHostFile(ctx_, *world_.engines.at(site.name),
+                          act::HelperFor(*record_, site.name, node.old_container->image_id, "look"),
+                          path.substr(0, std::max<size_t>(name, 2) - 1), path.substr(name));
   if (!there.ok() && !there.Is(base::Code::kNotFound))
     return Trouble(there.error().Wrap("node " + site.name), crd::reason::kEngineUnreachable);
   if (in_place && there.ok() && there->path.kind == ports::PathInfo::Kind::kLink) {
@@ -106,49 +109,50 @@ void Trials::Prove() {
   if (look_.spec.mode == crd::Mode::kPlan || look_.spec.suspend) return;
   if (!facts_.meta || facts_.meta->heartbeat_moves != true) return;
   if (!CheckPreflight(look_.spec, look_.from, look_.to, facts_).empty()) return;
-  const ports::MetaDbs& servers = look_.site.meta;
-  const auto name = [&](const ports::MetaDb& server) {
-    return servers.separate() ? "MetaDB " + server.address().Name() : std::string("MetaDB");
+  const ports::MetaDbs& servers = world_.meta;
+  const auto name = [&](const ports::MetaDb& meta_db) {
+    return servers.separate() ? "MetaDB " + meta_db.server->address().Name()
+                              : std::string("MetaDB");
   };
   if (!memory_.fence_proved) {
-    for (ports::MetaDb* server : servers.Each()) {
-      if (const auto proof = server->ProveFence(ctx_); !proof.ok())
-        return Trouble(proof.error().Wrap(name(*server)), crd::reason::kCannotFence);
+    for (const ports::MetaDb& meta_db : servers.Each()) {
+      if (const auto proof = meta_db.connections->ProveFence(ctx_); !proof.ok())
+        return Trouble(proof.error().Wrap(name(meta_db)), crd::reason::kCannotFence);
     }
     memory_.fence_proved = true;
   }
   const std::string suffix = base::Sha256Hex(look_.site.oms).substr(0, 12);
   if (!memory_.rights_proved) {
-    for (ports::MetaDb* server : servers.Each()) {
-      const auto proof = server->ProveRights(ctx_, suffix);
+    for (const ports::MetaDb& meta_db : servers.Each()) {
+      const auto proof = meta_db.server->ProveRights(ctx_, suffix);
       if (!proof.ok())
-        return Trouble(proof.error().Wrap(name(*server)), crd::reason::kMetaDbDenied);
+        return Trouble(proof.error().Wrap(name(meta_db)), crd::reason::kMetaDbDenied);
     }
     memory_.rights_proved = true;
   }
   // Where heatbeat_sequence lies, if it is to be compacted while a component writes it.
   if (facts_.keeps_tasks() && !memory_.rename_proved) {
-    const auto proof = servers.cm().ProveTwoTableRename(ctx_, suffix);
+    const auto proof = servers.cm().server->ProveTwoTableRename(ctx_, suffix);
     if (!proof.ok())
       return Trouble(proof.error().Wrap(name(servers.cm())), crd::reason::kMetaDbDenied);
     memory_.rename_proved = true;
   }
   const auto tool = model::ChooseTool(look_.spec, facts_);
   if (tool.ok() && *tool == ports::DumpTool::kMysqldump && !memory_.query_timeout_proved) {
-    for (ports::MetaDb* server : servers.Each()) {
-      const auto proof = server->ProveQueryTimeout(ctx_);
+    for (const ports::MetaDb& meta_db : servers.Each()) {
+      const auto proof = meta_db.server->ProveQueryTimeout(ctx_);
       if (!proof.ok())
-        return Trouble(proof.error().Wrap(name(*server)), crd::reason::kMetaDbDenied);
+        return Trouble(proof.error().Wrap(name(meta_db)), crd::reason::kMetaDbDenied);
     }
     memory_.query_timeout_proved = true;
   }
   // Last, as it reads the most.
   if (!memory_.rows_fit_proved) {
     for (const auto& frozen : model::DatabasesOf(*look_.site.config, *facts_.meta)) {
-      ports::MetaDb& server = *servers.For(frozen.role);
-      const auto proof = server.ProveRowsFit(ctx_, frozen.name);
+      const ports::MetaDb& meta_db = servers.For(frozen.role);
+      const auto proof = meta_db.server->ProveRowsFit(ctx_, frozen.name);
       if (!proof.ok())
-        return Trouble(proof.error().Wrap(name(server)), crd::reason::kMetaDbUnreachable);
+        return Trouble(proof.error().Wrap(name(meta_db)), crd::reason::kMetaDbUnreachable);
     }
     memory_.rows_fit_proved = true;
   }
@@ -176,9 +180,9 @@ void Trials::Run() {
 
 }  // namespace
 
-void TryOut(const base::Context& ctx, const observe::Look& look, TrialMemory& memory,
-            model::Facts& facts) {
-  Trials(ctx, look, memory, facts).Run();
+void TryOut(const base::Context& ctx, const observe::Look& look, const World& world,
+            TrialMemory& memory, model::Facts& facts) {
+  Trials(ctx, look, world, memory, facts).Run();
 }
 
 }  // namespace oms::steps

@@ -13,6 +13,7 @@
 #include "controller/base/context.h"
 #include "reconcilers/model/facts.h"
 #include "reconcilers/observe/observer.h"
+#include "reconcilers/steps/operation_session.h"
 
 namespace oms::steps {
 
@@ -29,7 +30,9 @@ struct TrialMemory {
 
 // Adds to what was observed: script_in_image and missing_in_image, config_in_the_way and
 // config_link of the nodes, and a trouble for each try that has failed.
-void TryOut(const base::Context& ctx, const observe::Look& look, TrialMemory& memory,
-            model::Facts& facts);
+//
+// `world`: what `look` was taken of.
+void TryOut(const base::Context& ctx, const observe::Look& look, const World& world,
+            TrialMemory& memory, model::Facts& facts);
 
 }  // namespace oms::steps

@@ -8,6 +8,7 @@
 
 #include "controller/base/sha256.h"
 #include "reconcilers/act/once_script.h"
+#include "reconcilers/drivers/docker/create_body.h"
 #include "reconcilers/model/labels.h"
 
 namespace oms::fakes {
@@ -728,7 +729,8 @@ class Engine final : public ports::ContainerEngine, private Door {
     });
   }
   Result<std::string> Create(const Context&, const std::string& name,
-                             const std::string& body) override {
+                             const ports::ContainerSpec& spec) override {
+    OMS_ASSIGN(const std::string body, drivers::docker::CreateBody(spec));
     return world_.Write<std::string>(
         life_, "Create " + name, !name.starts_with("oms-upgrade-"), [&]() -> Result<std::string> {
           OMS_TRY(Reached());
@@ -1022,7 +1024,10 @@ class Engines final : public ports::EngineProvider {
   std::shared_ptr<Engine> first_, second_;
 };
 
-class Db final : public ports::MetaDb, private Door {
+class Db final : public ports::OmsTables,
+                 public ports::DbServer,
+                 public ports::DbConnections,
+                 private Door {
  public:
   Db(World& world, Life& life, ports::DbServerAddress address)
       : Door(world, life), address_(std::move(address)), cm_(world.IsCm(address_)) {}
@@ -1332,10 +1337,13 @@ class Db final : public ports::MetaDb, private Door {
 class Dbs final : public ports::MetaDbProvider {
  public:
   Dbs(World& world, Life& life) : world_(world), life_(life) {}
-  std::shared_ptr<ports::MetaDb> Open(const ports::DbServerAddress& address) override {
-    world_.Locked(
-        [&] { world_.passwords_at.insert(address.Name() + " " + address.password.Reveal()); });
-    return std::make_shared<Db>(world_, life_, address);
+  ports::MetaDb Open(const ports::DbServerAddress& address) override {
+    world_.Locked([&] {
+      world_.passwords_at.insert(address.Name() + " " + address.password.Reveal());
+      world_.meta_ca = address.tls_ca;
+    });
+    const auto db = std::make_shared<Db>(world_, life_, address);
+    return {db, db, db};
   }
 
  private:
@@ -1808,15 +1816,15 @@ Process::Process(World& world, Determined parts)
 
 void Process::Assemble(pass::UpgradeReconciler::Options options) {
   options.limits = {{kFirstEngine, kSecondEngine}, {"/var/lib/oms-upgrade"}, {"/images"}};
-  observe::Ports ports{.api = &doors_->api,
-                       .engines = &doors_->engines,
-                       .meta_dbs = &doors_->dbs,
-                       .ownerships = &doors_->row,
-                       .store = &doors_->store,
-                       .backup_tool = &doors_->dumper,
-                       .archives = &doors_->archives,
-                       .probe = &doors_->probe,
-                       .task_api = &doors_->tasks};
+  pass::Ports ports{.api = &doors_->api,
+                    .engines = &doors_->engines,
+                    .meta_dbs = &doors_->dbs,
+                    .ownerships = &doors_->row,
+                    .store = &doors_->store,
+                    .backup_tool = &doors_->dumper,
+                    .archives = &doors_->archives,
+                    .probe = &doors_->probe,
+                    .task_api = &doors_->tasks};
   reconciler_ = std::make_unique<pass::UpgradeReconciler>(
       std::move(options), ports,
       [this](const kube::ObjectKey& key) -> std::shared_ptr<const crd::OmsUpgrade> {

@@ -261,6 +261,7 @@ class World {
   std::optional<uint64_t> cm_query_timeout = 20'000'000;
   std::set<uint64_t> cm_killed;
   std::set<std::string> passwords_at;  // "host:port password", of each that a controller opened.
+  std::string meta_ca;                 // By which the last one is believed.
   // --- the backup volume
   std::optional<std::string> volume_identity;
   uint64_t free_bytes = 1ULL << 40;

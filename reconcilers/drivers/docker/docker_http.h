@@ -1,18 +1,17 @@
 // One HTTP/1.1 exchange with a Docker Engine on a connection of its own.
 //
-// Never repeated by itself: a POST that was sent may have been done, whatever came back. Beast's
-// parser is in the .cc only, and is fed by hand, so that it does not meet the stream's type.
+// Never repeated by itself: a POST that was sent may have been done, whatever came back.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 #include <string_view>
 
 #include "controller/base/context.h"
 #include "controller/base/result.h"
-#include "reconcilers/drivers/http/http_stream.h"
+#include "reconcilers/drivers/docker/engine_endpoint.h"
+#include "reconcilers/drivers/http/http_response.h"
 
 namespace oms::drivers::docker {
 
@@ -26,24 +25,13 @@ struct HttpRequest {
   std::function<base::Result<size_t>(char*, size_t)> source{};
 };
 
-struct HttpResponse {
-  int status = 0;
-  std::map<std::string, std::string> headers;  // Lower-case names.
-  std::string body;
-};
-
-struct HttpOptions {
-  // Asked once the header is there; an error ends the exchange with it.
-  std::function<base::Status(const HttpResponse&)> on_header;
-  // Takes the body of an answer with status 200 piece by piece, instead of HttpResponse::body.
-  std::function<base::Status(std::string_view)> sink;
-  // An answer that is longer than this, and not taken by `sink`, is kInvalid. An inspect document
-  // has some ten KB.
-  uint64_t body_limit = 4u << 20;
-};
+using http::HttpResponse;
+// An answer that is longer than `body_limit`, and not taken by `sink`, is kInvalid. An inspect
+// document has some ten KB.
+using HttpOptions = http::ResponseOptions;
 
 // Any status is a success here. An answer that ends too early is kTransient "EngineUnreachable".
-base::Result<HttpResponse> Exchange(const base::Context& ctx, const http::EngineEndpoint& endpoint,
+base::Result<HttpResponse> Exchange(const base::Context& ctx, const EngineEndpoint& endpoint,
                                     const HttpRequest& request, const HttpOptions& options = {});
 
 // Percent-encodes all but unreserved characters.

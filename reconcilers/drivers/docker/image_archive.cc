@@ -12,8 +12,10 @@
 #include <string>
 #include <system_error>
 
+#include "controller/base/fd.h"
 #include "controller/base/json.h"
 #include "crd/reasons.h"
+#include "reconcilers/drivers/docker/docker_json.h"
 #include "reconcilers/drivers/docker/tar.h"
 #include "reconcilers/drivers/files/gzip_stream.h"
 #include "reconcilers/drivers/files/zstd_stream.h"
@@ -42,14 +44,6 @@ base::Error Bad(std::string what) {
 }
 
 // ------------------------------------------------------------------------------------- the JSON
-
-const Json& At(const Json& object, const char* key) {
-  static const Json null;
-  if (!object.is_object()) return null;
-  const auto it = object.find(key);
-  return it == object.end() ? null : *it;
-}
-std::string Text(const Json& value) { return value.is_string() ? value.get<std::string>() : ""; }
 
 Result<Json> ParseMember(std::string_view text, const char* file) {
   auto doc = base::ParseJson(text);
@@ -131,9 +125,6 @@ class Reading {
              [this](const std::string& name, std::string content) {
                found_.Take(name, std::move(content));
              }) {}
-  ~Reading() {
-    if (fd_ >= 0) close(fd_);
-  }
   Reading(const Reading&) = delete;
 
   Result<std::optional<Images>> Run() {
@@ -179,16 +170,16 @@ class Reading {
 
   Status Open() {
     // A pipe would be waited for.
-    fd_ = open(archive_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd_ < 0) return Unread(errno);
+    fd_.Reset(open(archive_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!fd_.valid()) return Unread(errno);
     struct stat info {};
-    if (fstat(fd_, &info) != 0) return Unread(errno);
+    if (fstat(fd_.get(), &info) != 0) return Unread(errno);
     if (!S_ISREG(info.st_mode) || info.st_size == 0)
       return Bad(
           fmt::format("the image archive {} is empty or not a regular file; use the file that "
                       "`docker save` made",
                       archive_.string()));
-    (void)posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
+    (void)posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     size_ = static_cast<uint64_t>(info.st_size);
     progress_.done = 0;
     progress_.total = size_;
@@ -200,7 +191,7 @@ class Reading {
     std::string piece(kPiece, '\0');
     ssize_t n = -1;
     do {
-      n = read(fd_, piece.data(), piece.size());
+      n = read(fd_.get(), piece.data(), piece.size());
     } while (n < 0 && errno == EINTR);
     if (n < 0) return Unread(errno);
     piece.resize(static_cast<size_t>(n));
@@ -227,7 +218,7 @@ class Reading {
     const uint64_t bytes =
         std::min(tar_.Skippable(), size_ - std::min<uint64_t>(size_, progress_.done));
     if (bytes < kPiece) return base::Ok();
-    if (lseek(fd_, static_cast<off_t>(bytes), SEEK_CUR) < 0) return Unread(errno);
+    if (lseek(fd_.get(), static_cast<off_t>(bytes), SEEK_CUR) < 0) return Unread(errno);
     tar_.Skip(bytes);
     progress_.done += bytes;
     return base::Ok();
@@ -240,7 +231,7 @@ class Reading {
   TarReader tar_;
   files::GzipDecompressor gzip_;
   files::ZstdDecompressor zstd_;
-  int fd_ = -1;
+  base::Fd fd_;
   uint64_t size_ = 0;
 };
 

@@ -28,18 +28,14 @@ base::Error VolumeError(std::string_view doing, const fs::path& path) {
 }
 
 Result<std::unique_ptr<NewFile>> NewFile::Create(const fs::path& path) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return VolumeError("cannot make", path);
-  return std::unique_ptr<NewFile>(new NewFile(fd, path));
-}
-
-NewFile::~NewFile() {
-  if (fd_ >= 0) close(fd_);
+  base::Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd.valid()) return VolumeError("cannot make", path);
+  return std::unique_ptr<NewFile>(new NewFile(std::move(fd), path));
 }
 
 Status NewFile::Write(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = write(fd_, bytes.data(), bytes.size());
+    const ssize_t n = write(fd_.get(), bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return VolumeError("cannot write", path_);
     bytes.remove_prefix(static_cast<size_t>(n));
@@ -48,8 +44,8 @@ Status NewFile::Write(std::string_view bytes) {
 }
 
 Status NewFile::Close() {
-  const bool synced = fsync(fd_) == 0;
-  const bool closed = close(std::exchange(fd_, -1)) == 0;
+  const bool synced = fsync(fd_.get()) == 0;
+  const bool closed = close(fd_.Release()) == 0;
   if (!synced || !closed) return VolumeError("cannot sync", path_);
   return base::Ok();
 }
@@ -64,19 +60,18 @@ Result<std::string> WriteOptionFile(const std::string& folder, std::string_view 
 
 Status ReadAll(const Context& ctx, const fs::path& path,
                const std::function<Status(std::string_view)>& sink) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return VolumeError("cannot read", path);
+  const base::Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return VolumeError("cannot read", path);
   std::string buffer(1 << 20, '\0');
   Status status;
   while (status.ok()) {
-    const ssize_t n = read(fd, buffer.data(), buffer.size());
+    const ssize_t n = read(fd.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) status = VolumeError("cannot read", path);
     if (n <= 0) break;
     status = ctx.Check();
     if (status.ok()) status = sink(std::string_view(buffer).substr(0, static_cast<size_t>(n)));
   }
-  close(fd);
   return status;
 }
 

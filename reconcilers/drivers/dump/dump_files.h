@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "controller/base/context.h"
+#include "controller/base/fd.h"
 #include "controller/base/result.h"
 
 namespace oms::drivers::dump {
@@ -19,7 +20,6 @@ base::Error VolumeError(std::string_view doing, const std::filesystem::path& pat
 class NewFile {
  public:
   static base::Result<std::unique_ptr<NewFile>> Create(const std::filesystem::path& path);
-  ~NewFile();
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
 
@@ -27,8 +27,8 @@ class NewFile {
   base::Status Close();
 
  private:
-  NewFile(int fd, std::filesystem::path path) : fd_(fd), path_(std::move(path)) {}
-  int fd_;
+  NewFile(base::Fd fd, std::filesystem::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  base::Fd fd_;
   std::filesystem::path path_;
 };
 

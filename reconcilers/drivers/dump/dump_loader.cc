@@ -12,6 +12,8 @@
 #include <stop_token>
 #include <utility>
 
+#include "controller/base/child_process.h"
+#include "controller/base/fd.h"
 #include "controller/base/sha256.h"
 #include "controller/base/task_group.h"
 #include "crd/reasons.h"
@@ -20,7 +22,6 @@
 #include "reconcilers/drivers/files/zstd_stream.h"
 #include "reconcilers/drivers/mysql/mysql_relay.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
-#include "reconcilers/drivers/os/child_process.h"
 
 namespace oms::drivers::dump {
 
@@ -56,15 +57,12 @@ class FileReader {
  public:
   FileReader(const LoadRequest& request, const DumpFile& file, ports::ByteProgress& progress)
       : file_(file), progress_(progress), path_(request.folder / file.path) {}
-  ~FileReader() {
-    if (fd_ >= 0) close(fd_);
-  }
   FileReader(const FileReader&) = delete;
   FileReader& operator=(const FileReader&) = delete;
 
   // Adds the next piece (at most a megabyte) to `text`. False: the end, and the file was whole.
   Result<bool> Read(std::string& text) {
-    if (fd_ < 0) OMS_TRY(Open());
+    if (!fd_.valid()) OMS_TRY(Open());
     while (true) {
       if (zstd_) {
         const auto some = zstd_->Next(text);
@@ -83,8 +81,8 @@ class FileReader {
 
  private:
   Status Open() {
-    fd_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd_ < 0) return VolumeError("cannot read", path_);
+    fd_.Reset(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd_.valid()) return VolumeError("cannot read", path_);
     buffer_.resize(1 << 20);
     if (path_.extension() == ".zst") {
       zstd_ = std::make_unique<files::ZstdDecompressor>();
@@ -94,7 +92,7 @@ class FileReader {
   Result<std::string_view> Fill() {
     ssize_t n;
     do {
-      n = read(fd_, buffer_.data(), buffer_.size());
+      n = read(fd_.get(), buffer_.data(), buffer_.size());
     } while (n < 0 && errno == EINTR);
     if (n < 0) return VolumeError("cannot read", path_);
     const auto size = static_cast<size_t>(n);
@@ -118,7 +116,7 @@ class FileReader {
   const DumpFile& file_;
   ports::ByteProgress& progress_;
   const fs::path path_;
-  int fd_ = -1;
+  base::Fd fd_;
   std::string buffer_;
   std::unique_ptr<files::ZstdDecompressor> zstd_;  // Borrows buffer_.
   base::Sha256Stream hash_;
@@ -212,7 +210,7 @@ class Loader {
  private:
   // One client, fed with one piece after the other.
   Status Lane(const Context& ctx, const std::vector<DumpFile>& files, Source& source) {
-    os::ChildCommand command;
+    base::ChildCommand command;
     command.argv = {"mysql", "--defaults-file=" + option_file_, "--batch", "--skip-column-names",
                     "--unbuffered", "--binary-mode",
                     // A server may ask its client for any file.
@@ -229,7 +227,7 @@ class Loader {
       // out; then there is no answer to this either.
       return sink(fmt::format("\nSELECT '{}';\n", kEnd));
     };
-    OMS_ASSIGN(auto child, os::RunChild(ctx, command));
+    OMS_ASSIGN(auto child, base::RunChild(ctx, command));
     OMS_TRY(ctx.Check());
     const auto& said = child.output;
     const size_t at = said.rfind(kMark);

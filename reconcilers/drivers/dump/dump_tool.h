@@ -31,19 +31,6 @@ namespace oms::drivers::dump {
 // Thread-safe. InitMysql() must have been called.
 std::unique_ptr<ports::BackupTool> MakeDumpTool();
 
-// A view, function or procedure.
-struct CreatedObject {
-  std::string name;
-  std::string text;           // Its CREATE statement.
-  std::string settings = {};  // Statements before it.
-};
-// <db>-objects.sql, as above: the objects in the order given. Each text ends at a delimiter that
-// none of them holds: "$$oms$$" is a name that somebody may use. Pure.
-std::string ObjectsText(const std::string& database, const std::vector<CreatedObject>& objects);
-// Each after those that its text names (a view cannot be created before the view that it reads).
-// Otherwise as they came; also where two name each other. Pure.
-std::vector<CreatedObject> InCreationOrder(std::vector<CreatedObject> objects);
-
 // A value of an option file for the MariaDB and MySQL clients: quoted, with escapes. Error
 // kInvalid: a control character. Pure.
 base::Result<std::string> OptionFileValue(const std::string& value);

@@ -54,12 +54,9 @@ base::Error FileError(std::string_view doing, const fs::path& path, int error) {
 }
 
 Status SyncFolder(const fs::path& folder) {
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return FileError("opening the folder", folder, errno);
-  const int result = fsync(fd);
-  const int error = errno;
-  close(fd);
-  if (result != 0) return FileError("syncing the folder", folder, error);
+  const base::Fd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return FileError("opening the folder", folder, errno);
+  if (fsync(fd.get()) != 0) return FileError("syncing the folder", folder, errno);
   return base::Ok();
 }
 
@@ -80,26 +77,25 @@ Status MakeFolders(const fs::path& folder) {
 Result<DurableFile> DurableFile::Create(const fs::path& target) {
   fs::path temp = target.parent_path() /
                   fmt::format(".{}.{}.tmp", target.filename().string(), base::RandomId());
-  const int fd = open(temp.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return FileError("making the file", target, errno);
-  DurableFile file(fd, std::move(temp), target);
-  if (fchmod(fd, 0600) != 0) return FileError("making the file", target, errno);
+  base::Fd fd(open(temp.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid()) return FileError("making the file", target, errno);
+  DurableFile file(std::move(fd), std::move(temp), target);
+  if (fchmod(file.fd_.get(), 0600) != 0) return FileError("making the file", target, errno);
   return file;
 }
 
 DurableFile::DurableFile(DurableFile&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)),
+    : fd_(std::move(other.fd_)),
       temp_(std::exchange(other.temp_, {})),
       target_(std::move(other.target_)) {}
 
 DurableFile::~DurableFile() {
-  if (fd_ >= 0) close(fd_);
   if (!temp_.empty()) unlink(temp_.c_str());
 }
 
 Status DurableFile::Write(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = write(fd_, bytes.data(), bytes.size());
+    const ssize_t n = write(fd_.get(), bytes.data(), bytes.size());
     if (n < 0) {
       if (errno == EINTR) continue;
       return FileError("writing the file", target_, errno);
@@ -110,8 +106,8 @@ Status DurableFile::Write(std::string_view bytes) {
 }
 
 Status DurableFile::SyncAndClose() {
-  if (fsync(fd_) != 0) return FileError("syncing the file", target_, errno);
-  if (close(std::exchange(fd_, -1)) != 0) return FileError("closing the file", target_, errno);
+  if (fsync(fd_.get()) != 0) return FileError("syncing the file", target_, errno);
+  if (close(fd_.Release()) != 0) return FileError("closing the file", target_, errno);
   return base::Ok();
 }
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "controller/base/fd.h"
 #include "controller/base/result.h"
 
 namespace oms::drivers::files {
@@ -35,11 +36,11 @@ class DurableFile {
   base::Status CommitByLink();
 
  private:
-  DurableFile(int fd, std::filesystem::path temp, std::filesystem::path target)
-      : fd_(fd), temp_(std::move(temp)), target_(std::move(target)) {}
+  DurableFile(base::Fd fd, std::filesystem::path temp, std::filesystem::path target)
+      : fd_(std::move(fd)), temp_(std::move(temp)), target_(std::move(target)) {}
   base::Status SyncAndClose();
 
-  int fd_;
+  base::Fd fd_;
   std::filesystem::path temp_, target_;
 };
 

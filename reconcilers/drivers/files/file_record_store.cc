@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -16,6 +15,8 @@
 #include <system_error>
 
 #include "controller/base/clock.h"
+#include "controller/base/fd.h"
+#include "controller/base/sha256.h"
 #include "crd/reasons.h"
 #include "reconcilers/drivers/files/durable_file.h"
 #include "reconcilers/drivers/files/payload_removal.h"
@@ -33,24 +34,10 @@ namespace fs = std::filesystem;
 
 constexpr uintmax_t kMaxTextFile = 64u << 20;  // Records and manifests are far smaller.
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 // Reads in pieces; `take` gets each of them.
 template <typename Take>
 Status ReadPieces(const fs::path& file, Take take) {
-  const Descriptor fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const base::Fd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return FileError("opening the file", file, errno);
   struct stat info {};
   if (fstat(fd.get(), &info) != 0) return FileError("reading the file", file, errno);
@@ -224,25 +211,12 @@ class FileRecordStore final : public ports::RecordStore {
   Result<std::string> ReadFile(const fs::path& file) override { return ReadText(file); }
 
   Result<std::string> Sha256(const fs::path& file) override {
-    const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> digest(EVP_MD_CTX_new(),
-                                                                         &EVP_MD_CTX_free);
-    if (!digest || EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) != 1) {
-      return MakeError(Code::kInternal, "SHA-256 is not available in OpenSSL");
-    }
+    base::Sha256Stream sum;
     OMS_TRY(ReadPieces(file, [&](std::string_view piece) -> Status {
-      if (EVP_DigestUpdate(digest.get(), piece.data(), piece.size()) != 1) {
-        return MakeError(Code::kInternal, "SHA-256 failed");
-      }
+      sum.Update(piece);
       return base::Ok();
     }));
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    if (EVP_DigestFinal_ex(digest.get(), sum, &length) != 1) {
-      return MakeError(Code::kInternal, "SHA-256 failed");
-    }
-    std::string hex;
-    for (unsigned int i = 0; i < length; ++i) hex += fmt::format("{:02x}", sum[i]);
-    return hex;
+    return sum.Hex();
   }
 
   Result<uint64_t> Size(const fs::path& file) override {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "controller/base/fd.h"
 #include "crd/reasons.h"
 #include "reconcilers/drivers/files/durable_file.h"
 
@@ -31,27 +32,13 @@ namespace fs = std::filesystem;
 constexpr const char* kPayload[] = {"dump", "upgraded", "images", "rollback"};
 constexpr int kMaxDepth = 16;  // Ours are three deep.
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 base::Error Refused(const fs::path& path, std::string_view why) {
   return MakeError(Code::kTerminal, crd::reason::kBackupVolume,
                    fmt::format("{} {}, so nothing is removed there", path.string(), why));
 }
 
-Result<Descriptor> OpenFolder(int parent, const std::string& name, const fs::path& path) {
-  Descriptor fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+Result<base::Fd> OpenFolder(int parent, const std::string& name, const fs::path& path) {
+  base::Fd fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (fd.get() < 0) return FileError("opening the folder", path, errno);
   return fd;
 }
@@ -91,7 +78,7 @@ class Removal {
     if (info.st_dev != device_) return Refused(path, "is another file system");
     if (depth > kMaxDepth) return Refused(path, "is deeper than what this controller writes");
     {
-      OMS_ASSIGN(const Descriptor folder, OpenFolder(parent, name, path));
+      OMS_ASSIGN(const base::Fd folder, OpenFolder(parent, name, path));
       OMS_ASSIGN(const auto names, NamesIn(folder.get(), path));
       for (const auto& inner : names) {
         OMS_TRY(Remove(folder.get(), inner, path / inner, depth + 1));
@@ -138,19 +125,19 @@ Status Sync(int fd, const fs::path& folder) {
 }
 
 // Opens the folder, if it is one that may be emptied.
-Result<Descriptor> OpenOperation(const fs::path& folder) {
+Result<base::Fd> OpenOperation(const fs::path& folder) {
   if (!folder.is_absolute() || folder.lexically_normal() != folder || !folder.has_filename()) {
     return Refused(folder, "is not a plain absolute path");
   }
   const fs::path directory = folder.parent_path();
-  const Descriptor parent(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::Fd parent(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (parent.get() < 0) return FileError("opening the folder", directory, errno);
   if (!Is(parent.get(), kIdentityFile, S_IFREG)) {
     return Refused(folder, fmt::format("is not in a directory that carries {}", kIdentityFile));
   }
   const std::string name = folder.filename().string();
   if (!Is(parent.get(), name.c_str(), S_IFDIR)) return Refused(folder, "is not a folder");
-  OMS_ASSIGN(Descriptor operation, OpenFolder(parent.get(), name, folder));
+  OMS_ASSIGN(base::Fd operation, OpenFolder(parent.get(), name, folder));
   if (!Is(operation.get(), "record", S_IFDIR)) {
     return Refused(folder, "contains no operation record");
   }
@@ -160,7 +147,7 @@ Result<Descriptor> OpenOperation(const fs::path& folder) {
 }  // namespace
 
 Result<ports::RemovedPayload> RemovePayloadOf(const fs::path& folder) {
-  OMS_ASSIGN(const Descriptor operation, OpenOperation(folder));
+  OMS_ASSIGN(const base::Fd operation, OpenOperation(folder));
   struct stat info {};
   if (fstat(operation.get(), &info) != 0) return FileError("looking at", folder, errno);
   Removal removal(info.st_dev);

@@ -1,20 +1,14 @@
 #include "reconcilers/drivers/http/http_exchange.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <netdb.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <memory>
+#include <string_view>
+#include <utility>
 
-#include "controller/base/fd.h"
 #include "crd/reasons.h"
-#include "reconcilers/drivers/http/tls_client.h"
+#include "reconcilers/drivers/http/http_response.h"
+#include "reconcilers/drivers/http/http_stream.h"
 
 namespace oms::drivers::http {
 namespace {
@@ -22,123 +16,69 @@ namespace {
 using base::Code;
 using base::MakeError;
 
-constexpr base::Duration kSlice(100);  // How soon a stop is noticed.
+class Words final : public StreamWords {
+ public:
+  explicit Words(const HttpQuestion& ask) : where_(fmt::format("{}:{}", ask.host, ask.port)) {}
 
-base::Status WaitFor(const base::Context& ctx, int fd, short events) {
-  while (true) {
-    OMS_TRY(ctx.Check());
-    pollfd entry{fd, events, 0};
-    const auto slice = std::min(kSlice, ctx.Remaining());
-    const int ready = poll(&entry, 1, static_cast<int>(slice.count()) + 1);
-    if (ready > 0) return base::Ok();
-    if (ready < 0 && errno != EINTR)
-      return MakeError(Code::kTransient, fmt::format("poll: {}", std::strerror(errno)));
+  base::Error Unreachable(std::string_view why) const override {
+    return MakeError(Code::kTransient, crd::inner_reason::kRefused,
+                     fmt::format("nothing answers at {} ({})", where_, why));
   }
-}
-
-base::Error Refused(const std::string& host, int port, int number) {
-  return MakeError(Code::kTransient, crd::inner_reason::kRefused,
-                   fmt::format("nothing answers at {}:{} ({})", host, port, std::strerror(number)));
-}
-
-base::Status Connect(const base::Context& ctx, const base::Fd& socket, const addrinfo& address,
-                     const std::string& host, int port) {
-  if (connect(socket.get(), address.ai_addr, address.ai_addrlen) == 0) return base::Ok();
-  if (errno != EINPROGRESS) return Refused(host, port, errno);
-  OMS_TRY(WaitFor(ctx, socket.get(), POLLOUT));
-  int problem = 0;
-  socklen_t size = sizeof problem;
-  getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
-  if (problem != 0) return Refused(host, port, problem);
-  return base::Ok();
-}
-
-base::Status SendAll(const base::Context& ctx, const base::Fd& socket, std::string_view data) {
-  while (!data.empty()) {
-    OMS_TRY(WaitFor(ctx, socket.get(), POLLOUT));
-    const ssize_t sent = send(socket.get(), data.data(), data.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-      return MakeError(Code::kTransient, fmt::format("send: {}", std::strerror(errno)));
-    }
-    if (sent > 0) data.remove_prefix(static_cast<size_t>(sent));
+  base::Error Forbidden() const override { return Unreachable("not allowed"); }
+  base::Error Late() const override {
+    return MakeError(Code::kTimeout, "the time for this was used up");
   }
-  return base::Ok();
-}
-
-base::Result<std::string> ReceiveAll(const base::Context& ctx, const base::Fd& socket,
-                                     size_t most) {
-  std::string answer;
-  char buffer[4096];
-  while (answer.size() < most) {
-    OMS_TRY(WaitFor(ctx, socket.get(), POLLIN));
-    const ssize_t got = recv(socket.get(), buffer, sizeof buffer, 0);
-    if (got == 0) break;
-    if (got < 0 && errno != EAGAIN && errno != EINTR) {
-      return MakeError(Code::kTransient, fmt::format("receive: {}", std::strerror(errno)));
-    }
-    if (got > 0) answer.append(buffer, static_cast<size_t>(got));
+  base::Error Broken(std::string_view why) const override {
+    return MakeError(Code::kTransient, fmt::format("the connection broke ({})", why));
   }
-  return answer;
-}
-
-base::Result<std::string> AskByTls(const base::Context& ctx, const base::Fd& socket,
-                                   std::string_view question, const ports::HttpsTrust& trust,
-                                   size_t most) {
-  const auto wait = [&](short events) { return WaitFor(ctx, socket.get(), events); };
-  OMS_ASSIGN(const auto client, TlsClient::Open(socket.get(), trust, wait));
-  OMS_TRY(client->Write(question, wait));
-  std::string answer;
-  char buffer[4096];
-  while (answer.size() < most) {
-    OMS_ASSIGN(const size_t got, client->Read(buffer, sizeof buffer, wait));
-    if (got == 0) break;
-    answer.append(buffer, got);
+  base::Error TlsFailed(std::string_view ssl, std::string_view certificate) const override {
+    if (!certificate.empty()) return Untrusted(certificate);
+    return MakeError(Code::kTransient, crd::inner_reason::kRefused,
+                     fmt::format("the server there does not speak HTTPS ({})", ssl));
   }
-  return answer;
-}
-
-base::Result<ports::HttpAnswer> Parse(const std::string& text) {
-  ports::HttpAnswer answer;
-  const size_t head = text.find("\r\n\r\n");
-  if (!text.starts_with("HTTP/1.") || head == std::string::npos ||
-      std::sscanf(text.c_str(), "HTTP/1.%*1d %3d", &answer.status) != 1) {
-    return MakeError(Code::kTransient, "the server there does not speak HTTP");
+  base::Error TlsUnusable(base::TlsFault) const override {
+    return Untrusted("there is no certificate to compare it with");
   }
-  answer.body = text.substr(head + 4);
-  return answer;
+
+ private:
+  static base::Error Untrusted(std::string_view why) {
+    return MakeError(Code::kTransient, crd::reason::kCertificateUntrusted,
+                     fmt::format("its HTTPS certificate is not trusted: {}", why));
+  }
+
+  const std::string where_;
+};
+
+base::Error Broken(BadAnswer kind, std::string_view why) {
+  return MakeError(Code::kTransient, kind == BadAnswer::kEndsEarly
+                                         ? fmt::format("the answer was cut off ({})", why)
+                                         : "the server there does not speak HTTP");
 }
 
 }  // namespace
 
 base::Result<ports::HttpAnswer> HttpExchange(const base::Context& ctx, const HttpQuestion& ask) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (const int problem =
-          getaddrinfo(ask.host.c_str(), std::to_string(ask.port).c_str(), &hints, &found);
-      problem != 0) {
-    return MakeError(Code::kTransient, crd::inner_reason::kRefused,
-                     fmt::format("{}: {}", ask.host, gai_strerror(problem)));
-  }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, freeaddrinfo);
-  const base::Fd socket(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (socket.get() < 0)
-    return MakeError(Code::kTransient, fmt::format("socket: {}", std::strerror(errno)));
-  OMS_TRY(Connect(ctx, socket, *addresses, ask.host, ask.port));
-  const bool v6 = ask.host.find(':') != std::string::npos;
-  const std::string question = fmt::format(
-      "{} {} HTTP/1.0\r\nHost: {}{}{}:{}\r\nUser-Agent: oms-upgrade-controller\r\n{}\r\n{}",
-      ask.method, ask.path, v6 ? "[" : "", ask.host, v6 ? "]" : "", ask.port, ask.headers,
-      ask.body);
+  OMS_TRY(ctx.Check());
+  StreamTls tls;
   if (ask.https) {
-    OMS_ASSIGN(const std::string answer,
-               AskByTls(ctx, socket, question, *ask.https, ask.most_bytes));
-    return Parse(answer);
+    tls.ca = ask.https->certificates;
+    tls.name = ask.https->server_name;
   }
-  OMS_TRY(SendAll(ctx, socket, question));
-  OMS_ASSIGN(const std::string answer, ReceiveAll(ctx, socket, ask.most_bytes));
-  return Parse(answer);
+  OMS_ASSIGN(const auto stream,
+             ConnectByTcp(ctx, {ask.host, std::to_string(ask.port), ask.https ? &tls : nullptr},
+                          std::make_shared<Words>(ask)));
+  const bool v6 = ask.host.find(':') != std::string::npos;
+  const base::Status sent = stream->Write(
+      ctx, fmt::format("{} {} HTTP/1.1\r\nHost: {}{}{}:{}\r\nUser-Agent: oms-upgrade-controller\r\n"
+                       "Connection: close\r\n{}\r\n{}",
+                       ask.method, ask.path, v6 ? "[" : "", ask.host, v6 ? "]" : "", ask.port,
+                       ask.headers, ask.body));
+  // What it said before it closed is still there to be read.
+  if (!sent.ok() && !sent.Is(Code::kTransient)) return sent.error();
+  ResponseOptions options;
+  options.body_limit = ask.most_bytes;
+  OMS_ASSIGN(auto answer, ReadResponse(ctx, *stream, options, sent, Broken));
+  return ports::HttpAnswer{answer.status, std::move(answer.body)};
 }
 
 }  // namespace oms::drivers::http

@@ -1,5 +1,5 @@
-// One question by HTTP, over a connection of its own, with TLS where that is asked for. HTTP/1.0,
-// so that the answer is never chunked and ends with the connection.
+// One question by HTTP/1.1, over a connection of its own, with TLS where that is asked for. All
+// addresses of a name are tried.
 #pragma once
 
 #include <optional>
@@ -18,10 +18,11 @@ struct HttpQuestion {
   std::string headers;  // More of them, each with its line's end.
   std::string body;
   std::optional<ports::HttpsTrust> https;
-  size_t most_bytes = 64UL * 1024;  // Of the answer; about, it is cut there.
+  size_t most_bytes = 64UL * 1024;  // Of the answer's body; it is cut there.
 };
 
-// Errors as ports::HttpProbe::Get.
+// Errors as ports::HttpProbe::Get. kTransient, too, for an answer that ends before its own end: one
+// with a length, or in chunks. (Where it has neither, nobody can tell.)
 base::Result<ports::HttpAnswer> HttpExchange(const base::Context& ctx, const HttpQuestion& ask);
 
 }  // namespace oms::drivers::http

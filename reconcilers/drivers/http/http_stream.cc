@@ -1,8 +1,9 @@
 #include "reconcilers/drivers/http/http_stream.h"
 
-#include <fmt/format.h>
 #include <netinet/tcp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <boost/asio/connect.hpp>
@@ -13,14 +14,14 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
 #include <functional>
+#include <optional>
 #include <utility>  // Before Asio: 1.74 uses std::exchange without it.
-
-#include "crd/reasons.h"
 
 namespace oms::drivers::http {
 namespace {
 
 namespace asio = boost::asio;
+using asio::ip::tcp;
 using base::Code;
 using base::Context;
 using base::MakeError;
@@ -28,44 +29,27 @@ using base::Result;
 using base::Status;
 using boost::system::error_code;
 
-constexpr base::Duration kConnectTimeout = std::chrono::seconds(10);
 // A wait is cut in pieces, so that a deadline on a clock that is not the machine's is seen too.
 constexpr base::Duration kSlice = std::chrono::milliseconds(200);
 
-base::Error Unreachable(const EngineEndpoint& endpoint, std::string_view why) {
-  return MakeError(Code::kTransient, crd::reason::kEngineUnreachable,
-                   fmt::format("no Docker Engine answers at {} ({}); check that the daemon runs "
-                               "and that the endpoint is right",
-                               endpoint.text, why));
+// HTTP/1.0 ends with the connection, and not each server says so by TLS's own means.
+bool IsEnd(const error_code& ec) {
+  return ec == asio::error::eof || ec == asio::ssl::error::stream_truncated;
 }
-
-// The text of an SSL error holds names of protocol errors only, never key material.
-base::Error TlsRefused(const EngineEndpoint& endpoint, std::string_view why) {
-  return MakeError(
-      Code::kDenied, crd::reason::kEngineTls,
-      fmt::format("TLS with the Docker Engine at {} was refused ({}); check that ca.pem signed the "
-                  "engine's certificate, that this certificate names {}, and that the engine "
-                  "accepts the client certificate",
-                  endpoint.text, why, endpoint.host));
-}
-
 bool IsTlsError(const error_code& ec) {
-  return ec.category() == asio::error::get_ssl_category() &&
-         ec != asio::ssl::error::stream_truncated;
+  return ec.category() == asio::error::get_ssl_category() && !IsEnd(ec);
 }
 
 // Everything but the socket itself: runs one operation to its end, its deadline or its stop.
 class StreamBase : public HttpStream {
  public:
-  explicit StreamBase(const EngineEndpoint& endpoint) : endpoint_(endpoint) {}
+  explicit StreamBase(std::shared_ptr<const StreamWords> words) : words_(std::move(words)) {}
 
   Result<size_t> Read(const Context& ctx, char* data, size_t size) override {
     const Outcome outcome =
         RunOperation(ctx, [&](Handler done) { StartRead(data, size, std::move(done)); });
     if (!outcome.interrupted.ok()) return outcome.interrupted.error();
-    if (outcome.ec == asio::error::eof || outcome.ec == asio::ssl::error::stream_truncated) {
-      return size_t{0};
-    }
+    if (IsEnd(outcome.ec)) return size_t{0};
     if (outcome.ec) return Failed(outcome.ec);
     return outcome.bytes;
   }
@@ -119,9 +103,7 @@ class StreamBase : public HttpStream {
     if (stopped_) {
       outcome.interrupted = MakeError(Code::kCancelled, "stopping");
     } else if (expired) {
-      outcome.interrupted =
-          MakeError(Code::kTimeout,
-                    fmt::format("the Docker Engine at {} did not answer in time", endpoint_.text));
+      outcome.interrupted = words_->Late();
     }
     return outcome;
   }
@@ -130,20 +112,15 @@ class StreamBase : public HttpStream {
   virtual void StartRead(char* data, size_t size, Handler done) = 0;
   virtual void StartWrite(std::string_view data, Handler done) = 0;
 
-  const EngineEndpoint& endpoint() const { return endpoint_; }
+  const StreamWords& words() const { return *words_; }
   asio::io_context& io() { return io_; }
 
  private:
   base::Error Failed(const error_code& ec) const {
-    if (IsTlsError(ec)) return TlsRefused(endpoint_, ec.message());
-    return MakeError(Code::kTransient, crd::reason::kEngineUnreachable,
-                     fmt::format("the connection to the Docker Engine at {} broke ({}); check that "
-                                 "the daemon still runs{}",
-                                 endpoint_.text, ec.message(),
-                                 endpoint_.is_unix ? "" : " and accepts the client certificate"));
+    return IsTlsError(ec) ? words_->TlsFailed(ec.message(), {}) : words_->Broken(ec.message());
   }
 
-  EngineEndpoint endpoint_;
+  const std::shared_ptr<const StreamWords> words_;
   asio::io_context io_{1};
   bool stopped_ = false;  // Written and read by the calling thread only.
 };
@@ -152,20 +129,15 @@ class UnixStream final : public StreamBase {
  public:
   using StreamBase::StreamBase;
 
-  Status Connect(const Context& ctx) {
+  Status Connect(const Context& ctx, const std::string& path) {
     const Outcome outcome = RunOperation(ctx, [&](Handler done) {
-      socket_.async_connect(asio::local::stream_protocol::endpoint(endpoint().path),
+      socket_.async_connect(asio::local::stream_protocol::endpoint(path),
                             [done](error_code ec) { done(ec, 0); });
     });
     if (!outcome.interrupted.ok()) return outcome.interrupted;
     if (!outcome.ec) return base::Ok();
-    if (outcome.ec == boost::system::errc::permission_denied) {
-      return MakeError(Code::kDenied, crd::reason::kEngineDenied,
-                       fmt::format("this controller may not open the socket {}; run it as a user "
-                                   "or group that owns the socket (usually the group docker)",
-                                   endpoint().text));
-    }
-    return Unreachable(endpoint(), outcome.ec.message());
+    if (outcome.ec == boost::system::errc::permission_denied) return words().Forbidden();
+    return words().Unreachable(outcome.ec.message());
   }
 
  protected:
@@ -184,78 +156,70 @@ class UnixStream final : public StreamBase {
   asio::local::stream_protocol::socket socket_{io()};
 };
 
-// The context that verifies the engine by the given CA alone: a fresh SSL_CTX trusts nobody, and
-// the system's CAs are not asked.
-Result<std::unique_ptr<asio::ssl::context>> MakeTlsContext(const EngineEndpoint& endpoint) {
-  auto context = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
-  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
-  const auto invalid = [&](std::string_view which) {
-    return MakeError(Code::kInvalid, crd::reason::kEngineTls,
-                     fmt::format("{} for the Docker Engine at {} cannot be read; write PEM text",
-                                 which, endpoint.text));
-  };
-  error_code ec;
-  context->set_verify_mode(asio::ssl::verify_peer, ec);
-  if (ec) return invalid("the TLS verify mode");
-  const auto buffer = [](const base::Secret& pem) {
-    return asio::buffer(pem.Reveal().data(), pem.Reveal().size());
-  };
-  if (context->add_certificate_authority(buffer(endpoint.tls_ca), ec)) return invalid("ca.pem");
-  if (context->use_certificate_chain(buffer(endpoint.tls_cert), ec)) return invalid("cert.pem");
-  if (context->use_private_key(buffer(endpoint.tls_key), asio::ssl::context::pem, ec)) {
-    return invalid("key.pem, or its match with cert.pem,");
-  }
-  return context;
-}
-
-class TlsStream final : public StreamBase {
+// What plain TCP and TLS have in common: the way to the host.
+class NetStream : public StreamBase {
  public:
-  TlsStream(const EngineEndpoint& endpoint, std::unique_ptr<asio::ssl::context> context)
-      : StreamBase(endpoint), context_(std::move(context)), socket_(io(), *context_) {}
+  using StreamBase::StreamBase;
 
-  Status Connect(const Context& ctx) {
-    asio::ip::tcp::resolver::results_type addresses;
-    Outcome outcome = RunOperation(ctx, [&](Handler done) {
-      resolver_.async_resolve(endpoint().host, endpoint().port,
+ protected:
+  // The addresses of the name, one after the other. One that does not answer has its share of the
+  // time and no more.
+  Status Reach(const Context& ctx, const TcpPeer& peer, tcp::socket& socket) {
+    tcp::resolver::results_type addresses;
+    const Outcome found = RunOperation(ctx, [&](Handler done) {
+      resolver_.async_resolve(peer.host, peer.port, tcp::resolver::numeric_service,
                               [&addresses, done](error_code ec, auto results) {
                                 addresses = std::move(results);
                                 done(ec, 0);
                               });
     });
-    if (!outcome.interrupted.ok()) return outcome.interrupted;
-    if (outcome.ec) return Unreachable(endpoint(), outcome.ec.message());
+    if (!found.interrupted.ok()) return found.interrupted;
+    if (found.ec) return words().Unreachable(found.ec.message());
 
-    outcome = RunOperation(ctx, [&](Handler done) {
-      asio::async_connect(socket_.next_layer(), addresses,
-                          [done](error_code ec, const asio::ip::tcp::endpoint&) { done(ec, 0); });
-    });
-    if (!outcome.interrupted.ok()) return outcome.interrupted;
-    if (outcome.ec) return Unreachable(endpoint(), outcome.ec.message());
-    DetectDeadPeers();
-
-    error_code ec, not_an_address;
-    asio::ip::make_address(endpoint().host, not_an_address);
-    socket_.set_verify_callback(asio::ssl::host_name_verification(endpoint().host), ec);
-    // A server name indication is for names only (RFC 6066).
-    if (ec || (not_an_address &&
-               !SSL_set_tlsext_host_name(socket_.native_handle(), endpoint().host.c_str()))) {
-      return TlsRefused(endpoint(), "the host name cannot be used");
+    base::Error last = words().Unreachable("it has no address");
+    auto left = static_cast<int64_t>(addresses.size());
+    for (const auto& address : addresses) {
+      const Context share = ctx.WithTimeout(base::Duration(ctx.Remaining().count() / left--));
+      error_code ignored;
+      socket.close(ignored);
+      const Outcome reached = RunOperation(share, [&](Handler done) {
+        socket.async_connect(address.endpoint(), [done](error_code ec) { done(ec, 0); });
+      });
+      if (reached.interrupted.ok() && !reached.ec) {
+        DetectDeadPeers(socket);
+        return base::Ok();
+      }
+      OMS_TRY(ctx.Stopped() || left == 0 ? reached.interrupted : base::Ok());
+      last = words().Unreachable(reached.ec.message());
     }
-    outcome = RunOperation(ctx, [&](Handler done) {
-      socket_.async_handshake(asio::ssl::stream_base::client,
-                              [done](error_code result) { done(result, 0); });
-    });
-    if (!outcome.interrupted.ok()) return outcome.interrupted;
-    if (IsTlsError(outcome.ec)) return TlsRefused(endpoint(), outcome.ec.message());
-    if (outcome.ec) return Unreachable(endpoint(), outcome.ec.message());
-    return base::Ok();
+    return last;
   }
+
+  tcp::resolver resolver_{io()};
+
+ private:
+  // A wait or an exec may be silent for hours; a host that vanished is seen after a minute.
+  static void DetectDeadPeers(tcp::socket& socket) {
+    const int fd = socket.native_handle();
+    const int on = 1, idle = 30, interval = 10, count = 3;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  }
+};
+
+class TcpStream final : public NetStream {
+ public:
+  using NetStream::NetStream;
+
+  Status Connect(const Context& ctx, const TcpPeer& peer) { return Reach(ctx, peer, socket_); }
 
  protected:
   void Close() override {
     error_code ignored;
     resolver_.cancel();
-    socket_.next_layer().close(ignored);
+    socket_.close(ignored);
   }
   void StartRead(char* data, size_t size, Handler done) override {
     socket_.async_read_some(asio::buffer(data, size), std::move(done));
@@ -265,90 +229,109 @@ class TlsStream final : public StreamBase {
   }
 
  private:
-  // A wait or an exec may be silent for hours; a host that vanished is seen after a minute.
-  void DetectDeadPeers() {
-    const int fd = socket_.next_layer().native_handle();
-    const int on = 1, idle = 30, interval = 10, count = 3;
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-  }
-
-  std::unique_ptr<asio::ssl::context> context_;
-  asio::ip::tcp::resolver resolver_{io()};
-  asio::ssl::stream<asio::ip::tcp::socket> socket_;
+  tcp::socket socket_{io()};
 };
 
-// The stream's own Connect, with a limit of its own; passing that limit means "unreachable".
-template <typename Stream>
-Result<std::unique_ptr<HttpStream>> Connected(const Context& ctx, const EngineEndpoint& endpoint,
-                                              std::unique_ptr<Stream> stream) {
-  auto status = stream->Connect(ctx.WithTimeout(kConnectTimeout));
-  if (status.Is(Code::kTimeout) && ctx.Remaining() > base::Duration(0)) {
-    return Unreachable(endpoint, "no connection within 10 s");
-  }
-  OMS_TRY(status);
-  return std::unique_ptr<HttpStream>(std::move(stream));
+using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+
+Certificate FirstOf(const std::string& pem) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> text(
+      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
+  return {PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr), &X509_free};
 }
+
+class TlsStream final : public NetStream {
+ public:
+  explicit TlsStream(std::shared_ptr<const StreamWords> words) : NetStream(std::move(words)) {}
+
+  Status Connect(const Context& ctx, const TcpPeer& peer) {
+    const StreamTls& tls = *peer.tls;
+    const auto fault = base::SetUpTlsClient(
+        context_.native_handle(),
+        {.ca = tls.ca, .certificates = tls.certificates, .key = tls.key.Reveal()});
+    if (fault != base::TlsFault::kNone) return words().TlsUnusable(fault);
+    socket_.emplace(io(), context_);
+    const bool pinned = tls.name.empty();
+    if (pinned) {
+      SSL_set_verify(socket_->native_handle(), SSL_VERIFY_NONE, nullptr);
+    } else {
+      AskFor(tls.name);
+    }
+    OMS_TRY(Reach(ctx, peer, socket_->next_layer()));
+    const Outcome shaken = RunOperation(ctx, [&](Handler done) {
+      socket_->async_handshake(asio::ssl::stream_base::client,
+                               [done](error_code result) { done(result, 0); });
+    });
+    if (!shaken.interrupted.ok()) return shaken.interrupted;
+    if (shaken.ec) return NotShaken(shaken.ec);
+    if (!pinned) return base::Ok();
+    const Certificate meant = FirstOf(tls.ca);
+    const Certificate peers(SSL_get1_peer_certificate(socket_->native_handle()), &X509_free);
+    if (peers && meant && X509_cmp(peers.get(), meant.get()) == 0) return base::Ok();
+    return words().TlsFailed({},
+                             "it differs from the certificate that is mounted into the container");
+  }
+
+ protected:
+  void Close() override {
+    error_code ignored;
+    resolver_.cancel();
+    if (socket_) socket_->next_layer().close(ignored);
+  }
+  void StartRead(char* data, size_t size, Handler done) override {
+    socket_->async_read_some(asio::buffer(data, size), std::move(done));
+  }
+  void StartWrite(std::string_view data, Handler done) override {
+    asio::async_write(*socket_, asio::buffer(data.data(), data.size()), std::move(done));
+  }
+
+ private:
+  void AskFor(const std::string& name) {
+    SSL* ssl = socket_->native_handle();
+    error_code not_an_address;
+    asio::ip::make_address(name, not_an_address);
+    if (!not_an_address) {
+      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str());
+      return;
+    }
+    // A server name indication is for names only (RFC 6066).
+    SSL_set_tlsext_host_name(ssl, name.c_str());
+    SSL_set1_host(ssl, name.c_str());
+  }
+
+  base::Error NotShaken(const error_code& ec) {
+    const long verified = SSL_get_verify_result(socket_->native_handle());
+    if (IsTlsError(ec)) {
+      return words().TlsFailed(
+          ec.message(), verified == X509_V_OK ? "" : X509_verify_cert_error_string(verified));
+    }
+    if (IsEnd(ec)) return words().TlsFailed("the connection ended", {});
+    return words().Unreachable(ec.message());
+  }
+
+  asio::ssl::context context_{asio::ssl::context::tls_client};
+  std::optional<asio::ssl::stream<tcp::socket>> socket_;
+};
 
 }  // namespace
 
-Result<EngineEndpoint> ParseEndpoint(const ports::EngineAddress& address) {
-  EngineEndpoint endpoint;
-  endpoint.text = address.endpoint;
-  const std::string_view text = address.endpoint;
-  const auto invalid = [&](std::string_view why) {
-    return MakeError(Code::kInvalid, crd::reason::kEngineEndpoint,
-                     fmt::format("the engine endpoint \"{}\" cannot be used: {}; write "
-                                 "unix:///var/run/docker.sock or tcp://host:2376",
-                                 address.endpoint, why));
-  };
-  if (text.starts_with("unix://")) {
-    endpoint.is_unix = true;
-    endpoint.path = text.substr(7);
-    if (!endpoint.path.starts_with('/')) return invalid("the path is not absolute");
-    // sockaddr_un has room for 107 bytes; Asio would throw.
-    if (endpoint.path.size() > 107) return invalid("the path is longer than 107 bytes");
-    if (endpoint.path.find('\0') != std::string::npos) return invalid("the path contains a NUL");
-    return endpoint;
+Result<std::unique_ptr<HttpStream>> ConnectByTcp(const Context& ctx, const TcpPeer& peer,
+                                                 std::shared_ptr<const StreamWords> words) {
+  if (peer.tls != nullptr) {
+    auto stream = std::make_unique<TlsStream>(std::move(words));
+    OMS_TRY(stream->Connect(ctx, peer));
+    return std::unique_ptr<HttpStream>(std::move(stream));
   }
-  if (!text.starts_with("tcp://")) return invalid("it is neither unix:// nor tcp://");
-  std::string_view rest = text.substr(6);
-  if (rest.ends_with('/')) rest.remove_suffix(1);
-  const size_t colon = rest.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return invalid("host or port is missing");
-  endpoint.host = rest.substr(0, colon);
-  endpoint.port = rest.substr(colon + 1);
-  if (endpoint.host.starts_with('[') && endpoint.host.ends_with(']')) {
-    endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
-  }
-  const bool digits = !endpoint.port.empty() && endpoint.port.size() <= 5 &&
-                      std::all_of(endpoint.port.begin(), endpoint.port.end(),
-                                  [](char c) { return c >= '0' && c <= '9'; });
-  if (!digits) return invalid("the port is not a number");
-  if (endpoint.host.empty() || endpoint.host.find_first_of("/@ \t\r\n") != std::string::npos) {
-    return invalid("the host is not a name or an address");
-  }
-  if (address.tls_ca.empty() || address.tls_cert.empty() || address.tls_key.empty()) {
-    return MakeError(Code::kInvalid, crd::reason::kEngineTls,
-                     fmt::format("the Docker Engine at {} is reached over TCP, so ca.pem, cert.pem "
-                                 "and key.pem are needed; name the Secret in engine.tls.secretRef",
-                                 address.endpoint));
-  }
-  endpoint.tls_ca = address.tls_ca;
-  endpoint.tls_cert = address.tls_cert;
-  endpoint.tls_key = address.tls_key;
-  return endpoint;
+  auto stream = std::make_unique<TcpStream>(std::move(words));
+  OMS_TRY(stream->Connect(ctx, peer));
+  return std::unique_ptr<HttpStream>(std::move(stream));
 }
 
-Result<std::unique_ptr<HttpStream>> ConnectToEngine(const Context& ctx,
-                                                    const EngineEndpoint& endpoint) {
-  if (endpoint.is_unix) {
-    return Connected(ctx, endpoint, std::make_unique<UnixStream>(endpoint));
-  }
-  OMS_ASSIGN(auto context, MakeTlsContext(endpoint));
-  return Connected(ctx, endpoint, std::make_unique<TlsStream>(endpoint, std::move(context)));
+Result<std::unique_ptr<HttpStream>> ConnectByUnix(const Context& ctx, const std::string& path,
+                                                  std::shared_ptr<const StreamWords> words) {
+  auto stream = std::make_unique<UnixStream>(std::move(words));
+  OMS_TRY(stream->Connect(ctx, path));
+  return std::unique_ptr<HttpStream>(std::move(stream));
 }
 
 }  // namespace oms::drivers::http

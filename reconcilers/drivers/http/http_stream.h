@@ -1,35 +1,21 @@
-// HttpStream: one connection to a Docker Engine, over a unix socket or over TCP with mutual TLS.
+// HttpStream: one connection, over a unix socket, over TCP, or over TCP with TLS.
 //
 // Blocking calls for worker threads; inside, one asynchronous operation at a time on a private
 // io_context (as in Asio's blocking_tcp_client example), so that each of them ends at the context's
-// deadline (kTimeout) and when the context is stopped (kCancelled). Boost.Asio is in the .cc only.
-// Not thread-safe: a stream belongs to one call.
+// deadline and when the context is stopped (kCancelled). Boost.Asio is in the .cc only. Not
+// thread-safe: a stream belongs to one call.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "controller/base/context.h"
 #include "controller/base/result.h"
-#include "reconcilers/ports/container_engine.h"
+#include "controller/base/secret.h"
+#include "controller/base/tls.h"
 
 namespace oms::drivers::http {
-
-// Where an engine answers, parsed and checked once.
-struct EngineEndpoint {
-  std::string text;  // As the user wrote it; for messages.
-  bool is_unix = false;
-  std::string path;  // Of the socket.
-  std::string host;  // Also the name that the server's certificate must carry.
-  std::string port;
-  base::Secret tls_ca, tls_cert, tls_key;
-};
-
-// kInvalid, with what to write instead. TCP without TLS material is refused: it would give root on
-// that host to anybody on the way.
-base::Result<EngineEndpoint> ParseEndpoint(const ports::EngineAddress& address);
 
 class HttpStream {
  public:
@@ -40,9 +26,46 @@ class HttpStream {
   virtual base::Status Write(const base::Context& ctx, std::string_view data) = 0;
 };
 
-// kTransient "EngineUnreachable" if nobody answers within 10 s, kDenied "EngineDenied" if the
-// socket may not be opened, kDenied "EngineTls" if one side refuses the other's certificate.
-base::Result<std::unique_ptr<HttpStream>> ConnectToEngine(const base::Context& ctx,
-                                                          const EngineEndpoint& endpoint);
+// How a stream's troubles are told to who has asked for it: what they are called depends on who was
+// to answer.
+class StreamWords {
+ public:
+  virtual ~StreamWords() = default;
+  virtual base::Error Unreachable(std::string_view why) const = 0;
+  // The unix socket may not be opened.
+  virtual base::Error Forbidden() const = 0;
+  virtual base::Error Late() const = 0;
+  // The connection, which had been there, broke.
+  virtual base::Error Broken(std::string_view why) const = 0;
+  // The handshake, or what comes after it: `ssl` are OpenSSL's words; `certificate` is what is wrong
+  // with the other side's, empty where it is not that.
+  virtual base::Error TlsFailed(std::string_view ssl, std::string_view certificate) const = 0;
+  // What was given for TLS cannot be used.
+  virtual base::Error TlsUnusable(base::TlsFault fault) const = 0;
+};
+
+// Whom a connection by TLS believes, and what it shows.
+struct StreamTls {
+  std::string ca;  // PEM
+  // Name or address that the other side's certificate must carry. Empty: it must be the first of
+  // `ca` itself, and no name is asked for.
+  std::string name;
+  std::string certificates;  // PEM; empty: none is shown.
+  base::Secret key;
+};
+
+struct TcpPeer {
+  std::string host;  // A name may have several addresses: they are tried one after the other.
+  std::string port;
+  const StreamTls* tls = nullptr;  // Null: plain. Read by the call alone.
+};
+
+// Once they have returned, the other side is believed.
+base::Result<std::unique_ptr<HttpStream>> ConnectByTcp(const base::Context& ctx,
+                                                       const TcpPeer& peer,
+                                                       std::shared_ptr<const StreamWords> words);
+base::Result<std::unique_ptr<HttpStream>> ConnectByUnix(const base::Context& ctx,
+                                                        const std::string& path,
+                                                        std::shared_ptr<const StreamWords> words);
 
 }  // namespace oms::drivers::http

@@ -1,7 +1,7 @@
 #include "reconcilers/drivers/http/tcp_http_probe.h"
 
 #include "reconcilers/drivers/http/http_exchange.h"
-#include "reconcilers/drivers/http/tls_client.h"
+#include "reconcilers/drivers/http/key_pair.h"
 
 namespace oms::drivers::http {
 

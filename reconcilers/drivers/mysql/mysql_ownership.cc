@@ -220,7 +220,7 @@ class MysqlOwnership final : public Ownership {
 
   Result<std::optional<OwnershipRow>> Read(const Context& outer, const std::string& oms) override {
     const Context ctx = outer.WithTimeout(one_call_);
-    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
+    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().server->address()));
     return ReadRow(ctx, *session, oms);
   }
 
@@ -228,7 +228,7 @@ class MysqlOwnership final : public Ownership {
                              const std::optional<OwnershipRow>& seen, const Owner& owner,
                              const std::string& process, uint64_t first_epoch) override {
     const Context ctx = outer.WithTimeout(kClaim);
-    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
+    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().server->address()));
     const auto lost = [&] {
       return MakeError(Code::kConflict, crd::reason::kOwnershipChanged,
                        fmt::format("somebody else took {} at the same time", oms));
@@ -290,7 +290,7 @@ class MysqlOwnership final : public Ownership {
                       const std::string& operation_id, const std::string& folder,
                       const std::string& folder_identity) override {
     const Context ctx = outer.WithTimeout(one_call_);
-    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
+    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().server->address()));
     OMS_TRY(ctx.Check());
     const auto found =
         session->Execute(ctx,
@@ -305,7 +305,7 @@ class MysqlOwnership final : public Ownership {
 
   Status Release(const Context& outer, const std::string& oms, uint64_t epoch) override {
     const Context ctx = outer.WithTimeout(one_call_);
-    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().address()));
+    OMS_ASSIGN(auto session, Open(ctx, meta_dbs_.rm().server->address()));
     OMS_TRY(ctx.Check());
     const auto found = session->Execute(
         ctx,
@@ -322,7 +322,7 @@ class MysqlOwnership final : public Ownership {
   }
 
   std::shared_ptr<Fence> FenceFor(const std::string& oms, uint64_t epoch) override {
-    return std::make_shared<RowFence>(meta_dbs_.rm().address(), oms, epoch);
+    return std::make_shared<RowFence>(meta_dbs_.rm().server->address(), oms, epoch);
   }
 
  private:

@@ -1,13 +1,8 @@
 #include "reconcilers/drivers/mysql/mysql_relay.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -16,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -28,10 +22,14 @@
 
 #include "controller/base/fd.h"
 #include "controller/base/task_group.h"
+#include "controller/base/tls.h"
 #include "crd/reasons.h"
+#include "reconcilers/drivers/mysql/login_packets.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
 #include "reconcilers/drivers/mysql/mysql_wire.h"
 #include "reconcilers/drivers/mysql/own_connections.h"
+#include "reconcilers/drivers/mysql/relay_stream.h"
+#include "reconcilers/drivers/mysql/shared_session.h"
 #include "reconcilers/drivers/os/private_folder.h"
 
 namespace oms::drivers::mysql {
@@ -46,7 +44,6 @@ using ports::DbServerAddress;
 
 namespace {
 
-constexpr uint32_t kClientSsl = 1U << 11;
 constexpr size_t kBuffer = 256 * 1024;
 constexpr std::string_view kFolderPrefix = "oms-relay-";
 constexpr size_t kMaxLoginPacket = 1 << 20;
@@ -62,187 +59,6 @@ base::Error RelayError(std::string message) {
   return MakeError(Code::kTransient, crd::reason::kRelayFailed, std::move(message));
 }
 
-// A byte stream that never blocks by itself. -1: not now, 0: ended, else bytes.
-class Stream {
- public:
-  explicit Stream(base::Fd fd) : fd_(std::move(fd)) {
-    fcntl(fd_.get(), F_SETFL, fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
-  }
-  virtual ~Stream() = default;
-  int fd() const { return fd_.get(); }
-  virtual ssize_t Read(char* data, size_t size) { return Answer(recv(fd(), data, size, 0)); }
-  virtual ssize_t Write(const char* data, size_t size) {
-    return Answer(send(fd(), data, size, MSG_NOSIGNAL));
-  }
-  // Bytes that a Read would give without the socket being readable.
-  virtual bool Pending() const { return false; }
-  // It ended, but not by the other side: that one may not know, and go on.
-  bool broken() const { return broken_; }
-  // After POLLERR.
-  void TakeError() {
-    int error = 0;
-    socklen_t size = sizeof(error);
-    getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size);
-    NoteError(error);
-  }
-
- protected:
-  void NoteError(int error) {
-    broken_ = broken_ || (error != 0 && error != ECONNRESET && error != EPIPE);
-  }
-
- private:
-  ssize_t Answer(ssize_t n) {
-    if (n >= 0) return n;
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return -1;
-    NoteError(errno);
-    return 0;
-  }
-
-  base::Fd fd_;
-  bool broken_ = false;
-};
-
-class TlsStream final : public Stream {
- public:
-  TlsStream(base::Fd fd, SSL_CTX* context)
-      : Stream(std::move(fd)), ssl_(SSL_new(context), &SSL_free) {
-    SSL_set_fd(ssl_.get(), this->fd());
-    SSL_set_mode(ssl_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  }
-  SSL* ssl() const { return ssl_.get(); }
-  ssize_t Read(char* data, size_t size) override {
-    ERR_clear_error();
-    errno = 0;
-    return Answer(SSL_read(ssl_.get(), data, static_cast<int>(std::min<size_t>(size, 1 << 30))));
-  }
-  ssize_t Write(const char* data, size_t size) override {
-    ERR_clear_error();
-    errno = 0;
-    return Answer(SSL_write(ssl_.get(), data, static_cast<int>(std::min<size_t>(size, 1 << 30))));
-  }
-  bool Pending() const override { return SSL_pending(ssl_.get()) > 0; }
-
- private:
-  ssize_t Answer(int n) {
-    if (n > 0) return n;
-    const int error = errno;
-    const int why = SSL_get_error(ssl_.get(), n);
-    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return -1;
-    if (why == SSL_ERROR_SYSCALL) NoteError(error);
-    return 0;
-  }
-  std::unique_ptr<SSL, decltype(&SSL_free)> ssl_;
-};
-
-uint32_t Little(const std::string& bytes, size_t at, size_t n) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < n; ++i) {
-    value |= static_cast<uint32_t>(static_cast<unsigned char>(bytes.at(at + i))) << (8 * i);
-  }
-  return value;
-}
-
-// The first whole packet of `buffer` (header included), taken out of it.
-std::optional<std::string> TakePacket(std::string& buffer) {
-  if (buffer.size() < 4) return std::nullopt;
-  const size_t size = 4 + Little(buffer, 0, 3);
-  if (buffer.size() < size) return std::nullopt;
-  std::string packet = buffer.substr(0, size);
-  buffer.erase(0, size);
-  return packet;
-}
-
-struct Greeting {
-  uint64_t id = 0;
-  bool offers_tls = false;
-  std::string plugin;  // Of the login; empty: it names none.
-};
-
-// Text up to the next NUL, or to the end.
-std::string TextAt(const std::string& packet, size_t at) {
-  if (at >= packet.size()) return {};
-  return packet.substr(at, packet.find('\0', at) - at);
-}
-
-// Why the child may not answer by this plug-in over plain TCP; nullopt: it may. The child is on a
-// unix socket, which it takes for a safe way, and would answer anything.
-std::optional<std::string> Reveals(const std::string& plugin) {
-  const std::string list = fmt::format(",{},", kScramblingPlugins);
-  if (!plugin.empty() && list.find("," + plugin + ",") != std::string::npos) return std::nullopt;
-  // A name of the server's own goes into a message.
-  const bool word = plugin.size() <= 64 && std::all_of(plugin.begin(), plugin.end(), [](char c) {
-                      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-                    });
-  return plugin.empty() || !word ? "it asks for a plug-in of another kind"
-                                 : "it asks for " + plugin;
-}
-
-// The same of a packet that comes from the server during the login.
-std::optional<std::string> PacketReveals(const std::string& packet) {
-  const unsigned char kind = packet.size() > 4 ? static_cast<unsigned char>(packet[4]) : 0;
-  if (kind == 0xfe) return Reveals(TextAt(packet, 5));  // Another plug-in.
-  // Of caching_sha2_password: 3, the scramble was right. 4 asks for the password itself; a key, and
-  // what other plug-ins say here, lead to it.
-  if (kind == 0x01 && packet.substr(5) != "\x03") return "it asks for the password itself";
-  return std::nullopt;
-}
-
-// Reads protocol 10's greeting and takes the offer of TLS out of it.
-std::optional<Greeting> ReadGreeting(std::string& packet) {
-  // header 4, protocol 1, version and NUL, id 4, scramble 8, filler 1, capabilities low 2
-  const size_t version_end = packet.find('\0', 5);
-  if (packet.size() < 6 || packet[4] != 10 || version_end == std::string::npos) return std::nullopt;
-  const size_t capabilities = version_end + 1 + 4 + 8 + 1;
-  if (packet.size() < capabilities + 2) return std::nullopt;
-  Greeting greeting;
-  greeting.id = Little(packet, version_end + 1, 4);
-  const uint32_t low = Little(packet, capabilities, 2);
-  greeting.offers_tls = (low & kClientSsl) != 0;
-  const uint32_t without = low & ~kClientSsl;
-  // charset 1, status 2, capabilities high 2, length of the scramble 1, reserved 10, its rest (13
-  // or more), plug-in
-  if (packet.size() > capabilities + 8) {
-    const size_t scramble = Little(packet, capabilities + 7, 1);
-    const size_t rest = std::max<size_t>(13, scramble > 8 ? scramble - 8 : 0);
-    greeting.plugin = TextAt(packet, capabilities + 18 + rest);
-  }
-  packet[capabilities] = static_cast<char>(without & 0xff);
-  packet[capabilities + 1] = static_cast<char>((without >> 8) & 0xff);
-  return greeting;
-}
-
-std::string TlsErrorText() {
-  const unsigned long number = ERR_get_error();
-  const char* reason = number != 0 ? ERR_reason_error_string(number) : nullptr;
-  return reason != nullptr ? reason : "the server ended the handshake";
-}
-
-// For one caller at a time, and none waits longer than it wants to. (Not std::timed_mutex: the lock
-// that it takes by the steady clock is one that ThreadSanitizer of g++ 12 does not see.)
-class Turn {
- public:
-  struct Give {
-    void operator()(Turn* turn) const {
-      const std::lock_guard lock(turn->mutex_);
-      turn->taken_ = false;
-      turn->free_.notify_one();
-    }
-  };
-  using Taken = std::unique_ptr<Turn, Give>;  // Null: not within that time.
-  Taken Take(base::Duration patience) {
-    std::unique_lock lock(mutex_);
-    if (!free_.wait_for(lock, patience, [this] { return !taken_; })) return nullptr;
-    taken_ = true;
-    return Taken(this);
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable free_;
-  bool taken_ = false;  // Guarded by mutex_.
-};
-
 class Relay final : public MysqlRelay {
  public:
   Relay(const Context& ctx, DbServerAddress address, RelayUse use, ports::Fence& fence,
@@ -252,7 +68,7 @@ class Relay final : public MysqlRelay {
         use_(use),
         fence_(fence),
         progress_(progress),
-        tls_(nullptr, &SSL_CTX_free) {}
+        session_(address_) {}
 
   ~Relay() override {
     group_.RequestStop();
@@ -264,12 +80,8 @@ class Relay final : public MysqlRelay {
 
   Status Open(const Context& outer) {
     if (!address_.tls_ca.empty()) {
-      tls_.reset(SSL_CTX_new(TLS_client_method()));
-      SSL_CTX_set_min_proto_version(tls_.get(), TLS1_2_VERSION);
-      if (SSL_CTX_load_verify_locations(tls_.get(), address_.tls_ca.c_str(), nullptr) != 1) {
-        return RelayError(fmt::format("cannot read the CA file {}", address_.tls_ca));
-      }
-      SSL_CTX_set_verify(tls_.get(), SSL_VERIFY_PEER, nullptr);
+      tls_ = base::NewTlsClient({.ca = address_.tls_ca});
+      if (!tls_) return RelayError("the CA of the MetaDB's certificate is not PEM");
     }
     auto folder = os::PrivateFolder::Make(kFolderPrefix);
     if (!folder.ok()) return RelayError(folder.error().message);
@@ -348,17 +160,6 @@ class Relay final : public MysqlRelay {
         }
       });
     }
-  }
-
-  // A statement may be silent for hours; a host that vanished is seen after a minute.
-  static void DetectDeadPeer(int fd) {
-    const int on = 1, idle = 30, interval = 10, count = 3, unanswered_ms = 60'000;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof unanswered_ms);
   }
 
   Result<base::Fd> Dial() {
@@ -449,31 +250,20 @@ class Relay final : public MysqlRelay {
         if (n > 0) rest.remove_prefix(static_cast<size_t>(n));
       }
     }
-    if (address_.tls_verify) {
-      unsigned char ip[16];
-      auto* param = SSL_get0_param(tls->ssl());
-      const bool is_ip = inet_pton(AF_INET, address_.host.c_str(), ip) == 1 ||
-                         inet_pton(AF_INET6, address_.host.c_str(), ip) == 1;
-      if (is_ip) {
-        X509_VERIFY_PARAM_set1_ip_asc(param, address_.host.c_str());
-      } else {
-        SSL_set_tlsext_host_name(tls->ssl(), address_.host.c_str());
-        X509_VERIFY_PARAM_set1_host(param, address_.host.c_str(), 0);
-      }
-    }
+    if (address_.tls_verify) tls->Expect(address_.host);
     while (true) {
-      ERR_clear_error();
-      const int n = SSL_connect(tls->ssl());
-      if (n == 1) break;
-      const int why = SSL_get_error(tls->ssl(), n);
-      if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
-        return MakeError(Code::kDenied, crd::reason::kMetaDbTlsFailed,
-                         fmt::format("MetaDB {}: TLS: {}", ServerName(address_), TlsErrorText()));
+      const TlsStream::Step step = tls->Shake();
+      if (step == TlsStream::Step::kDone) break;
+      if (step == TlsStream::Step::kFailed) {
+        return MakeError(
+            Code::kDenied, crd::reason::kMetaDbTlsFailed,
+            fmt::format("MetaDB {}: TLS: {}", ServerName(address_), TlsStream::ErrorText()));
       }
       const auto left = std::chrono::duration_cast<base::Duration>(deadline - Now());
       if (left.count() <= 0) return RelayError("the TLS handshake took too long");
       std::vector<pollfd> fds{
-          {tls->fd(), static_cast<short>(why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT), 0}};
+          {tls->fd(), static_cast<short>(step == TlsStream::Step::kWantsRead ? POLLIN : POLLOUT),
+           0}};
       if (!Wait(fds, static_cast<int>(left.count()))) return MakeError(Code::kCancelled, "stopped");
     }
     server = std::move(tls);
@@ -717,39 +507,8 @@ class Relay final : public MysqlRelay {
     return base::Ok();
   }
 
-  static MysqlSession::Options SessionOptions() {
-    MysqlSession::Options options;
-    options.statement_timeout = std::chrono::seconds(10);
-    return options;
-  }
-  Status OpenSession(const Context& ctx) {
-    session_.reset();
-    OMS_ASSIGN(session_, MysqlSession::Open(ctx, address_, SessionOptions()));
-    return base::Ok();
-  }
-  // The relay's own session, for one caller at a time: dialling costs ten times the question.
-  // Opened when first needed, and anew when it has ended.
-  template <typename T>
-  Result<T> WithSession(const Context& ctx, const std::function<Result<T>(MysqlSession&)>& act) {
-    const auto patience = std::min<base::Duration>(ctx.Remaining(), kLoginTimeout);
-    const Turn::Taken turn = session_turn_.Take(patience);
-    if (!turn) {
-      return MakeError(Code::kTimeout, crd::reason::kMetaDbTimeout,
-                       "the process list could not be asked");
-    }
-    const bool reused = session_ && !session_->dead();
-    if (!reused) OMS_TRY(OpenSession(ctx));
-    auto answer = act(*session_);
-    // The server, or what lies between, may end an idle one without a word.
-    if (reused && answer.Is(Code::kTransient)) {
-      OMS_TRY(OpenSession(ctx));
-      answer = act(*session_);
-    }
-    return answer;
-  }
-
   Result<SqlRows> List(const Context& ctx, uint64_t id) {
-    return WithSession<SqlRows>(ctx, [&](MysqlSession& session) {
+    return session_.With<SqlRows>(ctx, [&](MysqlSession& session) {
       return session.Query(
           ctx,
           fmt::format("SELECT user, host FROM information_schema.processlist WHERE id = {}", id));
@@ -770,7 +529,7 @@ class Relay final : public MysqlRelay {
         gone = rows->empty() || (!connection.address.empty() &&
                                  rows->at(0).at(1).value_or("") != connection.address);
         if (!gone && !killed) {
-          const auto done = WithSession<base::Unit>(
+          const auto done = session_.With<base::Unit>(
               ctx, [&](MysqlSession& session) { return session.Kill(ctx, connection.id); });
           if (!done.ok()) break;
         }
@@ -789,9 +548,8 @@ class Relay final : public MysqlRelay {
   const RelayUse use_;
   ports::Fence& fence_;
   ports::ByteProgress* const progress_;
-  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls_;
-  Turn session_turn_;
-  std::unique_ptr<MysqlSession> session_;  // Of who has the turn.
+  base::TlsContext tls_;   // Null: none is asked for.
+  SharedSession session_;  // The relay's own.
   os::PrivateFolder folder_;
   std::string socket_path_;
   base::Fd listener_, stopped_;

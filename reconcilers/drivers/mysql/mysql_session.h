@@ -31,6 +31,7 @@
 
 #include "controller/base/context.h"
 #include "controller/base/result.h"
+#include "reconcilers/drivers/mysql/sql_words.h"
 #include "reconcilers/ports/meta_db.h"
 
 namespace oms::drivers::mysql {
@@ -38,21 +39,6 @@ namespace oms::drivers::mysql {
 // Fetches the library's driver. Once, in main(), before any thread: the library's own first call
 // is not thread-safe (measured: concurrent ones crash). Later calls do nothing.
 void InitMysql();
-
-// [A-Za-z0-9_$-]{1,64}: what we agree to call a database or a table. kInvalid otherwise.
-base::Status CheckIdentifier(std::string_view name);
-// The name in backquotes, a backquote in it doubled. For names that the server itself told us.
-std::string Quote(std::string_view name);
-
-// Of a login without TLS that would show the password. `how`: what the server asked for.
-base::Error WouldShowPassword(std::string_view server, std::string_view how);
-
-// A server's error number in our words.
-base::Error Classify(int number, std::string_view message, std::string_view server);
-
-// The text with "***" for the secret. One of less than three characters stays: it cannot be told
-// from ordinary text. Pure.
-std::string WithoutSecret(std::string text, const std::string& secret);
 
 using SqlParam = std::variant<std::string, uint64_t, int64_t>;
 using SqlRow = std::vector<std::optional<std::string>>;  // nullopt: NULL.
@@ -104,8 +90,5 @@ class MysqlSession {
 
   std::shared_ptr<Worker> worker_;
 };
-
-// host:port, as DbConnection::server says it.
-std::string ServerName(const ports::DbServerAddress& address);
 
 }  // namespace oms::drivers::mysql

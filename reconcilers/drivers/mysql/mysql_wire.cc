@@ -99,10 +99,10 @@ std::string MysqlWire::error_text() const {
   return text(handle_);
 }
 
-int MysqlWire::CopySocket() const {
+base::Fd MysqlWire::CopySocket() const {
   static const auto socket = Library<int (*)(void*)>("mysql_get_socket");
   const int fd = socket(handle_);
-  return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  return base::Fd(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3));
 }
 
 }  // namespace oms::drivers::mysql

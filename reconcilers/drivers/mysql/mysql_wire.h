@@ -13,6 +13,8 @@
 
 #include <string>
 
+#include "controller/base/fd.h"
+
 namespace oms::drivers::mysql {
 
 // The plug-ins that answer a server with a scramble of the password, in the way they do without
@@ -47,7 +49,7 @@ class MysqlWire {
   std::string error_text() const;
   // A copy of its socket, to be closed by the caller: whoever shuts it down, on any thread, ends
   // what the library waits for. -1: it has none. On the connection's own thread.
-  int CopySocket() const;
+  base::Fd CopySocket() const;
 
  private:
   void* handle_ = nullptr;  // Lives as long as the connection of Connector/C++.

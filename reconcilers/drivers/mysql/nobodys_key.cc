@@ -10,6 +10,8 @@
 
 #include <memory>
 
+#include "controller/base/fd.h"
+
 namespace oms::drivers::mysql {
 namespace {
 
@@ -25,13 +27,10 @@ std::string PublicHalf() {
 // By its descriptor, which stays open: nobody can take the file away, or put another in its place.
 std::string Make() {
   const std::string pem = PublicHalf();
-  const int fd = pem.empty() ? -1 : memfd_create("nobodys-key", MFD_CLOEXEC);
-  if (fd < 0) return {};
-  if (write(fd, pem.data(), pem.size()) != static_cast<ssize_t>(pem.size())) {
-    close(fd);
-    return {};
-  }
-  return fmt::format("/proc/self/fd/{}", fd);
+  base::Fd fd(pem.empty() ? -1 : memfd_create("nobodys-key", MFD_CLOEXEC));
+  if (!fd.valid()) return {};
+  if (write(fd.get(), pem.data(), pem.size()) != static_cast<ssize_t>(pem.size())) return {};
+  return fmt::format("/proc/self/fd/{}", fd.Release());
 }
 
 }  // namespace

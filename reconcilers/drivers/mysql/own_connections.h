@@ -2,7 +2,7 @@
 // Thread-safe. `server` is host:port as dialled.
 //
 // One that was removed still counts for kGrace: a server shows a connection a little longer than
-// its client has it. A reader of the former owner that the server keeps (MetaDb::EndConnections)
+// its client has it. A reader of the former owner that the server keeps (DbConnections::EndConnections)
 // counts as long as this process lives; its address tells it from a later one with its id.
 #pragma once
 

@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-int OpenFolder(const std::string& path) {
-  return open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+base::Fd OpenFolder(const std::string& path) {
+  return base::Fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 bool StillNamed(int fd, const std::string& path) {
@@ -37,13 +37,13 @@ void RemoveLeftovers(const fs::path& directory, std::string_view prefix) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(directory, ignored)) {
     if (!entry.path().filename().string().starts_with(prefix)) continue;
-    const int fd = OpenFolder(entry.path());
-    if (fd < 0) continue;
+    const base::Fd fd = OpenFolder(entry.path());
+    if (!fd.valid()) continue;
     struct stat info {};
-    if (fstat(fd, &info) == 0 && info.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    if (fstat(fd.get(), &info) == 0 && info.st_uid == geteuid() &&
+        flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
       fs::remove_all(entry.path(), ignored);
     }
-    close(fd);
   }
 }
 
@@ -63,19 +63,19 @@ Result<PrivateFolder> PrivateFolder::Make(std::string_view prefix) {
   for (int tries = 0; tries < 100; ++tries) {
     std::string path = (directory / fmt::format("{}XXXXXX", prefix)).string();
     if (mkdtemp(path.data()) == nullptr) return failed(errno);
-    PrivateFolder folder(std::move(path), -1);
+    PrivateFolder folder(std::move(path));
     folder.lock_ = OpenFolder(folder.path_);
-    if (folder.lock_ < 0 && errno != ENOENT) return failed(errno);
-    if (folder.lock_ < 0) continue;
+    if (!folder.lock_.valid() && errno != ENOENT) return failed(errno);
+    if (!folder.lock_.valid()) continue;
     // A file system without locks: nobody removes anything there.
-    if (flock(folder.lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
-    if (StillNamed(folder.lock_, folder.path_)) return folder;
+    if (flock(folder.lock_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
+    if (StillNamed(folder.lock_.get(), folder.path_)) return folder;
   }
   return failed(EBUSY);
 }
 
 PrivateFolder::PrivateFolder(PrivateFolder&& other) noexcept
-    : path_(std::exchange(other.path_, {})), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
 
 PrivateFolder& PrivateFolder::operator=(PrivateFolder&& other) noexcept {
   std::swap(path_, other.path_);
@@ -86,7 +86,6 @@ PrivateFolder& PrivateFolder::operator=(PrivateFolder&& other) noexcept {
 PrivateFolder::~PrivateFolder() {
   std::error_code ignored;
   if (!path_.empty()) fs::remove_all(path_, ignored);
-  if (lock_ >= 0) close(lock_);
 }
 
 }  // namespace oms::drivers::os

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "controller/base/fd.h"
 #include "controller/base/result.h"
 
 namespace oms::drivers::os {
@@ -26,10 +27,10 @@ class PrivateFolder {
   const std::string& path() const { return path_; }
 
  private:
-  PrivateFolder(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  explicit PrivateFolder(std::string path) : path_(std::move(path)) {}
 
   std::string path_;
-  int lock_ = -1;
+  base::Fd lock_;
 };
 
 }  // namespace oms::drivers::os

@@ -30,8 +30,7 @@ using DockerEngine = EngineTest;
 
 TEST_F(DockerEngine, ALifeOfAContainer) {
   const std::string id = MakeContainer("life", R"({"Labels":{"oms.test":"life"}})", false);
-  EXPECT_TRUE(engine_->Create(ctx_, Name("life"), Json({{"Image", image_}}).dump())
-                  .Is(Code::kAlreadyExists));
+  EXPECT_TRUE(engine_->Create(ctx_, Name("life"), {.image = image_}).Is(Code::kAlreadyExists));
   auto info = engine_->Inspect(ctx_, Name("life"));
   ASSERT_TRUE(info.ok()) << info.error().message;
   EXPECT_EQ(info->id, id);
@@ -245,13 +244,13 @@ TEST_F(DockerEngine, TheCloneOfTheGuidesContainerIsTakenByTheEngine) {
   EXPECT_TRUE(product::CheckGuideFlags(*old).ok());
   ASSERT_TRUE(engine_->SetRestartPolicy(ctx_, old_id, "no", 0).ok());
 
-  const auto body = product::CloneForUpgrade({old->inspect,
-                                              engine_->InspectImage(ctx_, image_)->inspect,
-                                              image_id_,
-                                              {{"oms.oceanbase.com/role", "oms"}},
-                                              f + "/config-2.yaml"});
-  ASSERT_TRUE(body.ok()) << body.error().message;
-  const auto fresh = engine_->Create(ctx_, Name("new"), *body);
+  const auto fresh =
+      engine_->Create(ctx_, Name("new"),
+                      product::CloneForUpgrade({old->inspect,
+                                                engine_->InspectImage(ctx_, image_)->inspect,
+                                                image_id_,
+                                                {{"oms.oceanbase.com/role", "oms"}},
+                                                f + "/config-2.yaml"}));
   ASSERT_TRUE(fresh.ok()) << fresh.error().message;
   RemoveLater(Name("new"));
   ASSERT_TRUE(engine_->Start(ctx_, *fresh).ok());
@@ -268,9 +267,8 @@ TEST_F(DockerEngine, TheCloneOfTheGuidesContainerIsTakenByTheEngine) {
 
   // And the old one, made again after somebody removed it.
   ASSERT_TRUE(engine_->Remove(ctx_, old_id, true).ok());
-  const auto again = product::RecreateFromInspect(old->inspect);
-  ASSERT_TRUE(again.ok());
-  const auto recreated = engine_->Create(ctx_, Name("old"), *again);
+  const auto recreated =
+      engine_->Create(ctx_, Name("old"), product::Recreate(old->inspect, old->image_id));
   ASSERT_TRUE(recreated.ok()) << recreated.error().message;
   ASSERT_TRUE(engine_->Start(ctx_, *recreated).ok());
   const auto same = engine_->Inspect(ctx_, *recreated);

@@ -76,14 +76,18 @@ void EngineTest::TearDown() {
   fs::remove_all(folder_);
 }
 
-// The controller never removes an image, so its port cannot.
-void EngineTest::RemoveImage() {
-  auto endpoint = drivers::http::ParseEndpoint(
-      Address(Environment("DOCKER_HOST"), Environment("DOCKER_CERT_PATH")));
-  ASSERT_TRUE(endpoint.ok());
+// What the controller never does, so that its port cannot.
+base::Result<drivers::docker::HttpResponse> EngineTest::Ask(
+    const drivers::docker::HttpRequest& request) {
   const base::Context fresh = base::Context(clock_, {}).WithTimeout(std::chrono::seconds(60));
-  (void)drivers::docker::Exchange(fresh, *endpoint,
-                                  {.method = "DELETE", .target = "/images/" + image_ + "?force=1"});
+  OMS_ASSIGN(const auto endpoint,
+             drivers::docker::ParseEndpoint(
+                 Address(Environment("DOCKER_HOST"), Environment("DOCKER_CERT_PATH"))));
+  return drivers::docker::Exchange(fresh, endpoint, request);
+}
+
+void EngineTest::RemoveImage() {
+  (void)Ask({.method = "DELETE", .target = "/images/" + image_ + "?force=1"});
 }
 
 std::string EngineTest::MakeContainer(const std::string& what, const std::string& extra,
@@ -92,15 +96,19 @@ std::string EngineTest::MakeContainer(const std::string& what, const std::string
                {"Cmd", Json::array({"/bin/sleep", "3600"})},
                {"HostConfig", {{"NetworkMode", "none"}, {"Init", true}}}};
   body.merge_patch(Json::parse(extra));
-  auto id = engine_->Create(ctx_, Name(what), body.dump());
-  EXPECT_TRUE(id.ok()) << id.error().message;
-  if (!id.ok()) return "";
+  const auto made = Ask({.method = "POST",
+                         .target = "/containers/create?name=" + Name(what),
+                         .content_type = "application/json",
+                         .body = body.dump()});
+  EXPECT_TRUE(made.ok() && made->status == 201) << (made.ok() ? made->body : made.error().message);
+  if (!made.ok() || made->status != 201) return "";
+  const std::string id = Json::parse(made->body).at("Id");
   RemoveLater(Name(what));
   if (start) {
-    const auto started = engine_->Start(ctx_, *id);
+    const auto started = engine_->Start(ctx_, id);
     EXPECT_TRUE(started.ok()) << started.error().message;
   }
-  return *id;
+  return id;
 }
 
 bool EngineTest::Await(const std::function<bool()>& what) const {

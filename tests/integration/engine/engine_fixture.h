@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "controller/base/context.h"
+#include "reconcilers/drivers/docker/docker_http.h"
 #include "reconcilers/ports/container_engine.h"
 
 namespace oms::integration {
@@ -33,6 +34,7 @@ class EngineTest : public testing::Test {
                             bool start = true);
   void RemoveLater(const std::string& name) { containers_.push_back(name); }
   void RemoveImage();
+  base::Result<drivers::docker::HttpResponse> Ask(const drivers::docker::HttpRequest& request);
   // Until `what` holds, at most 20 s.
   bool Await(const std::function<bool()>& what) const;
 

@@ -229,12 +229,12 @@ TEST_F(HostFile, ThatIsALinkIsSeenAsOneAndNeverReplaced) {
 }
 
 TEST_F(HostFile, ALeftoverHelperOfOursIsNoHindranceAndAStrangersIs) {
-  const Json leftover = {{"Image", image_},
-                         {"Labels", request_.helper.labels},
-                         {"HostConfig", {{"NetworkMode", "none"}}}};
-  ASSERT_TRUE(engine_->Create(ctx_, Name("helper"), leftover.dump()).ok());
+  ASSERT_TRUE(engine_
+                  ->Create(ctx_, Name("helper"),
+                           {.image = image_, .labels = request_.helper.labels, .network = false})
+                  .ok());
   EXPECT_TRUE(act::WriteHostFile(ctx_, *engine_, request_).ok());
-  ASSERT_TRUE(engine_->Create(ctx_, Name("helper"), Json({{"Image", image_}}).dump()).ok());
+  ASSERT_TRUE(engine_->Create(ctx_, Name("helper"), {.image = image_}).ok());
   EXPECT_TRUE(act::WriteHostFile(ctx_, *engine_, request_).Is(Code::kAlreadyExists));
   EXPECT_FALSE(HelperIsGone());
 }

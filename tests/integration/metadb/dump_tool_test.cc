@@ -119,7 +119,7 @@ class DumpToolTest : public OnServer {
     Run("mariadb" + cnf + " " + target + " < " + (folder_ / "objects.sql").string());
   }
   ports::DatabaseDigest Digest(const std::string& database) {
-    auto digest = meta_db_->Digest(ctx_, database);
+    auto digest = meta_db_.server->Digest(ctx_, database);
     EXPECT_TRUE(digest.ok()) << digest.error().message;
     if (!digest.ok()) return {};
     digest->name.clear();
@@ -237,8 +237,8 @@ TEST_P(DumpToolTest, AStopEndsTheDumpAtOnceAndItsConnections) {
     stopper.join();
     EXPECT_LT(std::chrono::steady_clock::now() - stopped, 5s);
     EXPECT_TRUE(outcome.Is(Code::kCancelled)) << (outcome.ok() ? "ok" : outcome.error().message);
-    EXPECT_TRUE(
-        Eventually([&] { return meta_db_->ForeignConnections(ctx_, {database})->empty(); }));
+    EXPECT_TRUE(Eventually(
+        [&] { return meta_db_.connections->ForeignConnections(ctx_, {database})->empty(); }));
   }
 }
 
@@ -283,13 +283,14 @@ TEST_P(DumpToolTest, ThreeDatabasesAreBackedUpWithAManifestThatVerifies) {
   for (const auto tool : {DumpTool::kMydumper, DumpTool::kMysqldump}) {
     plan.folder = folder_ / ("backup" + std::to_string(static_cast<int>(tool)));
     plan.tool = tool;
-    const auto manifest = act::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
+    const auto manifest =
+        act::RunBackup(ctx_, plan, meta_db_.View(), *tool_, fence_, *store, progress_);
     ASSERT_TRUE(manifest.ok()) << manifest.error().message;
     EXPECT_TRUE(record::VerifyManifest(*store, plan.folder).ok());
     EXPECT_EQ(Run("cd " + plan.folder.string() + " && sha256sum --quiet -c SHA256SUMS"), 0);
     for (const auto& database : manifest->databases) {
       EXPECT_EQ(record::DescribeDifference(database.digest,
-                                           meta_db_->Digest(ctx_, database.name).value()),
+                                           meta_db_.server->Digest(ctx_, database.name).value()),
                 "");
     }
     EXPECT_GT(progress_.done, 1'000'000U);
@@ -303,18 +304,18 @@ TEST_P(DumpToolTest, ADumpThatTheQueryTimeoutWouldCutIsPreventedOrNoticed) {
   if (!IsOceanBase()) return;  // Others have no such limit.
   const auto database = NewDatabase();
   Big(database, 18);
-  const auto before = meta_db_->GlobalQueryTimeout(ctx_).value().value();
+  const auto before = meta_db_.server->GlobalQueryTimeout(ctx_).value().value();
   base::Result<ports::DumpOutcome> mysqldump = base::MakeError(Code::kInternal, "not run");
   bool left_something = false;
   // On a busy machine the first limit may cut what comes before the rows.
   for (uint64_t limit = 300'000; !left_something && limit < 3'000'000; limit *= 2) {
-    ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence_, limit).ok());
+    ASSERT_TRUE(meta_db_.server->SetGlobalQueryTimeout(ctx_, fence_, limit).ok());
     mysqldump = Dump(database, DumpTool::kMysqldump, Compression::kNone);
     const fs::path part = last_ / (database + ".sql.part");
     left_something = mysqldump.ok() || (fs::exists(part) && fs::file_size(part) > 0);
   }
   const auto mydumper = Dump(database, DumpTool::kMydumper, Compression::kZstd);
-  const auto put_back = meta_db_->SetGlobalQueryTimeout(ctx_, fence_, before);
+  const auto put_back = meta_db_.server->SetGlobalQueryTimeout(ctx_, fence_, before);
   ASSERT_TRUE(put_back.ok()) << put_back.error().message;
 
   ASSERT_FALSE(mysqldump.ok()) << "noticed";

@@ -52,7 +52,7 @@ class DumpWholeTest : public OnServer {
     return address;
   }
   ports::DbInfo Look(const std::string& database, const ports::DbServerAddress& as) {
-    auto info = mysql::MysqlMetaDbProvider().Open(as)->Database(ctx_, database);
+    auto info = mysql::MysqlMetaDbProvider().Open(as).server->Database(ctx_, database);
     EXPECT_TRUE(info.ok()) << info.error().message;
     return info.ok() ? *std::move(info) : ports::DbInfo();
   }
@@ -71,8 +71,9 @@ class DumpWholeTest : public OnServer {
   // Dropped, made and loaded from the last dump.
   base::Status Restore(const std::string& database, DumpTool tool,
                        const std::vector<ports::DumpFile>& files) {
-    OMS_TRY(meta_db_->DropDatabase(ctx_, fence_, database));
-    OMS_TRY(meta_db_->CreateDatabase(ctx_, fence_, database, "utf8mb4", "utf8mb4_general_ci"));
+    OMS_TRY(meta_db_.server->DropDatabase(ctx_, fence_, database));
+    OMS_TRY(
+        meta_db_.server->CreateDatabase(ctx_, fence_, database, "utf8mb4", "utf8mb4_general_ci"));
     ports::LoadRequest request;
     request.server = address_;
     request.database = database;
@@ -158,7 +159,7 @@ TEST_P(DumpWholeTest, AColumnWhoseDefaultIsAnExpressionComesBackByTheToolThatIsL
   const auto tool = obstacles.no_mydumper.empty() ? DumpTool::kMydumper : DumpTool::kMysqldump;
   const auto dumped = Dump(database, tool);
   ASSERT_TRUE(dumped.ok()) << dumped.error().message;
-  const auto digest = meta_db_->Digest(ctx_, database);
+  const auto digest = meta_db_.server->Digest(ctx_, database);
   ASSERT_TRUE(digest.ok()) << digest.error().message;
   EXPECT_EQ(act::WhatDumpLacks(*digest, dumped->tables), "");
   const auto restored = Restore(database, tool, dumped->files);
@@ -222,7 +223,8 @@ TEST_P(DumpWholeTest, AMydumperThatDropsARowMakesNoBackup) {
   plan.folder = folder_ / "backup";
   plan.databases = {{"rm", database}};
   const auto store = files::MakeFileRecordStore();
-  const auto manifest = act::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
+  const auto manifest =
+      act::RunBackup(ctx_, plan, meta_db_.View(), *tool_, fence_, *store, progress_);
   ASSERT_FALSE(manifest.ok());
   EXPECT_EQ(manifest.error().reason, "DumpIncomplete");
   EXPECT_THAT(manifest.error().message,
@@ -238,16 +240,16 @@ TEST_P(DumpWholeTest, ARowThatCouldNotBeLoadedAgainIsFoundWithTheFigureToSet) {
   RootSql("SET GLOBAL max_allowed_packet = 16777216");
   Sql("CREATE TABLE " + Table(database, "fat") + " (id int PRIMARY KEY, a text, b longblob)");
   Sql("INSERT INTO " + Table(database, "fat") + " VALUES (1, 'x', REPEAT(CHAR(0), 1048576))");
-  EXPECT_TRUE(meta_db_->ProveRowsFit(ctx_, database).ok());
+  EXPECT_TRUE(meta_db_.server->ProveRowsFit(ctx_, database).ok());
   auto session = Session(database);  // A new one, by the value of now.
   const auto grown =
       session->Execute(ctx_, "UPDATE fat SET b = REPEAT(CHAR(0), 9437184) WHERE id = 1");
   ASSERT_TRUE(grown.ok()) << grown.error().message;
-  const auto found = meta_db_->ProveRowsFit(ctx_, database);
+  const auto found = meta_db_.server->ProveRowsFit(ctx_, database);
   // What the next one says, were it not looked for: the dump is whole, and cannot be loaded.
   const auto dumped = Dump(database, DumpTool::kMydumper);
   RootSql("SET GLOBAL max_allowed_packet = 33554432");
-  const auto mended = meta_db_->ProveRowsFit(ctx_, database);
+  const auto mended = meta_db_.server->ProveRowsFit(ctx_, database);
   const auto again = Dump(database, DumpTool::kMydumper);
   base::Status restored = base::MakeError(Code::kInternal, "not tried");
   if (again.ok()) restored = Restore(database, DumpTool::kMydumper, again->files);
@@ -381,7 +383,7 @@ TEST_P(DumpWholeTest, ScheduledEventsAreNamed) {
   if (IsOceanBase()) return;  // It has none.
   Sql("CREATE EVENT " + Table(database, "purge") + " ON SCHEDULE EVERY 1 DAY DO SELECT 1");
   EXPECT_EQ(Look(database).events, std::vector<std::string>{"purge"});
-  EXPECT_EQ(meta_db_->Events(ctx_, database).value(), std::vector<std::string>{"purge"});
+  EXPECT_EQ(meta_db_.server->Events(ctx_, database).value(), std::vector<std::string>{"purge"});
   const auto blind = With({"SELECT ON `" + database + "`.*"});
   EXPECT_TRUE(Look(database, blind).events.empty()) << "who may not see them is told nothing";
 }

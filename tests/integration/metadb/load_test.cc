@@ -180,16 +180,16 @@ class LoadTest : public OnServer {
     return load;
   }
   ports::DatabaseDigest Digest(const std::string& database) {
-    auto digest = meta_db_->Digest(ctx_, database);
+    auto digest = meta_db_.server->Digest(ctx_, database);
     EXPECT_TRUE(digest.ok()) << digest.error().message;
     return digest.ok() ? *digest : ports::DatabaseDigest{};
   }
   void Remake(const ports::DatabaseDigest& digest) {
-    const auto dropped = meta_db_->DropDatabase(ctx_, fence_, digest.name);
+    const auto dropped = meta_db_.server->DropDatabase(ctx_, fence_, digest.name);
     ASSERT_TRUE(dropped.ok()) << dropped.error().message;
-    EXPECT_TRUE(meta_db_->Digest(ctx_, digest.name).Is(Code::kNotFound));
-    const auto made =
-        meta_db_->CreateDatabase(ctx_, fence_, digest.name, digest.charset, digest.collation);
+    EXPECT_TRUE(meta_db_.server->Digest(ctx_, digest.name).Is(Code::kNotFound));
+    const auto made = meta_db_.server->CreateDatabase(ctx_, fence_, digest.name, digest.charset,
+                                                      digest.collation);
     ASSERT_TRUE(made.ok()) << made.error().message;
   }
   base::Status Load(const ports::LoadRequest& request) {
@@ -354,8 +354,8 @@ TEST_P(LoadTest, AStopEndsTheLoadAndWhatIsHalfLoadedIsBegunAgain) {
     EXPECT_LT(ended - stopped, 5s);
     EXPECT_TRUE(loaded.Is(Code::kCancelled)) << (loaded.ok() ? "ok" : loaded.error().message);
     EXPECT_LT(progress_.done, progress_.total);
-    EXPECT_TRUE(
-        Eventually([&] { return meta_db_->ForeignConnections(ctx_, {database})->empty(); }));
+    EXPECT_TRUE(Eventually(
+        [&] { return meta_db_.connections->ForeignConnections(ctx_, {database})->empty(); }));
     const auto half = Digest(database);
     EXPECT_FALSE(half == before);
     EXPECT_GT(half.tables.size(), 0U) << "it was in the middle";
@@ -393,11 +393,12 @@ TEST_P(LoadTest, AFencedLoadWritesNothing) {
     EXPECT_EQ(One("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '" +
                   database + "'"),
               "0");
-    EXPECT_TRUE(meta_db_->DropDatabase(ctx_, closed, database).Is(Code::kFenced));
-    EXPECT_TRUE(meta_db_->Digest(ctx_, database).ok()) << "it is still there";
-    EXPECT_TRUE(meta_db_->CreateDatabase(ctx_, closed, database + "x", "utf8mb4", "utf8mb4_bin")
-                    .Is(Code::kFenced));
-    EXPECT_TRUE(meta_db_->Digest(ctx_, database + "x").Is(Code::kNotFound));
+    EXPECT_TRUE(meta_db_.server->DropDatabase(ctx_, closed, database).Is(Code::kFenced));
+    EXPECT_TRUE(meta_db_.server->Digest(ctx_, database).ok()) << "it is still there";
+    EXPECT_TRUE(
+        meta_db_.server->CreateDatabase(ctx_, closed, database + "x", "utf8mb4", "utf8mb4_bin")
+            .Is(Code::kFenced));
+    EXPECT_TRUE(meta_db_.server->Digest(ctx_, database + "x").Is(Code::kNotFound));
     const auto again = Load(request);
     ASSERT_TRUE(again.ok()) << again.error().message;
   }
@@ -528,24 +529,24 @@ TEST_P(LoadTest, TheClientsCommandLineAndEnvironmentHoldNoPassword) {
 
 TEST_P(LoadTest, ADatabaseIsMadeWithItsCharacterSetAndDroppedOnlyOnce) {
   const auto name = NewDatabaseName();
-  EXPECT_TRUE(meta_db_->Digest(ctx_, name).Is(Code::kNotFound));
-  EXPECT_TRUE(meta_db_->DropDatabase(ctx_, fence_, name).ok()) << "gone already is success";
-  ASSERT_TRUE(meta_db_->CreateDatabase(ctx_, fence_, name, "utf8mb4", "utf8mb4_bin").ok());
-  const auto info = meta_db_->Database(ctx_, name);
+  EXPECT_TRUE(meta_db_.server->Digest(ctx_, name).Is(Code::kNotFound));
+  EXPECT_TRUE(meta_db_.server->DropDatabase(ctx_, fence_, name).ok()) << "gone already is success";
+  ASSERT_TRUE(meta_db_.server->CreateDatabase(ctx_, fence_, name, "utf8mb4", "utf8mb4_bin").ok());
+  const auto info = meta_db_.server->Database(ctx_, name);
   ASSERT_TRUE(info.ok());
   EXPECT_EQ(info->charset, "utf8mb4");
   EXPECT_EQ(info->collation, "utf8mb4_bin");
-  EXPECT_TRUE(meta_db_->CreateDatabase(ctx_, fence_, name, "utf8mb4", "utf8mb4_bin")
+  EXPECT_TRUE(meta_db_.server->CreateDatabase(ctx_, fence_, name, "utf8mb4", "utf8mb4_bin")
                   .Is(Code::kAlreadyExists));
   for (const char* bad : {"a b", "utf8mb4;", "", "x`"}) {
-    EXPECT_TRUE(
-        meta_db_->CreateDatabase(ctx_, fence_, name + "y", bad, "utf8mb4_bin").Is(Code::kInvalid));
-    EXPECT_TRUE(
-        meta_db_->CreateDatabase(ctx_, fence_, name + "y", "utf8mb4", bad).Is(Code::kInvalid));
-    EXPECT_TRUE(meta_db_->DropDatabase(ctx_, fence_, bad).Is(Code::kInvalid));
+    EXPECT_TRUE(meta_db_.server->CreateDatabase(ctx_, fence_, name + "y", bad, "utf8mb4_bin")
+                    .Is(Code::kInvalid));
+    EXPECT_TRUE(meta_db_.server->CreateDatabase(ctx_, fence_, name + "y", "utf8mb4", bad)
+                    .Is(Code::kInvalid));
+    EXPECT_TRUE(meta_db_.server->DropDatabase(ctx_, fence_, bad).Is(Code::kInvalid));
   }
-  EXPECT_TRUE(meta_db_->DropDatabase(ctx_, fence_, name).ok());
-  EXPECT_TRUE(meta_db_->Digest(ctx_, name).Is(Code::kNotFound));
+  EXPECT_TRUE(meta_db_.server->DropDatabase(ctx_, fence_, name).ok());
+  EXPECT_TRUE(meta_db_.server->Digest(ctx_, name).Is(Code::kNotFound));
   EXPECT_TRUE(fence_.Now().empty());
 }
 
@@ -558,7 +559,7 @@ TEST_P(LoadTest, ADumpThatCouldNotBeLoadedIsRefused) {
   request.tool = DumpTool::kMysqldump;
   const auto outcome = tool_->Dump(ctx_, fence_, request, progress_);
   ASSERT_EQ(outcome.ok(), !IsOceanBase());
-  const auto info = meta_db_->Database(ctx_, database);
+  const auto info = meta_db_.server->Database(ctx_, database);
   ASSERT_TRUE(info.ok()) << info.error().message;
   EXPECT_EQ(info->obstacles.no_mysqldump.empty(), !IsOceanBase()) << "told before the dump as well";
   if (!IsOceanBase()) return;  // MariaDB passes over the values, as its own mysqldump expects.
@@ -570,14 +571,14 @@ TEST_P(LoadTest, ADumpThatCouldNotBeLoadedIsRefused) {
 
 TEST_P(LoadTest, AViewOverATableThatIsGoneIsToldBeforeTheDump) {
   const auto database = Rich();
-  auto info = meta_db_->Database(ctx_, database);
+  auto info = meta_db_.server->Database(ctx_, database);
   ASSERT_TRUE(info.ok()) << info.error().message;
   EXPECT_EQ(info->broken_view, "");
   Sql("CREATE TABLE `" + database + "`.base_of_view (id INT PRIMARY KEY)");
   Sql("CREATE VIEW `" + database + "`.left_behind AS SELECT id FROM `" + database +
       "`.base_of_view");
   Sql("DROP TABLE `" + database + "`.base_of_view");
-  info = meta_db_->Database(ctx_, database);
+  info = meta_db_.server->Database(ctx_, database);
   ASSERT_TRUE(info.ok()) << info.error().message;
   EXPECT_NE(info->broken_view.find(database + ".left_behind: "), std::string::npos)
       << info->broken_view;
@@ -586,7 +587,7 @@ TEST_P(LoadTest, AViewOverATableThatIsGoneIsToldBeforeTheDump) {
 TEST_P(LoadTest, ALoadIntoADatabaseThatIsNotThereSaysSo) {
   const auto database = Rich();
   const auto request = Dump(database, DumpTool::kMydumper, Compression::kZstd);
-  ASSERT_TRUE(meta_db_->DropDatabase(ctx_, fence_, database).ok());
+  ASSERT_TRUE(meta_db_.server->DropDatabase(ctx_, fence_, database).ok());
   EXPECT_TRUE(Load(request).Is(Code::kNotFound));
 }
 
@@ -612,7 +613,7 @@ TEST_P(LoadTest, RestoreMdBringsEverythingBackWhenItIsFollowedByHand) {
       plan.tool = tool;
       plan.compression = compression;
       const auto manifest =
-          act::RunBackup(ctx_, plan, *meta_db_, *tool_, fence_, *store, progress_);
+          act::RunBackup(ctx_, plan, meta_db_.View(), *tool_, fence_, *store, progress_);
       ASSERT_TRUE(manifest.ok()) << manifest.error().message;
       // What the upgrade does to them in the meantime.
       Sql("DROP VIEW `" + plan.databases[0].name + "`.m_view");

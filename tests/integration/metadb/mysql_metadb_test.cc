@@ -19,7 +19,7 @@ class MysqlMetaDbTest : public OnServer {
     RootSql("CREATE USER '" + user + "'@'%' IDENTIFIED BY 'a-pass-w0rd'");
     return user;
   }
-  std::shared_ptr<ports::MetaDb> OpenAs(const std::string& user) {
+  ports::MetaDb OpenAs(const std::string& user) {
     auto address = address_;
     address.user = user;
     address.password = base::Secret("a-pass-w0rd");
@@ -38,7 +38,7 @@ class MysqlMetaDbTest : public OnServer {
     }
   }
   ports::SequenceTables Look(const std::string& database) {
-    const auto tables = meta_db_->Sequence(ctx_, database);
+    const auto tables = meta_db_.tables->Sequence(ctx_, database);
     EXPECT_TRUE(tables.ok()) << tables.error().message;
     return tables.ok() ? *tables : ports::SequenceTables{};
   }
@@ -51,7 +51,7 @@ class MysqlMetaDbTest : public OnServer {
       const auto act = product::NextCompactionAct(Look(database), use);
       if (act == CompactionAct::kNone) break;
       acts.push_back(act);
-      const auto done = meta_db_->Compact(ctx_, fence, database, act);
+      const auto done = meta_db_.tables->Compact(ctx_, fence, database, act);
       EXPECT_TRUE(done.ok()) << static_cast<int>(act) << ": " << done.error().message;
       if (!done.ok()) break;
     }
@@ -72,11 +72,11 @@ INSTANTIATE_TEST_SUITE_P(Servers, MysqlMetaDbTest,
                          KindName);
 
 TEST_P(MysqlMetaDbTest, KnowsTheServer) {
-  const auto server = meta_db_->Server(ctx_);
+  const auto server = meta_db_.server->Server(ctx_);
   ASSERT_TRUE(server.ok()) << server.error().message;
   EXPECT_EQ(server->oceanbase, IsOceanBase());
   EXPECT_FALSE(server->identity.empty());
-  EXPECT_EQ(meta_db_->Server(ctx_)->identity, server->identity);
+  EXPECT_EQ(meta_db_.server->Server(ctx_)->identity, server->identity);
 }
 
 TEST_P(MysqlMetaDbTest, EstimatesTheSizeOfADatabaseFromItsRows) {
@@ -87,12 +87,12 @@ TEST_P(MysqlMetaDbTest, EstimatesTheSizeOfADatabaseFromItsRows) {
     values += (i ? ",(" : "(") + std::to_string(i) + ",REPEAT('x', 100))";
   }
   Sql("INSERT INTO `" + database + "`.t VALUES " + values);
-  const auto info = meta_db_->Database(ctx_, database);
+  const auto info = meta_db_.server->Database(ctx_, database);
   ASSERT_TRUE(info.ok()) << info.error().message;
   EXPECT_EQ(info->charset, "utf8mb4");
   EXPECT_GT(info->bytes, 500'000U);
   EXPECT_LT(info->bytes, 2'000'000U);
-  EXPECT_TRUE(meta_db_->Database(ctx_, "it_none_such").Is(Code::kNotFound));
+  EXPECT_TRUE(meta_db_.server->Database(ctx_, "it_none_such").Is(Code::kNotFound));
 }
 
 TEST_P(MysqlMetaDbTest, SwapsHaConfigOnlyIfItIsWhatWasRead) {
@@ -100,26 +100,26 @@ TEST_P(MysqlMetaDbTest, SwapsHaConfigOnlyIfItIsWhatWasRead) {
   Sql("CREATE TABLE `" + rm +
       "`.oms_normal_config (id bigint AUTO_INCREMENT PRIMARY KEY, cfg_name varchar(128), cfg_value "
       "text, gmt_modified datetime)");
-  EXPECT_EQ(meta_db_->ReadHaConfig(ctx_, rm).value(), std::nullopt);
+  EXPECT_EQ(meta_db_.tables->ReadHaConfig(ctx_, rm).value(), std::nullopt);
   Sql("INSERT INTO `" + rm +
       R"(`.oms_normal_config (cfg_name, cfg_value) VALUES ('ha.config', '{"enable": true}'))");
   CountingFence fence;
   const std::string on = R"({"enable": true})", off = R"({"enable": false})";
-  EXPECT_EQ(meta_db_->ReadHaConfig(ctx_, rm).value(), on);
-  EXPECT_TRUE(
-      meta_db_->SwapHaConfig(ctx_, fence, rm, R"({"ENABLE": true})", off).Is(Code::kConflict))
+  EXPECT_EQ(meta_db_.tables->ReadHaConfig(ctx_, rm).value(), on);
+  EXPECT_TRUE(meta_db_.tables->SwapHaConfig(ctx_, fence, rm, R"({"ENABLE": true})", off)
+                  .Is(Code::kConflict))
       << "compared by bytes";
-  EXPECT_TRUE(meta_db_->SwapHaConfig(ctx_, fence, rm, on + " ", off).Is(Code::kConflict))
+  EXPECT_TRUE(meta_db_.tables->SwapHaConfig(ctx_, fence, rm, on + " ", off).Is(Code::kConflict))
       << "blanks at the end count";
-  EXPECT_TRUE(meta_db_->SwapHaConfig(ctx_, fence, rm, on, off).ok());
-  EXPECT_EQ(meta_db_->ReadHaConfig(ctx_, rm).value(), off);
-  EXPECT_TRUE(meta_db_->SwapHaConfig(ctx_, fence, rm, on, off).Is(Code::kConflict));
-  EXPECT_TRUE(meta_db_->SwapHaConfig(ctx_, fence, rm, off, off).ok());
+  EXPECT_TRUE(meta_db_.tables->SwapHaConfig(ctx_, fence, rm, on, off).ok());
+  EXPECT_EQ(meta_db_.tables->ReadHaConfig(ctx_, rm).value(), off);
+  EXPECT_TRUE(meta_db_.tables->SwapHaConfig(ctx_, fence, rm, on, off).Is(Code::kConflict));
+  EXPECT_TRUE(meta_db_.tables->SwapHaConfig(ctx_, fence, rm, off, off).ok());
   EXPECT_EQ(fence.registered(), 5);
   EXPECT_TRUE(fence.Now().empty());
   fence.closed = true;
-  EXPECT_TRUE(meta_db_->SwapHaConfig(ctx_, fence, rm, off, on).Is(Code::kFenced));
-  EXPECT_EQ(meta_db_->ReadHaConfig(ctx_, rm).value(), off);
+  EXPECT_TRUE(meta_db_.tables->SwapHaConfig(ctx_, fence, rm, off, on).Is(Code::kFenced));
+  EXPECT_EQ(meta_db_.tables->ReadHaConfig(ctx_, rm).value(), off);
 }
 
 TEST_P(MysqlMetaDbTest, FindsWhatStandsInTheWayOfAnUpgradeFromBelowFourZeroOne) {
@@ -137,7 +137,7 @@ TEST_P(MysqlMetaDbTest, FindsWhatStandsInTheWayOfAnUpgradeFromBelowFourZeroOne) 
   Sql("INSERT INTO `" + cm +
       "`.config_job (`key`, value) VALUES ('sourceFile.blackRegionNo', '2'), "
       "('sourceFile.blackRegionNo', '02'), ('sourceFile.blackRegionNo', NULL), ('else', '3')");
-  const auto none = meta_db_->LookForLegacy(ctx_, rm, cm, "2");
+  const auto none = meta_db_.tables->LookForLegacy(ctx_, rm, cm, "2");
   ASSERT_TRUE(none.ok()) << none.error().message;
   EXPECT_TRUE(none->duplicates.empty());
   EXPECT_TRUE(none->black_regions.empty()) << "compared as a number, as the guide does";
@@ -151,7 +151,7 @@ TEST_P(MysqlMetaDbTest, FindsWhatStandsInTheWayOfAnUpgradeFromBelowFourZeroOne) 
   Sql("INSERT INTO `" + cm +
       "`.config_job (`key`, value) VALUES ('sourceFile.blackRegionNo', '7'), "
       "('sourceFile.blackRegionNo', '7')");
-  const auto found = meta_db_->LookForLegacy(ctx_, rm, cm, "2");
+  const auto found = meta_db_.tables->LookForLegacy(ctx_, rm, cm, "2");
   ASSERT_TRUE(found.ok()) << found.error().message;
   ASSERT_EQ(found->duplicates.size(), 2u);
   EXPECT_EQ(found->duplicates[0].table, "oms_project");
@@ -163,14 +163,14 @@ TEST_P(MysqlMetaDbTest, FindsWhatStandsInTheWayOfAnUpgradeFromBelowFourZeroOne) 
   EXPECT_EQ(large.count, 1000u);
   for (size_t i = 0; i < large.ids.size(); ++i) EXPECT_EQ(large.ids[i], std::to_string(i + 4));
   EXPECT_EQ(found->black_regions, std::vector<std::string>{"7"});
-  EXPECT_TRUE(meta_db_->LookForLegacy(ctx_, "it_none_such", cm, "2").Is(Code::kNotFound));
+  EXPECT_TRUE(meta_db_.tables->LookForLegacy(ctx_, "it_none_such", cm, "2").Is(Code::kNotFound));
 
   // What lies on another server has no name here.
-  const auto of_rm = meta_db_->LookForLegacy(ctx_, rm, "", "2");
+  const auto of_rm = meta_db_.tables->LookForLegacy(ctx_, rm, "", "2");
   ASSERT_TRUE(of_rm.ok()) << of_rm.error().message;
   EXPECT_EQ(of_rm->duplicates.size(), 2u);
   EXPECT_TRUE(of_rm->black_regions.empty());
-  const auto of_cm = meta_db_->LookForLegacy(ctx_, "", cm, "2");
+  const auto of_cm = meta_db_.tables->LookForLegacy(ctx_, "", cm, "2");
   ASSERT_TRUE(of_cm.ok()) << of_cm.error().message;
   EXPECT_TRUE(of_cm->duplicates.empty());
   EXPECT_EQ(of_cm->black_regions, found->black_regions);
@@ -182,7 +182,7 @@ TEST_P(MysqlMetaDbTest, TellsTheAgeOfAHeartbeatByTheServersClock) {
       "`.heart_beat (task_type varchar(64), task_name varchar(128), host_ip varchar(64), "
       "gmt_created datetime, gmt_modified datetime)");
   MakeSequence(database, "heatbeat_sequence", 3, 41);
-  const auto none = meta_db_->Heartbeat(ctx_, database, "10.0.0.1");
+  const auto none = meta_db_.tables->Heartbeat(ctx_, database, "10.0.0.1");
   ASSERT_TRUE(none.ok()) << none.error().message;
   EXPECT_FALSE(none->found);
   EXPECT_EQ(none->sequence_max, 43U);
@@ -193,7 +193,7 @@ TEST_P(MysqlMetaDbTest, TellsTheAgeOfAHeartbeatByTheServersClock) {
                             "INSERT INTO heart_beat VALUES ('x', 'supervisor', '10.0.0.1', NOW(), "
                             "NOW() - INTERVAL 90 SECOND)")
                   .ok());
-  const auto beat = meta_db_->Heartbeat(ctx_, database, "10.0.0.1");
+  const auto beat = meta_db_.tables->Heartbeat(ctx_, database, "10.0.0.1");
   ASSERT_TRUE(beat.ok());
   EXPECT_TRUE(beat->found);
   EXPECT_GE(beat->age_ms, 90'000);
@@ -257,17 +257,18 @@ TEST_P(MysqlMetaDbTest, RefusesAnActThatDoesNotFitAnyMore) {
   MakeSequence(database, "heatbeat_sequence", 3);
   MakeSequence(database, "heatbeat_sequence_bak2", 9);
   CountingFence fence;
-  EXPECT_TRUE(
-      meta_db_->Compact(ctx_, fence, database, CompactionAct::kDropBak2).Is(Code::kConflict));
+  EXPECT_TRUE(meta_db_.tables->Compact(ctx_, fence, database, CompactionAct::kDropBak2)
+                  .Is(Code::kConflict));
   EXPECT_TRUE(Look(database).bak2.exists);
   fence.closed = true;
-  EXPECT_TRUE(meta_db_->Compact(ctx_, fence, database, CompactionAct::kRaise).Is(Code::kFenced));
+  EXPECT_TRUE(
+      meta_db_.tables->Compact(ctx_, fence, database, CompactionAct::kRaise).Is(Code::kFenced));
 }
 
 TEST_P(MysqlMetaDbTest, SeesForeignConnectionsAndEndsThemButNotOthers) {
   const auto database = NewDatabase();
   auto own = Session(database);  // Of this process.
-  EXPECT_TRUE(meta_db_->ForeignConnections(ctx_, {database})->empty());
+  EXPECT_TRUE(meta_db_.connections->ForeignConnections(ctx_, {database})->empty());
 
   // Another process.
   const auto defaults = [&] {
@@ -282,7 +283,7 @@ TEST_P(MysqlMetaDbTest, SeesForeignConnectionsAndEndsThemButNotOthers) {
   ASSERT_NE(client, nullptr);
   std::vector<ports::DbConnection> foreign;
   EXPECT_TRUE(Eventually([&] {
-    foreign = meta_db_->ForeignConnections(ctx_, {database}).value();
+    foreign = meta_db_.connections->ForeignConnections(ctx_, {database}).value();
     return !foreign.empty() && foreign[0].command == "Query";
   }));
   unsetenv("MYSQL_PWD");
@@ -292,18 +293,19 @@ TEST_P(MysqlMetaDbTest, SeesForeignConnectionsAndEndsThemButNotOthers) {
 
   auto reused = foreign[0];
   reused.user = "somebody";
-  EXPECT_TRUE(meta_db_->EndConnections(ctx_, {reused}).ok());
+  EXPECT_TRUE(meta_db_.connections->EndConnections(ctx_, {reused}).ok());
   reused = foreign[0];
   reused.address = "10.9.9.9:1234";
-  EXPECT_TRUE(meta_db_->EndConnections(ctx_, {reused}).ok());
-  EXPECT_EQ(meta_db_->ForeignConnections(ctx_, {database})->size(), 1U)
+  EXPECT_TRUE(meta_db_.connections->EndConnections(ctx_, {reused}).ok());
+  EXPECT_EQ(meta_db_.connections->ForeignConnections(ctx_, {database})->size(), 1U)
       << "an id that is used by another now is left alone";
 
-  EXPECT_TRUE(meta_db_->EndConnections(ctx_, foreign).ok());
-  EXPECT_TRUE(meta_db_->ForeignConnections(ctx_, {database})->empty());
+  EXPECT_TRUE(meta_db_.connections->EndConnections(ctx_, foreign).ok());
+  EXPECT_TRUE(meta_db_.connections->ForeignConnections(ctx_, {database})->empty());
   pclose(client);
   EXPECT_TRUE(own->Query(ctx_, "SELECT 1").ok());
-  EXPECT_TRUE(meta_db_->EndConnections(ctx_, foreign).ok()) << "gone already is success";
+  EXPECT_TRUE(meta_db_.connections->EndConnections(ctx_, foreign).ok())
+      << "gone already is success";
 }
 
 TEST_P(MysqlMetaDbTest, ALookThatTheServerHoldsBackEndsWithItsDeadlineThereToo) {
@@ -314,9 +316,9 @@ TEST_P(MysqlMetaDbTest, ALookThatTheServerHoldsBackEndsWithItsDeadlineThereToo) 
   ASSERT_TRUE(holder->Execute(ctx_, "LOCK TABLES heatbeat_sequence WRITE").ok());
   const auto within = ctx_.WithTimeout(300ms);
   const auto begin = std::chrono::steady_clock::now();
-  const auto sequence = meta_db_->Sequence(within, database);
+  const auto sequence = meta_db_.tables->Sequence(within, database);
   EXPECT_TRUE(sequence.Is(Code::kTimeout)) << (sequence.ok() ? "ok" : sequence.error().message);
-  const auto info = meta_db_->Database(ctx_.WithTimeout(300ms), database);
+  const auto info = meta_db_.server->Database(ctx_.WithTimeout(300ms), database);
   EXPECT_TRUE(info.Is(Code::kTimeout)) << (info.ok() ? "ok" : info.error().message);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 6s);
   EXPECT_TRUE(Eventually([&] {
@@ -326,12 +328,12 @@ TEST_P(MysqlMetaDbTest, ALookThatTheServerHoldsBackEndsWithItsDeadlineThereToo) 
 }
 
 TEST_P(MysqlMetaDbTest, ProvesThatTheFenceWorks) {
-  const auto proved = meta_db_->ProveFence(ctx_);
+  const auto proved = meta_db_.connections->ProveFence(ctx_);
   EXPECT_TRUE(proved.ok()) << proved.error().message;
   if (!IsOceanBase()) return;
   auto with_tenant = address_;
   with_tenant.user += "@sys";
-  const auto again = mysql::MysqlMetaDbProvider().Open(with_tenant)->ProveFence(ctx_);
+  const auto again = mysql::MysqlMetaDbProvider().Open(with_tenant).connections->ProveFence(ctx_);
   EXPECT_TRUE(again.ok()) << again.error().message;
 }
 
@@ -340,8 +342,8 @@ TEST_P(MysqlMetaDbTest, AFenceThroughAProxyWithIdsOfItsOwnIsNoneAndTold) {
   auto through = address_;
   through.port = proxy.port();
   const auto meta_db = mysql::MysqlMetaDbProvider().Open(through);
-  ASSERT_TRUE(meta_db->Server(ctx_).ok()) << "all but the fence works";
-  const auto proved = meta_db->ProveFence(ctx_);
+  ASSERT_TRUE(meta_db.server->Server(ctx_).ok()) << "all but the fence works";
+  const auto proved = meta_db.connections->ProveFence(ctx_);
   EXPECT_TRUE(proved.Is(Code::kTerminal));
   EXPECT_EQ(proved.error().reason, "CannotFence") << proved.error().message;
   EXPECT_NE(proved.error().message.find("not to a proxy"), std::string::npos);
@@ -349,7 +351,7 @@ TEST_P(MysqlMetaDbTest, AFenceThroughAProxyWithIdsOfItsOwnIsNoneAndTold) {
 
 TEST_P(MysqlMetaDbTest, ProvesItsRightsAndLeavesNothing) {
   const auto suffix = base::RandomId().substr(0, 8);
-  const auto proved = meta_db_->ProveRights(ctx_, suffix);
+  const auto proved = meta_db_.server->ProveRights(ctx_, suffix);
   EXPECT_TRUE(proved.ok()) << proved.error().message;
   EXPECT_EQ(One("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = "
                 "'oms_upgrade_probe_" +
@@ -370,7 +372,7 @@ TEST_P(MysqlMetaDbTest, WhatAProbeThatWasKilledLeftIsDroppedAndNothingElse) {
   const std::string before = "CREATE TABLE " + quoted + ".probe_before (id int)";
   for (const auto& ours : {std::vector<std::string>{}, {table}, {table, before}}) {
     left(ours);
-    const auto proved = meta_db_->ProveRights(ctx_, suffix);
+    const auto proved = meta_db_.server->ProveRights(ctx_, suffix);
     EXPECT_TRUE(proved.ok()) << proved.error().message;
     EXPECT_EQ(One(count), "0");
   }
@@ -379,7 +381,7 @@ TEST_P(MysqlMetaDbTest, WhatAProbeThatWasKilledLeftIsDroppedAndNothingElse) {
         {table, before, "INSERT INTO " + quoted + ".probe_before VALUES (1)"},
         {"CREATE TABLE " + quoted + ".t (id int)"}}) {
     left(not_ours);
-    const auto proved = meta_db_->ProveRights(ctx_, suffix);
+    const auto proved = meta_db_.server->ProveRights(ctx_, suffix);
     ASSERT_TRUE(proved.Is(Code::kTerminal));
     EXPECT_EQ(proved.error().reason, "ProbeDatabaseInUse");
     EXPECT_EQ(One(count), "1");
@@ -393,7 +395,7 @@ TEST_P(MysqlMetaDbTest, ProvesThatTwoTablesAreRenamedInOneStatementAndLeavesNoth
       "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = "
       "'oms_upgrade_probe_" +
       suffix + "'";
-  const auto proved = meta_db_->ProveTwoTableRename(ctx_, suffix);
+  const auto proved = meta_db_.server->ProveTwoTableRename(ctx_, suffix);
   EXPECT_TRUE(proved.ok()) << proved.error().message;
   EXPECT_EQ(One(left), "0");
   if (!address_.tls_ca.empty()) return;  // Nobody between can read it then.
@@ -402,7 +404,7 @@ TEST_P(MysqlMetaDbTest, ProvesThatTwoTablesAreRenamedInOneStatementAndLeavesNoth
   auto through = address_;
   through.port = proxy.port();
   const auto without =
-      mysql::MysqlMetaDbProvider().Open(through)->ProveTwoTableRename(ctx_, suffix);
+      mysql::MysqlMetaDbProvider().Open(through).server->ProveTwoTableRename(ctx_, suffix);
   ASSERT_TRUE(without.Is(Code::kTerminal)) << (without.ok() ? "ok" : without.error().message);
   EXPECT_EQ(without.error().reason, "TwoTableRenameMissing");
   EXPECT_NE(without.error().message.find("keepTasksRunning to false"), std::string::npos);
@@ -421,14 +423,14 @@ TEST_P(MysqlMetaDbTest, SwapsAtOnceOrNotAtAllWhereAComponentWrites) {
     const MetaDbProxy proxy(address_, MetaDbProxy::Twist::kNoRenameTable);
     auto through = address_;
     through.port = proxy.port();
-    const auto refused = mysql::MysqlMetaDbProvider().Open(through)->Compact(
+    const auto refused = mysql::MysqlMetaDbProvider().Open(through).tables->Compact(
         ctx_, fence, database, CompactionAct::kSwapAtOnce);
     EXPECT_EQ(refused.ok() ? "ok" : refused.error().reason, "TwoTableRenameMissing");
     EXPECT_EQ(Look(database).base.rows, 5U);
     EXPECT_TRUE(Look(database).bak.exists);
     EXPECT_FALSE(Look(database).bak2.exists);
   }
-  ASSERT_TRUE(meta_db_->Compact(ctx_, fence, database, CompactionAct::kSwapAtOnce).ok());
+  ASSERT_TRUE(meta_db_.tables->Compact(ctx_, fence, database, CompactionAct::kSwapAtOnce).ok());
   EXPECT_EQ(Look(database).base.rows, 1U);
   EXPECT_GE(NextId(database), 5'000'000U);
 }
@@ -450,38 +452,38 @@ TEST_P(MysqlMetaDbTest, OnTheWayBackACopyIsTakenAwayAndItsIdsAreKept) {
 
 TEST_P(MysqlMetaDbTest, AUserWithoutRightsIsDenied) {
   const std::string user = UserWithoutRights();
-  const auto proved = OpenAs(user)->ProveRights(ctx_, "x");
+  const auto proved = OpenAs(user).server->ProveRights(ctx_, "x");
   EXPECT_TRUE(proved.Is(Code::kDenied)) << (proved.ok() ? "ok" : proved.error().message);
   RootSql("DROP USER '" + user + "'@'%'");
 }
 
 TEST_P(MysqlMetaDbTest, ReadsAndSetsTheGlobalQueryTimeoutWhereThereIsOne) {
-  const auto before = meta_db_->GlobalQueryTimeout(ctx_);
+  const auto before = meta_db_.server->GlobalQueryTimeout(ctx_);
   ASSERT_TRUE(before.ok());
   EXPECT_EQ(before->has_value(), IsOceanBase());
   if (!IsOceanBase()) return;
   CountingFence fence;
-  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, **before + 1).ok());
-  EXPECT_EQ(meta_db_->GlobalQueryTimeout(ctx_).value(), **before + 1);
-  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, **before).ok());
-  EXPECT_EQ(meta_db_->GlobalQueryTimeout(ctx_).value(), *before);
+  ASSERT_TRUE(meta_db_.server->SetGlobalQueryTimeout(ctx_, fence, **before + 1).ok());
+  EXPECT_EQ(meta_db_.server->GlobalQueryTimeout(ctx_).value(), **before + 1);
+  ASSERT_TRUE(meta_db_.server->SetGlobalQueryTimeout(ctx_, fence, **before).ok());
+  EXPECT_EQ(meta_db_.server->GlobalQueryTimeout(ctx_).value(), *before);
 }
 
 TEST_P(MysqlMetaDbTest, WhoMayNotSetTheGlobalQueryTimeoutIsToldSoBeforehand) {
-  const auto proved = meta_db_->ProveQueryTimeout(ctx_);
+  const auto proved = meta_db_.server->ProveQueryTimeout(ctx_);
   EXPECT_TRUE(proved.ok()) << proved.error().message;
   if (!IsOceanBase()) return;
   const std::string user = UserWithoutRights();
   const auto weak = OpenAs(user);
-  const auto refused = weak->ProveQueryTimeout(ctx_);
+  const auto refused = weak.server->ProveQueryTimeout(ctx_);
   EXPECT_TRUE(refused.Is(Code::kDenied)) << (refused.ok() ? "ok" : refused.error().message);
-  const auto before = meta_db_->GlobalQueryTimeout(ctx_);
+  const auto before = meta_db_.server->GlobalQueryTimeout(ctx_);
   ASSERT_TRUE(before.ok());
   CountingFence fence;
-  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, ports::kRaisedQueryTimeout).ok());
-  const auto needless = weak->ProveQueryTimeout(ctx_);
+  ASSERT_TRUE(meta_db_.server->SetGlobalQueryTimeout(ctx_, fence, ports::kRaisedQueryTimeout).ok());
+  const auto needless = weak.server->ProveQueryTimeout(ctx_);
   EXPECT_TRUE(needless.ok()) << needless.error().message;
-  ASSERT_TRUE(meta_db_->SetGlobalQueryTimeout(ctx_, fence, **before).ok());
+  ASSERT_TRUE(meta_db_.server->SetGlobalQueryTimeout(ctx_, fence, **before).ok());
   RootSql("DROP USER '" + user + "'@'%'");
 }
 
@@ -511,7 +513,7 @@ TEST_P(MysqlMetaDbTest, ADigestTellsEveryDifferenceAndNothingElse) {
   make(one);
   make(two);
   const auto digest = [&](const std::string& database) {
-    auto result = meta_db_->Digest(ctx_, database);
+    auto result = meta_db_.server->Digest(ctx_, database);
     EXPECT_TRUE(result.ok()) << result.error().message;
     auto value = result.ok() ? *result : ports::DatabaseDigest{};
     value.name.clear();
@@ -545,7 +547,7 @@ TEST_P(MysqlMetaDbTest, ATableThatTheServerCannotReadFailsTheDigestForGood) {
   const auto database = NewDatabase();
   Sql("CREATE TABLE `" + database + "`.t (a int PRIMARY KEY) ENGINE=InnoDB");
   Sql("ALTER TABLE `" + database + "`.t DISCARD TABLESPACE");
-  const auto digest = meta_db_->Digest(ctx_, database);
+  const auto digest = meta_db_.server->Digest(ctx_, database);
   ASSERT_TRUE(digest.Is(Code::kTerminal)) << (digest.ok() ? "ok" : digest.error().message);
   EXPECT_EQ(digest.error().reason, "DigestFailed");
   EXPECT_NE(digest.error().message.find(database + ".t "), std::string::npos);
@@ -556,7 +558,7 @@ TEST_P(MysqlMetaDbTest, AViewOfATableThatIsGoneIsDigestedAsItStands) {
   Sql("CREATE TABLE `" + database + "`.t (a int)");
   Sql("CREATE VIEW `" + database + "`.v AS SELECT a FROM `" + database + "`.t");
   Sql("DROP TABLE `" + database + "`.t");
-  const auto digest = meta_db_->Digest(ctx_, database);
+  const auto digest = meta_db_.server->Digest(ctx_, database);
   ASSERT_TRUE(digest.ok()) << digest.error().message;
   ASSERT_EQ(digest->objects.size(), 1U);
   EXPECT_EQ(digest->objects[0].name, "v");
@@ -569,7 +571,7 @@ TEST_P(MysqlMetaDbTest, WhatThisUserMayNotReadIsDeniedAndNoDifference) {
   Sql("CREATE VIEW `" + database + "`.v AS SELECT a FROM `" + database + "`.t");
   const std::string user = UserWithoutRights();
   RootSql("GRANT SELECT ON `" + database + "`.* TO '" + user + "'@'%'");
-  const auto digest = OpenAs(user)->Digest(ctx_, database);
+  const auto digest = OpenAs(user).server->Digest(ctx_, database);
   EXPECT_TRUE(digest.Is(Code::kDenied)) << (digest.ok() ? "ok" : digest.error().message);
   RootSql("DROP USER '" + user + "'@'%'");
 }
@@ -578,7 +580,7 @@ TEST_P(MysqlMetaDbTest, ADigestReadsLargeValues) {
   const auto database = NewDatabase();
   Sql("CREATE TABLE `" + database + "`.t (a int PRIMARY KEY, b longtext, c longblob)");
   Sql("INSERT INTO `" + database + "`.t VALUES (1, REPEAT('x', 5000000), REPEAT(x'80', 3000000))");
-  const auto digest = meta_db_->Digest(ctx_, database);
+  const auto digest = meta_db_.server->Digest(ctx_, database);
   ASSERT_TRUE(digest.ok()) << digest.error().message;
   EXPECT_EQ(digest->tables.at(0).null_crcs, 0U);
   EXPECT_NE(digest->tables.at(0).crc_sum, "");

@@ -108,7 +108,7 @@ class FrozenReaderTest : public MysqlOwnershipTest {
                                              "--database=" + database_},
                     address_, "SET SESSION TRANSACTION READ ONLY; SELECT * FROM wide");
     ASSERT_TRUE(Eventually([&] { return client_->Waits(); }));
-    const auto foreign = meta_db_->ForeignConnections(ctx_, {database_}).value();
+    const auto foreign = meta_db_.connections->ForeignConnections(ctx_, {database_}).value();
     ASSERT_EQ(foreign.size(), 1U);
     reader_ = foreign[0];
     reader_.database = reader_.command = "";
@@ -136,7 +136,7 @@ TEST_P(FrozenReaderTest, ATakeOverDoesNotWaitForIt) {
   EXPECT_TRUE(Claim(Read(), "p2").connections.empty());
   EXPECT_EQ(Listed(reader_.id), std::to_string(kept_.size()));
   EXPECT_EQ(Read().connections, kept_) << "the next owner has to know";
-  EXPECT_TRUE(meta_db_->ForeignConnections(ctx_, {database_}).value().empty())
+  EXPECT_TRUE(meta_db_.connections->ForeignConnections(ctx_, {database_}).value().empty())
       << "it does not keep a dump waiting either";
   client_->Kill();
   EXPECT_TRUE(Eventually([&] { return Listed(reader_.id) == "0"; }));
@@ -161,7 +161,7 @@ TEST_P(MysqlOwnershipTest, AReaderThatIsAtWorkIsEnded) {
   std::thread query([&] { EXPECT_FALSE(session->Query(ctx_, "SELECT SLEEP(60)").ok()); });
   EXPECT_TRUE(Eventually(
       [&] { return One("SELECT COUNT(*)" + list + " AND info LIKE '%SLEEP%'") == "1"; }));
-  const auto kept = meta_db_->EndConnections(ctx_, {reader});
+  const auto kept = meta_db_.connections->EndConnections(ctx_, {reader});
   query.join();
   ASSERT_TRUE(kept.ok()) << kept.error().message;
   EXPECT_TRUE(kept->empty());
@@ -175,8 +175,8 @@ TEST_P(MysqlOwnershipTest, AStaleWriterDoesNotChangeTheMetaDb) {
   const auto first = Claim(std::nullopt, "p1");
   auto fence = ownership_->FenceFor(oms_, first.epoch);
   Claim(Read(), "p2");
-  EXPECT_TRUE(meta_db_->SwapHaConfig(ctx_, *fence, rm, "old", "new").Is(Code::kFenced));
-  EXPECT_EQ(meta_db_->ReadHaConfig(ctx_, rm).value(), "old");
+  EXPECT_TRUE(meta_db_.tables->SwapHaConfig(ctx_, *fence, rm, "old", "new").Is(Code::kFenced));
+  EXPECT_EQ(meta_db_.tables->ReadHaConfig(ctx_, rm).value(), "old");
 }
 
 TEST_P(MysqlOwnershipTest, ConnectionsThatHaveClosedOrWhoseIdIsAnothersNowCostNothing) {

@@ -66,7 +66,7 @@ TEST_P(MysqlRelayTest, WhatIsRegisteredIsWhatATakeOverEnds) {
   auto session = Through(*relay, WithTenant());
   ASSERT_TRUE(session.ok()) << session.error().message;
   const auto id = (*session)->id();
-  const auto ended = meta_db_->EndConnections(ctx_, fence.Now());
+  const auto ended = meta_db_.connections->EndConnections(ctx_, fence.Now());
   ASSERT_TRUE(ended.ok()) << ended.error().message;
   EXPECT_EQ(Listed(id), "0");
   EXPECT_FALSE((*session)->Query(ctx_, "SELECT 1").ok());
@@ -78,7 +78,7 @@ TEST_P(MysqlRelayTest, WhatIsRegisteredIsWhatATakeOverEnds) {
   early.server = mysql::ServerName(address_);
   early.id = (*next)->id();
   early.user = WithTenant().user;
-  ASSERT_TRUE(meta_db_->EndConnections(ctx_, {early}).ok());
+  ASSERT_TRUE(meta_db_.connections->EndConnections(ctx_, {early}).ok());
   EXPECT_EQ(Listed((*next)->id()), "0");
 }
 
@@ -204,7 +204,7 @@ TEST_P(MysqlRelayTest, VerifiesTheServersCertificate) {
   if (GetParam() != ServerKind::kMariaDbTls) return;
   CountingFence fence;
   auto address = address_;
-  address.tls_ca = "/etc/ssl/certs/ca-certificates.crt";
+  address.tls_ca = TextOf("/etc/ssl/certs/ca-certificates.crt");
   auto relay = mysql::MysqlRelay::Start(ctx_, address, mysql::RelayUse::kWrite, fence, nullptr);
   ASSERT_TRUE(relay.ok());
   mysql::MysqlSession::Options options;

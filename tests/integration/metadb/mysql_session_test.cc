@@ -146,7 +146,7 @@ TEST_P(MysqlSessionTest, AStatementTimeoutBoundsAQueryOnOceanBase) {
 TEST_P(MysqlSessionTest, AnotherCaIsRefused) {
   if (GetParam() != ServerKind::kMariaDbTls) return;
   auto address = address_;
-  address.tls_ca = "/etc/ssl/certs/ca-certificates.crt";
+  address.tls_ca = TextOf("/etc/ssl/certs/ca-certificates.crt");
   const auto session = mysql::MysqlSession::Open(ctx_, address, {});
   ASSERT_FALSE(session.ok());
   EXPECT_EQ(session.error().reason, "MetaDBTLSFailed") << session.error().message;

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 namespace oms::drivers {
@@ -41,7 +42,7 @@ void OnServer::SetUp() {
   address_ = AddressOf(GetParam());
   ASSERT_NE(address_.port, 0);
   if (GetParam() == ServerKind::kMariaDbTls) {
-    address_.tls_ca = Env("METADB_MARIADB_CA");
+    address_.tls_ca = TextOf(Env("METADB_MARIADB_CA"));
     ASSERT_NE(address_.tls_ca, "") << "METADB_MARIADB_CA is not set";
   }
   meta_db_ = mysql::MysqlMetaDbProvider().Open(address_);
@@ -164,6 +165,12 @@ void UnreadClient::Kill() {
   kill(child_, SIGKILL);
   waitpid(child_, nullptr, 0);
   child_ = -1;
+}
+
+std::string TextOf(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
 }
 
 bool Eventually(const std::function<bool()>& holds) {

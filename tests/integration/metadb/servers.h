@@ -47,7 +47,7 @@ class OnServer : public ::testing::TestWithParam<ServerKind> {
   base::SystemClock clock_;
   base::Context ctx_{clock_, base::Logger()};
   ports::DbServerAddress address_;
-  std::shared_ptr<ports::MetaDb> meta_db_;
+  ports::MetaDb meta_db_;
 
  private:
   std::unique_ptr<mysql::MysqlSession> session_;
@@ -87,6 +87,9 @@ class UnreadClient {
   int unread_[2] = {-1, -1};
   pid_t child_ = -1;
 };
+
+// Of a file.
+std::string TextOf(const std::string& path);
 
 // Looks every 10 ms, for at most ten seconds.
 bool Eventually(const std::function<bool()>& holds);

@@ -7,9 +7,9 @@
 #include <string>
 #include <tuple>
 
+#include "controller/base/child_process.h"
 #include "reconcilers/drivers/mysql/mysql_relay.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
-#include "reconcilers/drivers/os/child_process.h"
 #include "tests/fakes/fake_mysql.h"
 
 namespace oms::drivers {
@@ -60,7 +60,7 @@ TEST_P(ToolsPassword, GoesToNoServerThatAsksForItWithoutTls) {
     std::ofstream(options) << "[client]\nuser=oms\npassword=\"" << kPassword
                            << "\"\nsocket=" << (*relay)->socket_path()
                            << "\n[mydumper]\nuser=oms\npassword=" << kPassword << "\n";
-    os::ChildCommand command;
+    base::ChildCommand command;
     command.argv = {tool, "--defaults-file=" + options};
     if (std::string(tool) == "mysqldump") command.argv.push_back("rm");
     if (std::string(tool) == "mysql") command.argv.insert(command.argv.end(), {"-e", "SELECT 1"});
@@ -68,7 +68,7 @@ TEST_P(ToolsPassword, GoesToNoServerThatAsksForItWithoutTls) {
       command.argv.insert(command.argv.end(), {"-S", (*relay)->socket_path(), "-B", "rm", "-o",
                                                (*relay)->folder() + "/dump"});
     }
-    const auto child = os::RunChild(ctx_, command);
+    const auto child = base::RunChild(ctx_, command);
     ASSERT_TRUE(child.ok()) << child.error().message;
     EXPECT_NE(child->exit_code, 0);
     EXPECT_GE(server.connections(), 1) << child->errors;

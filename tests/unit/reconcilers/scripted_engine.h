@@ -17,7 +17,8 @@ class ScriptedEngine : public ports::ContainerEngine {
     std::map<std::string, ports::FileContent> files;
     std::vector<ports::ProcessInfo> processes;
     int wait_code = 0;
-    std::string log, body;
+    std::string log;
+    ports::ContainerSpec spec;  // It was made of.
   };
   std::map<std::string, Container> containers;  // By name, which is the id, too.
   std::vector<std::string> calls;               // "Start helper", ...
@@ -60,13 +61,13 @@ class ScriptedEngine : public ports::ContainerEngine {
   }
   base::Status RemoveImage(const base::Context&, const std::string&) override { return base::Ok(); }
   base::Result<std::string> Create(const base::Context&, const std::string& name,
-                                   const std::string& body) override {
+                                   const ports::ContainerSpec& spec) override {
     OMS_TRY(Called("Create", name));
     if (containers.contains(name)) return base::MakeError(base::Code::kAlreadyExists, "name taken");
     Container container;
     container.info.id = container.info.name = name;
     container.files = image_files;
-    container.body = body;
+    container.spec = spec;
     containers[name] = container;
     return name;
   }

@@ -117,7 +117,7 @@ TEST_F(DockerEngineTest, AStatusBecomesACodeAndTheEnginesOwnWordsStay) {
 TEST_F(DockerEngineTest, ATakenNameIsAlreadyExists) {
   docker_.OnJson("POST", "/containers/create", 409,
                  R"({"message":"Conflict. The name is in use"})");
-  EXPECT_TRUE(engine_->Create(ctx_, "oms_431", "{}").Is(Code::kAlreadyExists));
+  EXPECT_TRUE(engine_->Create(ctx_, "oms_431", {.image = "sha256:oms"}).Is(Code::kAlreadyExists));
   EXPECT_THAT(docker_.requests().at(0).target, HasSubstr("name=oms_431"));
 }
 

@@ -2,10 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "reconcilers/drivers/dump/dump_tool.h"
+#include "reconcilers/drivers/dump/dump_objects.h"
 #include "reconcilers/drivers/mysql/grants.h"
-#include "reconcilers/drivers/mysql/mysql_metadb.h"
 #include "reconcilers/drivers/mysql/packet_limit.h"
+#include "reconcilers/drivers/mysql/schema_text.h"
 
 namespace oms::drivers::dump {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "reconcilers/drivers/dump/dump_tool.h"
+#include "reconcilers/drivers/dump/dump_objects.h"
 
 namespace oms::drivers::dump {
 namespace {

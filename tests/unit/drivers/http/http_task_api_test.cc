@@ -159,7 +159,7 @@ TEST(HttpTaskApi, AsksForBothKindsAndForTheStepsOfEachTask) {
   EXPECT_THAT(Operations(oms), ElementsAre("ListProjects", "ListProjects", "DescribeProjectSteps",
                                            "DescribeProjectProgress", "DescribeProjectSteps"));
   const auto& first = oms.asked[0];
-  EXPECT_THAT(first.head, testing::StartsWith("POST /api/v2?Action=ListProjects HTTP/1.0\r\n"));
+  EXPECT_THAT(first.head, testing::StartsWith("POST /api/v2?Action=ListProjects HTTP/1.1\r\n"));
   // printf 'admin:c0nsole:wörd' | base64
   EXPECT_THAT(first.head, HasSubstr("Authorization: Basic YWRtaW46YzBuc29sZTp3w7ZyZA==\r\n"));
   EXPECT_EQ(first.body["pageSize"], 150);

@@ -1,9 +1,7 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,65 +11,17 @@
 
 #include "controller/base/log.h"
 #include "reconcilers/drivers/http/tcp_http_probe.h"
+#include "tests/fakes/tls_identity.h"
 
 namespace oms::drivers::http {
 namespace {
 
 using base::Code;
 using base::Secret;
+using fakes::Identity;
 using ports::HttpsTrust;
 using testing::HasSubstr;
 using testing::Not;
-
-template <typename Write>
-std::string Pem(Write write) {
-  BIO* bio = BIO_new(BIO_s_mem());
-  write(bio);
-  char* data = nullptr;
-  const auto size = static_cast<size_t>(BIO_get_mem_data(bio, &data));
-  const std::string text(data, size);
-  BIO_free(bio);
-  return text;
-}
-
-// A key and a certificate for 127.0.0.1 and oms.example.com, self-signed or by another.
-struct Identity {
-  explicit Identity(const Identity* issuer = nullptr, const char* name = "a server") {
-    key.reset(EVP_EC_gen("P-256"), &EVP_PKEY_free);
-    certificate.reset(X509_new(), &X509_free);
-    X509* x = certificate.get();
-    static int serial = 1;
-    X509_set_version(x, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
-    X509_gmtime_adj(X509_getm_notBefore(x), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-    X509_set_pubkey(x, key.get());
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
-    const Identity& by = issuer == nullptr ? *this : *issuer;
-    X509_set_issuer_name(x, X509_get_subject_name(by.certificate.get()));
-    Extend(NID_basic_constraints, issuer == nullptr ? "critical,CA:TRUE" : "CA:FALSE");
-    Extend(NID_subject_alt_name, "IP:127.0.0.1,DNS:oms.example.com");
-    X509_sign(x, by.key.get(), EVP_sha256());
-  }
-  void Extend(int nid, const char* value) {
-    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value);
-    X509_add_ext(certificate.get(), extension, -1);
-    X509_EXTENSION_free(extension);
-  }
-  std::string CertificatePem() const {
-    return Pem([&](BIO* bio) { PEM_write_bio_X509(bio, certificate.get()); });
-  }
-  Secret KeyPem(const char* password = nullptr) const {
-    return Secret(Pem([&](BIO* bio) {
-      PEM_write_bio_PrivateKey(bio, key.get(), password == nullptr ? nullptr : EVP_aes_128_cbc(),
-                               nullptr, 0, nullptr, const_cast<char*>(password));
-    }));
-  }
-
-  std::shared_ptr<EVP_PKEY> key;
-  std::shared_ptr<X509> certificate;
-};
 
 // Answers one connection; `speak` gets its socket.
 class Server {
@@ -151,7 +101,7 @@ TEST(HttpsProbe, BelievesTheVeryCertificateThatItWasGiven) {
   ASSERT_TRUE(answer.ok()) << answer.error().message;
   EXPECT_EQ(answer->status, 200);
   EXPECT_EQ(answer->body, "{\"data\":{\"healthy\":true}}");
-  EXPECT_THAT(heard.question, testing::StartsWith("GET /oms/health HTTP/1.0\r\n"));
+  EXPECT_THAT(heard.question, testing::StartsWith("GET /oms/health HTTP/1.1\r\n"));
 }
 
 TEST(HttpsProbe, TakesTheAnswerOfAServerThatJustClosesTheConnection) {

@@ -2,10 +2,10 @@
 
 #include "reconcilers/drivers/dump/dump_files.h"
 #include "reconcilers/drivers/dump/dump_tool.h"
-#include "reconcilers/drivers/mysql/mysql_metadb.h"
 #include "reconcilers/drivers/mysql/mysql_ownership.h"
 #include "reconcilers/drivers/mysql/mysql_session.h"
 #include "reconcilers/drivers/mysql/own_connections.h"
+#include "reconcilers/drivers/mysql/schema_text.h"
 
 namespace oms::drivers::mysql {
 namespace {

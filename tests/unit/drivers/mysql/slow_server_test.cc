@@ -31,7 +31,7 @@ class SlowServerTest : public testing::Test {
   ports::DbServerAddress Address() {
     return {"127.0.0.1", server_.port(), "oms", base::Secret("Pa55-word"), "", true};
   }
-  std::shared_ptr<ports::MetaDb> MetaDb() { return MysqlMetaDbProvider(kLooking).Open(Address()); }
+  ports::MetaDb MetaDb() { return MysqlMetaDbProvider(kLooking).Open(Address()); }
   // Without a deadline, as a pass had none.
   base::SystemClock clock_;
   base::Context ctx_{clock_, {}};
@@ -44,7 +44,7 @@ TEST_F(SlowServerTest, AGreetingByteByByteEndsTheCallAndNotTheWorker) {
     wire.Trickle(std::string("\xff\xff\0\0\x0a", 5) + "8");
     return false;
   };
-  const auto server = MetaDb()->Server(ctx_);
+  const auto server = MetaDb().server->Server(ctx_);
   ASSERT_TRUE(server.Is(Code::kTimeout)) << server.error().message;
   EXPECT_EQ(server.error().reason, "MetaDBTimeout");
 }
@@ -65,9 +65,9 @@ TEST_F(SlowServerTest, AnAnswerByteByByteEndsEachCallThatLooks) {
   const auto error = [](const auto& result) {
     return result.ok() ? base::Status() : base::Status(result.error());
   };
-  look("Server", error(meta_db->Server(ctx_)));
-  look("ReadHaConfig", error(meta_db->ReadHaConfig(ctx_, "oms_rm")));
-  look("Hosts", error(meta_db->Hosts(ctx_, "oms_cm")));
+  look("Server", error(meta_db.server->Server(ctx_)));
+  look("ReadHaConfig", error(meta_db.tables->ReadHaConfig(ctx_, "oms_rm")));
+  look("Hosts", error(meta_db.tables->Hosts(ctx_, "oms_cm")));
 }
 
 // Threads that nobody can end: so many, and no more.
@@ -78,7 +78,7 @@ TEST_F(SlowServerTest, OnlySoManyCallsAreLeftBehindAndTheyEndWithTheServer) {
   };
   const auto meta_db = MysqlMetaDbProvider(std::chrono::milliseconds(50)).Open(Address());
   base::Error last;
-  for (int i = 0; i < 20; ++i) last = meta_db->Server(ctx_).error();
+  for (int i = 0; i < 20; ++i) last = meta_db.server->Server(ctx_).error();
   EXPECT_EQ(last.reason, "MetaDBUnreachable");
   EXPECT_THAT(last.message, HasSubstr("8 earlier calls to it have not finished yet"));
   EXPECT_LE(server_.connections(), 8);
@@ -87,7 +87,7 @@ TEST_F(SlowServerTest, OnlySoManyCallsAreLeftBehindAndTheyEndWithTheServer) {
   // one never does, this does not end.
   while (last.message.find("earlier calls") != std::string::npos) {
     std::this_thread::yield();
-    last = meta_db->Server(ctx_).error();
+    last = meta_db.server->Server(ctx_).error();
   }
 }
 
@@ -100,7 +100,7 @@ TEST_F(SlowServerTest, ACallOfASessionThatStandsLeavesNothingBehind) {
   };
   const auto meta_db = MysqlMetaDbProvider(kLooking).Open(Address());
   for (int i = 0; i < 9; ++i) {
-    const auto read = meta_db->ReadHaConfig(ctx_, "oms_rm");
+    const auto read = meta_db.tables->ReadHaConfig(ctx_, "oms_rm");
     EXPECT_TRUE(read.Is(Code::kTimeout)) << i << ": " << read.error().message;
   }
 }

@@ -2,8 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include <nlohmann/json.hpp>
-
 #include "tests/unit/reconcilers/scripted_engine.h"
 
 namespace oms::act {
@@ -14,7 +12,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-using Json = nlohmann::json;
 
 class HostFileTest : public testing::Test {
  protected:
@@ -46,18 +43,18 @@ TEST_F(HostFileTest, TheHelperIsConfinedAndTheContentIsNotInItsArguments) {
       base::MakeError(Code::kTransient, "away");  // So that it can be looked at.
   ASSERT_TRUE(WriteHostFile(ctx_, engine_, request_).ok())
       << "a leftover is the next call's matter";
-  const std::string text = engine_.containers.at("helper").body;
-  EXPECT_THAT(text, Not(HasSubstr("secret")));
-  const Json body = Json::parse(text);
-  EXPECT_EQ(body["Image"], "sha256:oms");
-  EXPECT_EQ(body["HostConfig"]["NetworkMode"], "none");
-  EXPECT_EQ(body["HostConfig"]["RestartPolicy"]["Name"], "no");
-  EXPECT_EQ(body["HostConfig"]["Mounts"][0]["Source"], "/data");
-  EXPECT_FALSE(body["HostConfig"].contains("Privileged"));
-  EXPECT_EQ(body["Entrypoint"], Json({"/bin/sh", "-c"}));
-  EXPECT_EQ(body["Cmd"][2], "config-4.3.1.yaml");
-  EXPECT_EQ(body["Cmd"][3], "500:501");
-  EXPECT_EQ(body["Cmd"][4], "0640");
+  const ports::ContainerSpec& spec = engine_.containers.at("helper").spec;
+  for (const auto& argument : spec.command) EXPECT_THAT(argument, Not(HasSubstr("secret")));
+  EXPECT_EQ(spec.image, "sha256:oms");
+  EXPECT_FALSE(spec.network);
+  EXPECT_FALSE(spec.like) << "it has no settings of another one: no privileges";
+  ASSERT_EQ(spec.mounts.size(), 1u);
+  EXPECT_EQ(spec.mounts[0].source, "/data");
+  EXPECT_FALSE(spec.mounts[0].make_source);
+  EXPECT_THAT(spec.entrypoint, ElementsAre("/bin/sh", "-c"));
+  EXPECT_EQ(spec.command[2], "config-4.3.1.yaml");
+  EXPECT_EQ(spec.command[3], "500:501");
+  EXPECT_EQ(spec.command[4], "0640");
 }
 
 TEST_F(HostFileTest, ALeftoverOfOursIsRemovedFirst) {

@@ -56,8 +56,8 @@ class Listening final : public ports::TaskApi {
 class AskForTasksTest : public testing::Test {
  protected:
   AskForTasksTest() {
-    ports_.api = &kube_;
-    ports_.task_api = &api_;
+    views_.api = &kube_;
+    views_.task_api = &api_;
     spec_.secret_ref.name = "user";
   }
   void Secret(const nlohmann::json& data) {
@@ -65,13 +65,13 @@ class AskForTasksTest : public testing::Test {
               {{"metadata", {{"namespace", "ns"}, {"name", "user"}}}, {"data", data}});
   }
   base::Result<std::vector<ports::OmsTask>> Ask(const OmsEndpoint& door) {
-    return AskForTasks(base::Context(clock_, {}), ports_, "ns", spec_, door);
+    return AskForTasks(base::Context(clock_, {}), views_, "ns", spec_, door);
   }
 
   base::SystemClock clock_;
   fakes::MemoryApiClient kube_;
   Listening api_;
-  Ports ports_;
+  Views views_;
   crd::TaskApi spec_;
 };
 

@@ -66,7 +66,9 @@ class NoFence final : public ports::Fence {
 };
 
 // What the backup asks of a MetaDB.
-class FakeMetaDb final : public ports::MetaDb {
+class FakeMetaDb final : public ports::OmsTablesView,
+                         public ports::DbServerView,
+                         public ports::DbConnectionsView {
  public:
   const ports::DbServerAddress& address() const override { return address_; }
   Result<ports::DbServerInfo> Server(const Context&) override {
@@ -118,32 +120,7 @@ class FakeMetaDb final : public ports::MetaDb {
                                          const std::string&) override {
     return Unused();
   }
-  Status ProveFence(const Context&) override { return Unused(); }
-  Status ProveRights(const Context&, const std::string&) override { return Unused(); }
-  Status ProveTwoTableRename(const Context&, const std::string&) override { return Unused(); }
-  Status ProveQueryTimeout(const Context&) override { return Unused(); }
-  Status SwapHaConfig(const Context&, ports::Fence&, const std::string&, const std::string&,
-                      const std::string&) override {
-    return Unused();
-  }
-  Status Compact(const Context&, ports::Fence&, const std::string&, ports::CompactionAct) override {
-    return Unused();
-  }
-  Status DropDatabase(const Context&, ports::Fence&, const std::string&) override {
-    return Unused();
-  }
-  Status CreateDatabase(const Context&, ports::Fence&, const std::string&, const std::string&,
-                        const std::string&) override {
-    return Unused();
-  }
-  Result<std::vector<ports::DbConnection>> EndConnections(
-      const Context&, const std::vector<ports::DbConnection>&) override {
-    return Unused();
-  }
   Result<std::optional<uint64_t>> GlobalQueryTimeout(const Context&) override { return Unused(); }
-  Status SetGlobalQueryTimeout(const Context&, ports::Fence&, uint64_t) override {
-    return Unused();
-  }
 
   std::mutex mutex;  // Guards the four below.
   std::vector<ports::DbConnection> foreign;
@@ -216,14 +193,15 @@ class BackupJobTest : public ::testing::Test {
     plan_.watch_interval = 5ms;
   }
   Result<Manifest> Run() {
-    return act::RunBackup(ctx_, plan_, meta_db_, tool_, fence_, store_, progress_);
+    return act::RunBackup(ctx_, plan_, {meta_db_, meta_db_, meta_db_}, tool_, fence_, store_,
+                          progress_);
   }
   bool HasManifest() const { return store_.files.contains(plan_.folder / kManifestName); }
 
   base::SystemClock clock_;
   Context ctx_{clock_, base::Logger()};
   MemoryStore store_;
-  FakeMetaDb meta_db_;
+  std::shared_ptr<FakeMetaDb> meta_db_ = std::make_shared<FakeMetaDb>();
   FakeTool tool_{store_};
   NoFence fence_;
   ports::ByteProgress progress_;
@@ -249,8 +227,8 @@ TEST_F(BackupJobTest, AForeignConnectionMeanwhileDisturbs) {
   tool_.hang = true;  // Until the watch sees it and stops the dumps.
   tool_.during = [] {};
   std::thread intruder([&] {
-    const std::lock_guard lock(meta_db_.mutex);
-    meta_db_.foreign = {{"s", 7, "somebody", "10.9.9.9:1", "", "rm_430", "Query"}};
+    const std::lock_guard lock(meta_db_->mutex);
+    meta_db_->foreign = {{"s", 7, "somebody", "10.9.9.9:1", "", "rm_430", "Query"}};
   });
   const auto manifest = Run();
   intruder.join();
@@ -263,8 +241,8 @@ TEST_F(BackupJobTest, AForeignConnectionMeanwhileDisturbs) {
 
 TEST_F(BackupJobTest, AHeartbeatThatMovesDisturbs) {
   tool_.during = [&] {
-    const std::lock_guard lock(meta_db_.mutex);
-    meta_db_.heartbeat_max = 42;
+    const std::lock_guard lock(meta_db_->mutex);
+    meta_db_->heartbeat_max = 42;
   };
   const auto manifest = Run();
   ASSERT_FALSE(manifest.ok());
@@ -274,10 +252,10 @@ TEST_F(BackupJobTest, AHeartbeatThatMovesDisturbs) {
 
 TEST_F(BackupJobTest, WhileAComponentWritesOnlyTheTablesThatStoodStillKeepTheirSums) {
   plan_.written_meanwhile = true;
-  meta_db_.foreign = {{"s", 7, "oms", "10.0.0.2:1", "", "rm_430", "Query"}};
+  meta_db_->foreign = {{"s", 7, "oms", "10.0.0.2:1", "", "rm_430", "Query"}};
   tool_.during = [&] {
-    const std::lock_guard lock(meta_db_.mutex);
-    ++meta_db_.heartbeat_max;
+    const std::lock_guard lock(meta_db_->mutex);
+    ++meta_db_->heartbeat_max;
   };
   const auto manifest = Run();
   ASSERT_TRUE(manifest.ok()) << manifest.error().message;
@@ -286,7 +264,7 @@ TEST_F(BackupJobTest, WhileAComponentWritesOnlyTheTablesThatStoodStillKeepTheirS
   const ports::DatabaseDigest& kept = manifest->databases[0].digest;
   EXPECT_TRUE(kept.tables[0].moving);
   EXPECT_FALSE(kept.tables[1].moving);
-  ports::DatabaseDigest now = *meta_db_.Digest(ctx_, "rm_430");
+  ports::DatabaseDigest now = *meta_db_->Digest(ctx_, "rm_430");
   EXPECT_EQ(DescribeDifference(kept, now), "table moves was written while it was dumped");
   EXPECT_EQ(DescribeDifference(kept, now, Comparing::kLoaded), "");
   now.tables[1].crc_sum = "78";
@@ -296,8 +274,8 @@ TEST_F(BackupJobTest, WhileAComponentWritesOnlyTheTablesThatStoodStillKeepTheirS
 TEST_F(BackupJobTest, WhileAComponentWritesAChangeOfTheSchemaDisturbs) {
   plan_.written_meanwhile = true;
   tool_.during = [&] {
-    const std::lock_guard lock(meta_db_.mutex);
-    meta_db_.schema = "altered";
+    const std::lock_guard lock(meta_db_->mutex);
+    meta_db_->schema = "altered";
   };
   EXPECT_EQ(Run().error().reason, "BackupDisturbed");
   EXPECT_FALSE(HasManifest());
@@ -318,7 +296,7 @@ TEST_F(BackupJobTest, OneDumpThatFailsEndsAllAndIsTheErrorTold) {
 }
 
 TEST_F(BackupJobTest, RowsThatCannotBeSummedAreRefused) {
-  meta_db_.null_crcs = 3;
+  meta_db_->null_crcs = 3;
   const auto manifest = Run();
   ASSERT_FALSE(manifest.ok());
   EXPECT_EQ(manifest.error().reason, "SumsImpossible");
@@ -372,8 +350,8 @@ TEST_F(BackupJobTest, ADumpThatIsNotWhatItWasMadeOfIsNoBackup) {
 TEST_F(BackupJobTest, OfATableThatMovesOnlyTheColumnsAreHeldAgainstTheFiles) {
   plan_.written_meanwhile = true;
   tool_.during = [&] {
-    const std::lock_guard lock(meta_db_.mutex);
-    ++meta_db_.heartbeat_max;
+    const std::lock_guard lock(meta_db_->mutex);
+    ++meta_db_->heartbeat_max;
   };
   tool_.tables[0].rows = 17;
   ASSERT_TRUE(Run().ok());
@@ -386,7 +364,8 @@ TEST_F(BackupJobTest, AStopEndsItAsCancelled) {
   std::stop_source stop;
   const auto ctx = ctx_.WithStop(stop.get_token());
   std::thread stopper([&] { stop.request_stop(); });
-  const auto manifest = act::RunBackup(ctx, plan_, meta_db_, tool_, fence_, store_, progress_);
+  const auto manifest =
+      act::RunBackup(ctx, plan_, {meta_db_, meta_db_, meta_db_}, tool_, fence_, store_, progress_);
   stopper.join();
   EXPECT_TRUE(manifest.Is(Code::kCancelled));
   EXPECT_FALSE(HasManifest());

@@ -1,4 +1,4 @@
-#include "reconcilers/drivers/os/child_process.h"
+#include "controller/base/child_process.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -23,23 +23,16 @@
 
 #include "controller/base/fd.h"
 #include "controller/base/task_group.h"
-#include "crd/reasons.h"
 
-namespace oms::drivers::os {
-
-using base::Code;
-using base::Context;
-using base::MakeError;
-using base::Result;
-using base::Status;
+namespace oms::base {
 
 namespace {
 
 constexpr size_t kTail = 16 * 1024;
 constexpr char kInputClosed[] = "ChildInputClosed";
 
-base::Error NotStarted(const std::string& program, int error) {
-  return MakeError(Code::kTerminal, crd::reason::kChildNotStarted,
+Error NotStarted(const std::string& program, int error) {
+  return MakeError(Code::kTerminal, "ChildNotStarted",
                    fmt::format("cannot run {}: {}", program, std::strerror(error)));
 }
 
@@ -73,7 +66,7 @@ Status Send(int fd, std::string_view bytes) {
     }
     bytes.remove_prefix(static_cast<size_t>(n));
   }
-  return base::Ok();
+  return Ok();
 }
 
 // Only what is safe between fork and exec of a process with threads.
@@ -105,7 +98,7 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
   if (program.empty()) return NotStarted(command.argv[0], ENOENT);
 
   int pair[2];
-  base::Fd input, feeding;
+  Fd input, feeding;
   if (command.feed) {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
       return NotStarted(command.argv[0], errno);
@@ -117,14 +110,14 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
                      O_RDONLY | O_CLOEXEC));
     if (input.get() < 0) return NotStarted(command.argv[0], errno);
   }
-  base::Fd output_read, output_write, errors_read, errors_write, report_read, report_write;
+  Fd output_read, output_write, errors_read, errors_write, report_read, report_write;
   const bool to_file = !command.output_file.empty();
   if (to_file) {
     output_write.Reset(
         open(command.output_file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (output_write.get() < 0) {
       return MakeError(
-          Code::kTransient, crd::reason::kBackupVolume,
+          Code::kTransient, "BackupVolume",
           fmt::format("cannot make {}: {}", command.output_file.string(), std::strerror(errno)));
     }
   } else {
@@ -138,22 +131,25 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
   if (pipe2(pair, O_CLOEXEC) != 0) return NotStarted(command.argv[0], errno);
   report_read.Reset(pair[0]);
   report_write.Reset(pair[1]);
-  base::Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 
   std::vector<std::string> words = command.argv;
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  std::string path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  std::string locale = "LC_ALL=C.UTF-8", zone = "TZ=UTC", home = "HOME=/nonexistent";
-  char* environment[] = {path.data(), locale.data(), zone.data(), home.data(), nullptr};
+  std::vector<std::string> variables = command.environment.value_or(
+      std::vector<std::string>{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                               "LC_ALL=C.UTF-8", "TZ=UTC", "HOME=/nonexistent"});
+  std::vector<char*> environment;
+  for (auto& variable : variables) environment.push_back(variable.data());
+  environment.push_back(nullptr);
 
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) return NotStarted(command.argv[0], errno);
   if (pid == 0) {
-    BecomeChild(program.c_str(), argv.data(), environment, parent, input.get(), output_write.get(),
-                errors_write.get(), report_write.get());
+    BecomeChild(program.c_str(), argv.data(), environment.data(), parent, input.get(),
+                output_write.get(), errors_write.get(), report_write.get());
   }
   setpgid(pid, pid);  // Both sides do it, so that it is done for whoever comes first.
   input.Reset();
@@ -168,7 +164,7 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
   const std::stop_callback<std::function<void()>> stopper(ctx.stop(), look);
   Status fed;  // The feeder's until it is joined.
   std::atomic<bool> feed_failed = false;
-  base::TaskGroup feeder;
+  TaskGroup feeder;
   if (command.feed) {
     feeder.Start("feed", [&](std::stop_token) {
       fed = command.feed([&](std::string_view bytes) { return Send(feeding.get(), bytes); });
@@ -179,10 +175,10 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
       shutdown(feeding.get(), SHUT_WR);
     });
   }
-  base::Fd exited(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // Linux 5.3.
+  Fd exited(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // Linux 5.3.
 
   ChildOutcome outcome;
-  bool ended = false, killed = false;
+  bool ended = false, killed = false, too_long = false;
   char chunk[8192];
   // Until the child has exited and its pipes are drained. A grandchild that keeps a pipe open does
   // not hold us: it is in the group that is killed below.
@@ -198,10 +194,14 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
     if (n < 0 && errno != EINTR) break;
     for (const int i : {0, 1}) {
       if (fds[i].fd < 0 || fds[i].revents == 0) continue;
-      base::Fd& end = i == 0 ? output_read : errors_read;
+      Fd& end = i == 0 ? output_read : errors_read;
       const ssize_t size = read(end.get(), chunk, sizeof(chunk));
-      if (size > 0)
+      if (size > 0 && i == 0 && command.whole_output > 0) {
+        outcome.output.append(chunk, static_cast<size_t>(size));
+        too_long = outcome.output.size() > command.whole_output;
+      } else if (size > 0) {
         Keep(i == 0 ? outcome.output : outcome.errors, chunk, static_cast<size_t>(size));
+      }
       if (size == 0) end.Reset();
     }
     if (!ended) {
@@ -213,7 +213,8 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
     }
     const bool drained = output_read.get() < 0 && errors_read.get() < 0;
     if (ended && (drained || n == 0)) break;
-    if (!ended && !killed && (ctx.Stopped() || ctx.Remaining().count() == 0 || feed_failed)) {
+    if (!ended && !killed &&
+        (ctx.Stopped() || ctx.Remaining().count() == 0 || feed_failed || too_long)) {
       killed = true;
       kill(-pid, SIGKILL);
     }
@@ -228,6 +229,11 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
     OMS_TRY(ctx.Check());
     return fed.error();
   }
+  if (too_long) {
+    return MakeError(
+        Code::kInvalid, "ChildOutputTooLong",
+        fmt::format("{} wrote more than {} bytes", command.argv[0], command.whole_output));
+  }
   if (killed) {
     OMS_TRY(ctx.Check());
     return MakeError(Code::kTimeout, fmt::format("{} was ended", command.argv[0]));
@@ -240,4 +246,4 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
   return outcome;
 }
 
-}  // namespace oms::drivers::os
+}  // namespace oms::base

@@ -1,9 +1,11 @@
-// ChildProcess: runs a program to its end. No shell, a minimal environment, no descriptors but its
-// own three, a process group of its own, and it dies with its parent (PR_SET_PDEATHSIG).
+// ChildProcess: runs a program to its end. No shell, a minimal environment unless one is given, no
+// descriptors but its own three, a process group of its own, and it dies with its parent
+// (PR_SET_PDEATHSIG).
 #pragma once
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,7 +13,7 @@
 #include "controller/base/context.h"
 #include "controller/base/result.h"
 
-namespace oms::drivers::os {
+namespace oms::base {
 
 struct ChildCommand {
   std::vector<std::string> argv;  // argv[0] is looked up in PATH. Never a secret.
@@ -23,12 +25,17 @@ struct ChildCommand {
   // own; input ends when it returns. An error of its own ends the child, and is RunChild's. The
   // function's error "ChildInputClosed" is to be returned as it is: the child reads no more, and
   // its exit code tells why.
-  std::function<base::Status(const std::function<base::Status(std::string_view)>&)> feed;
+  std::function<Status(const std::function<Status(std::string_view)>&)> feed;
+  // "NAME=value" each, and nothing else; nullopt: a minimal one.
+  std::optional<std::vector<std::string>> environment = {};
+  // Standard output is wanted whole, and is no longer than this; a child that writes more is ended:
+  // kInvalid "ChildOutputTooLong". 0: its end alone is kept.
+  size_t whole_output = 0;
 };
 
 struct ChildOutcome {
   int exit_code = 0;   // 128 + signal when a signal ended it.
-  std::string output;  // The last 16 KiB of standard output (if it is no file).
+  std::string output;  // The last 16 KiB of standard output (if it is no file), or all of it.
   std::string errors;  // The last 16 KiB of standard error.
 };
 
@@ -38,6 +45,6 @@ struct ChildOutcome {
 //
 // The child is tied to the calling thread's life (that is what PR_SET_PDEATHSIG means), which is
 // waiting here anyway.
-base::Result<ChildOutcome> RunChild(const base::Context& ctx, const ChildCommand& command);
+Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command);
 
-}  // namespace oms::drivers::os
+}  // namespace oms::base

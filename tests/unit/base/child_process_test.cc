@@ -1,4 +1,4 @@
-#include "reconcilers/drivers/os/child_process.h"
+#include "controller/base/child_process.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -9,7 +9,7 @@
 #include <sstream>
 #include <thread>
 
-namespace oms::drivers::os {
+namespace oms::base {
 namespace {
 
 namespace fs = std::filesystem;
@@ -222,5 +222,25 @@ TEST_F(ChildProcessTest, TheChildDiesWithItsParent) {
   EXPECT_TRUE(Eventually([&] { return !Alive(child); }));
 }
 
+TEST_F(ChildProcessTest, GetsTheEnvironmentThatItIsGivenAndNothingElse) {
+  ChildCommand command{{"/usr/bin/env"}, {}, {}};
+  command.environment = {"A=b c", "PATH=/nowhere"};
+  const auto child = RunChild(ctx_, command);
+  ASSERT_TRUE(child.ok()) << child.error().message;
+  EXPECT_EQ(child->output, "A=b c\nPATH=/nowhere\n");
+}
+
+TEST_F(ChildProcessTest, OutputThatIsWantedWholeIsKeptWholeOrRefused) {
+  ChildCommand command{{"/bin/sh", "-c", "head -c 40000 /dev/zero"}, {}, {}};
+  command.whole_output = 40'000;
+  const auto whole = RunChild(ctx_, command);
+  ASSERT_TRUE(whole.ok()) << whole.error().message;
+  EXPECT_EQ(whole->output.size(), 40'000u);
+  command.whole_output = 39'999;
+  const auto refused = RunChild(ctx_, command);
+  ASSERT_TRUE(refused.Is(Code::kInvalid));
+  EXPECT_EQ(refused.error().reason, "ChildOutputTooLong");
+}
+
 }  // namespace
-}  // namespace oms::drivers::os
+}  // namespace oms::base

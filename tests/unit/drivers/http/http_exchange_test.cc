@@ -1,0 +1,146 @@
+#include "reconcilers/drivers/http/http_exchange.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "controller/base/fd.h"
+#include "controller/base/log.h"
+
+namespace oms::drivers::http {
+namespace {
+
+using base::Code;
+using testing::HasSubstr;
+
+// Gives one connection the same answer, whatever it asks, and closes it.
+class Server {
+ public:
+  Server(int family, std::string answer)
+      : listener_(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_storage address{};
+    address.ss_family = static_cast<sa_family_t>(family);
+    if (family == AF_INET6) {
+      reinterpret_cast<sockaddr_in6&>(address).sin6_addr = in6addr_loopback;
+    } else {
+      reinterpret_cast<sockaddr_in&>(address).sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
+    socklen_t size = family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    there = listener_.valid() && bind(listener_.get(), any, size) == 0 &&
+            listen(listener_.get(), 4) == 0 && getsockname(listener_.get(), any, &size) == 0;
+    if (!there) return;
+    port = ntohs(family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
+                                    : reinterpret_cast<sockaddr_in&>(address).sin_port);
+    thread_ = std::thread([this, answer = std::move(answer)] {
+      const base::Fd connection(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (!connection.valid()) return;
+      char buffer[4096];
+      std::string question;
+      while (question.find("\r\n\r\n") == std::string::npos) {
+        const ssize_t got = recv(connection.get(), buffer, sizeof buffer, 0);
+        if (got <= 0) return;
+        question.append(buffer, static_cast<size_t>(got));
+      }
+      (void)!send(connection.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+    });
+  }
+  ~Server() {
+    shutdown(listener_.get(), SHUT_RDWR);
+    if (thread_.joinable()) thread_.join();
+  }
+  bool there = false;
+  int port = 0;
+
+ private:
+  base::Fd listener_;
+  std::thread thread_;
+};
+
+base::Result<ports::HttpAnswer> Ask(const std::string& host, int port, size_t most = 1024) {
+  static const base::SystemClock clock;
+  HttpQuestion ask;
+  ask.host = host;
+  ask.port = port;
+  ask.path = "/";
+  ask.most_bytes = most;
+  return HttpExchange(base::Context(clock, {}).WithTimeout(std::chrono::seconds(10)), ask);
+}
+
+base::Result<ports::HttpAnswer> AskFor(const std::string& answer, size_t most = 1024) {
+  const Server server(AF_INET, answer);
+  return Ask("127.0.0.1", server.port, most);
+}
+
+TEST(HttpExchange, TakesAWholeAnswerOfEachKind) {
+  EXPECT_EQ(AskFor("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody").value_or({}).body, "body");
+  EXPECT_EQ(
+      AskFor("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n")
+          .value_or({})
+          .body,
+      "body");
+  EXPECT_EQ(AskFor("HTTP/1.0 503 Not now\r\n\r\nbody").value_or({}).status, 503);
+}
+
+TEST(HttpExchange, TellsACutAnswerFromAWholeOne) {
+  for (const char* cut : {"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"data\":",
+                          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n",
+                          "HTTP/1.1 200 OK\r\nContent-Le", ""}) {
+    const auto answer = AskFor(cut);
+    ASSERT_TRUE(answer.Is(Code::kTransient)) << cut;
+    EXPECT_THAT(answer.error().message, HasSubstr("was cut off")) << cut;
+  }
+}
+
+TEST(HttpExchange, WhatIsNoHttpIsTold) {
+  const auto answer = AskFor("220 mail.example.com ESMTP\r\n\r\n");
+  ASSERT_TRUE(answer.Is(Code::kTransient));
+  EXPECT_THAT(answer.error().message, HasSubstr("does not speak HTTP"));
+}
+
+TEST(HttpExchange, ALongAnswerIsCutWhereItWasToBe) {
+  const auto answer = AskFor("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123456789", 5);
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->body, "12345");
+}
+
+bool LocalhostHas(int family) {
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_family = family;
+  if (getaddrinfo("localhost", nullptr, &hints, &found) != 0) return false;
+  freeaddrinfo(found);
+  return true;
+}
+
+// "localhost" has an address of each kind, and somebody listens at one of them.
+TEST(HttpExchange, TriesAllAddressesOfAName) {
+  for (const int family : {AF_INET, AF_INET6}) {
+    const Server server(family, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    if (!server.there || !LocalhostHas(family)) continue;  // No IPv6 here.
+    const auto answer = Ask("localhost", server.port);
+    EXPECT_TRUE(answer.ok()) << answer.error().message;
+  }
+}
+
+TEST(HttpExchange, WhereNobodyListensSaysWhere) {
+  int port = 0;
+  {
+    const Server gone(AF_INET, "");
+    port = gone.port;
+  }
+  const auto answer = Ask("127.0.0.1", port);
+  ASSERT_TRUE(answer.Is(Code::kTransient));
+  EXPECT_EQ(answer.error().reason, "Refused");
+  EXPECT_THAT(answer.error().message, HasSubstr("nothing answers at 127.0.0.1:"));
+  EXPECT_EQ(Ask("no-such-host.invalid", 1).error().reason, "Refused");
+}
+
+}  // namespace
+}  // namespace oms::drivers::http
