@@ -56,6 +56,8 @@ class EngineWords final : public http::StreamWords {
                     "accepts the client certificate",
                     text_, ssl, host_));
   }
+  // An engine that is just being started or stopped does that too.
+  base::Error TlsBroken(std::string_view why) const override { return Unreachable(why); }
   base::Error TlsUnusable(base::TlsFault fault) const override {
     const auto which = [&] {
       switch (fault) {

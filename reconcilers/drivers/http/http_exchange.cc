@@ -32,9 +32,11 @@ class Words final : public StreamWords {
     return MakeError(Code::kTransient, fmt::format("the connection broke ({})", why));
   }
   base::Error TlsFailed(std::string_view ssl, std::string_view certificate) const override {
-    if (!certificate.empty()) return Untrusted(certificate);
+    return certificate.empty() ? TlsBroken(ssl) : Untrusted(certificate);
+  }
+  base::Error TlsBroken(std::string_view why) const override {
     return MakeError(Code::kTransient, crd::inner_reason::kRefused,
-                     fmt::format("the server there does not speak HTTPS ({})", ssl));
+                     fmt::format("the server there does not speak HTTPS ({})", why));
   }
   base::Error TlsUnusable(base::TlsFault) const override {
     return Untrusted("there is no certificate to compare it with");

@@ -254,8 +254,9 @@ class TlsStream final : public NetStream {
     const bool pinned = tls.name.empty();
     if (pinned) {
       SSL_set_verify(socket_->native_handle(), SSL_VERIFY_NONE, nullptr);
-    } else {
-      AskFor(tls.name);
+    } else if (!AskFor(tls.name)) {
+      return words().TlsFailed("the host name cannot be used",
+                               "no certificate can carry this name");
     }
     OMS_TRY(Reach(ctx, peer, socket_->next_layer()));
     const Outcome shaken = RunOperation(ctx, [&](Handler done) {
@@ -286,17 +287,17 @@ class TlsStream final : public NetStream {
   }
 
  private:
-  void AskFor(const std::string& name) {
+  // False: it cannot be asked for, and any name would do.
+  bool AskFor(const std::string& name) {
     SSL* ssl = socket_->native_handle();
     error_code not_an_address;
     asio::ip::make_address(name, not_an_address);
     if (!not_an_address) {
-      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str());
-      return;
+      return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1;
     }
     // A server name indication is for names only (RFC 6066).
-    SSL_set_tlsext_host_name(ssl, name.c_str());
-    SSL_set1_host(ssl, name.c_str());
+    return SSL_set_tlsext_host_name(ssl, name.c_str()) == 1 &&
+           SSL_set1_host(ssl, name.c_str()) == 1;
   }
 
   base::Error NotShaken(const error_code& ec) {
@@ -305,8 +306,7 @@ class TlsStream final : public NetStream {
       return words().TlsFailed(
           ec.message(), verified == X509_V_OK ? "" : X509_verify_cert_error_string(verified));
     }
-    if (IsEnd(ec)) return words().TlsFailed("the connection ended", {});
-    return words().Unreachable(ec.message());
+    return words().TlsBroken(IsEnd(ec) ? "the connection ended" : ec.message());
   }
 
   asio::ssl::context context_{asio::ssl::context::tls_client};

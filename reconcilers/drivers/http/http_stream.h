@@ -40,6 +40,8 @@ class StreamWords {
   // The handshake, or what comes after it: `ssl` are OpenSSL's words; `certificate` is what is wrong
   // with the other side's, empty where it is not that.
   virtual base::Error TlsFailed(std::string_view ssl, std::string_view certificate) const = 0;
+  // The connection ended or broke in the middle of the handshake.
+  virtual base::Error TlsBroken(std::string_view why) const = 0;
   // What was given for TLS cannot be used.
   virtual base::Error TlsUnusable(base::TlsFault fault) const = 0;
 };

@@ -1,68 +1,36 @@
 #include "reconcilers/drivers/http/http_exchange.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <cstring>
 #include <string>
-#include <thread>
+#include <utility>
 
-#include "controller/base/fd.h"
 #include "controller/base/log.h"
+#include "tests/fakes/tcp_server.h"
 
 namespace oms::drivers::http {
 namespace {
 
 using base::Code;
+using fakes::TcpServer;
 using testing::HasSubstr;
 
-// Gives one connection the same answer, whatever it asks, and closes it.
-class Server {
- public:
-  Server(int family, std::string answer)
-      : listener_(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_storage address{};
-    address.ss_family = static_cast<sa_family_t>(family);
-    if (family == AF_INET6) {
-      reinterpret_cast<sockaddr_in6&>(address).sin6_addr = in6addr_loopback;
-    } else {
-      reinterpret_cast<sockaddr_in&>(address).sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+// Gives the same answer, whatever is asked.
+auto Answering(std::string answer) {
+  return [answer = std::move(answer)](int connection) {
+    char buffer[4096];
+    std::string question;
+    while (question.find("\r\n\r\n") == std::string::npos) {
+      const ssize_t got = recv(connection, buffer, sizeof buffer, 0);
+      if (got <= 0) return;
+      question.append(buffer, static_cast<size_t>(got));
     }
-    socklen_t size = family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
-    auto* any = reinterpret_cast<sockaddr*>(&address);
-    there = listener_.valid() && bind(listener_.get(), any, size) == 0 &&
-            listen(listener_.get(), 4) == 0 && getsockname(listener_.get(), any, &size) == 0;
-    if (!there) return;
-    port = ntohs(family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
-                                    : reinterpret_cast<sockaddr_in&>(address).sin_port);
-    thread_ = std::thread([this, answer = std::move(answer)] {
-      const base::Fd connection(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      if (!connection.valid()) return;
-      char buffer[4096];
-      std::string question;
-      while (question.find("\r\n\r\n") == std::string::npos) {
-        const ssize_t got = recv(connection.get(), buffer, sizeof buffer, 0);
-        if (got <= 0) return;
-        question.append(buffer, static_cast<size_t>(got));
-      }
-      (void)!send(connection.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
-    });
-  }
-  ~Server() {
-    shutdown(listener_.get(), SHUT_RDWR);
-    if (thread_.joinable()) thread_.join();
-  }
-  bool there = false;
-  int port = 0;
-
- private:
-  base::Fd listener_;
-  std::thread thread_;
-};
+    (void)!send(connection, answer.data(), answer.size(), MSG_NOSIGNAL);
+  };
+}
 
 base::Result<ports::HttpAnswer> Ask(const std::string& host, int port, size_t most = 1024) {
   static const base::SystemClock clock;
@@ -75,7 +43,7 @@ base::Result<ports::HttpAnswer> Ask(const std::string& host, int port, size_t mo
 }
 
 base::Result<ports::HttpAnswer> AskFor(const std::string& answer, size_t most = 1024) {
-  const Server server(AF_INET, answer);
+  const TcpServer server(Answering(answer));
   return Ask("127.0.0.1", server.port, most);
 }
 
@@ -122,8 +90,8 @@ bool LocalhostHas(int family) {
 // "localhost" has an address of each kind, and somebody listens at one of them.
 TEST(HttpExchange, TriesAllAddressesOfAName) {
   for (const int family : {AF_INET, AF_INET6}) {
-    const Server server(family, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    if (!server.there || !LocalhostHas(family)) continue;  // No IPv6 here.
+    const TcpServer server(Answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), family);
+    if (server.port == 0 || !LocalhostHas(family)) continue;  // No IPv6 here.
     const auto answer = Ask("localhost", server.port);
     EXPECT_TRUE(answer.ok()) << answer.error().message;
   }
@@ -132,7 +100,7 @@ TEST(HttpExchange, TriesAllAddressesOfAName) {
 TEST(HttpExchange, WhereNobodyListensSaysWhere) {
   int port = 0;
   {
-    const Server gone(AF_INET, "");
+    const TcpServer gone([](int) {});
     port = gone.port;
   }
   const auto answer = Ask("127.0.0.1", port);

@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
@@ -11,6 +10,7 @@
 
 #include "controller/base/log.h"
 #include "reconcilers/drivers/http/tcp_http_probe.h"
+#include "tests/fakes/tcp_server.h"
 #include "tests/fakes/tls_identity.h"
 
 namespace oms::drivers::http {
@@ -19,41 +19,10 @@ namespace {
 using base::Code;
 using base::Secret;
 using fakes::Identity;
+using fakes::TcpServer;
 using ports::HttpsTrust;
 using testing::HasSubstr;
 using testing::Not;
-
-// Answers one connection; `speak` gets its socket.
-class Server {
- public:
-  template <typename F>
-  explicit Server(F speak) : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(listen(listener_, 4), 0);
-    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port = ntohs(address.sin_port);
-    thread_ = std::thread([this, speak] {
-      const int connection = accept(listener_, nullptr, nullptr);
-      if (connection < 0) return;
-      speak(connection);
-      close(connection);
-    });
-  }
-  ~Server() {
-    shutdown(listener_, SHUT_RDWR);
-    thread_.join();
-    close(listener_);
-  }
-  int port = 0;
-
- private:
-  int listener_;
-  std::thread thread_;
-};
 
 struct Heard {
   std::string question;
@@ -87,7 +56,7 @@ base::Context Ctx(base::Duration limit) {
   return base::Context(clock, {}).WithTimeout(limit);
 }
 
-base::Result<ports::HttpAnswer> Ask(const Server& server, const HttpsTrust& trust,
+base::Result<ports::HttpAnswer> Ask(const TcpServer& server, const HttpsTrust& trust,
                                     base::Duration limit = std::chrono::seconds(10)) {
   TcpHttpProbe probe;
   return probe.Get(Ctx(limit), "127.0.0.1", server.port, "/oms/health", trust);
@@ -96,7 +65,7 @@ base::Result<ports::HttpAnswer> Ask(const Server& server, const HttpsTrust& trus
 TEST(HttpsProbe, BelievesTheVeryCertificateThatItWasGiven) {
   const Identity oms;
   Heard heard;
-  const Server server(Https(oms, &heard));
+  const TcpServer server(Https(oms, &heard));
   const auto answer = Ask(server, {oms.CertificatePem(), ""});
   ASSERT_TRUE(answer.ok()) << answer.error().message;
   EXPECT_EQ(answer->status, 200);
@@ -107,7 +76,7 @@ TEST(HttpsProbe, BelievesTheVeryCertificateThatItWasGiven) {
 TEST(HttpsProbe, TakesTheAnswerOfAServerThatJustClosesTheConnection) {
   const Identity oms;
   Heard heard;
-  const Server server(Https(oms, &heard, false));
+  const TcpServer server(Https(oms, &heard, false));
   const auto answer = Ask(server, {oms.CertificatePem(), ""});
   ASSERT_TRUE(answer.ok()) << answer.error().message;
   EXPECT_EQ(answer->body, "{\"data\":{\"healthy\":true}}");
@@ -117,7 +86,7 @@ TEST(HttpsProbe, DoesNotBelieveAnotherCertificateAndSendsNothing) {
   const Identity oms, another;
   Heard heard;
   {
-    const Server server(Https(another, &heard));
+    const TcpServer server(Https(another, &heard));
     const auto answer = Ask(server, {oms.CertificatePem(), ""});
     ASSERT_FALSE(answer.ok());
     EXPECT_EQ(answer.error().reason, "CertificateUntrusted");
@@ -131,7 +100,7 @@ TEST(HttpsProbe, BelievesACaForTheNameOrTheAddress) {
   const Identity oms(&ca);
   for (const char* name : {"127.0.0.1", "oms.example.com"}) {
     Heard heard;
-    const Server server(Https(oms, &heard));
+    const TcpServer server(Https(oms, &heard));
     const auto answer = Ask(server, {Identity().CertificatePem() + ca.CertificatePem(), name});
     ASSERT_TRUE(answer.ok()) << name << ": " << answer.error().message;
     EXPECT_EQ(answer->status, 200);
@@ -146,10 +115,12 @@ TEST(HttpsProbe, DoesNotBelieveAnotherCaOrAnotherName) {
       {{ca.CertificatePem(), "10.9.8.7"}, "IP address mismatch"},
       {{ca.CertificatePem(), "else.example.com"}, "ostname mismatch"},
       {{"", "127.0.0.1"}, "no certificate to compare"},
+      // An address to Asio, none to OpenSSL: without a name to ask for, any would do.
+      {{ca.CertificatePem(), "fe80::1%1"}, "no certificate can carry this name"},
   };
   for (const auto& [trust, why] : rows) {
     Heard heard;
-    const Server server(Https(oms, &heard));
+    const TcpServer server(Https(oms, &heard));
     const auto answer = Ask(server, trust);
     ASSERT_FALSE(answer.ok()) << why;
     EXPECT_EQ(answer.error().reason, "CertificateUntrusted");
@@ -158,7 +129,7 @@ TEST(HttpsProbe, DoesNotBelieveAnotherCaOrAnotherName) {
 }
 
 TEST(HttpsProbe, TellsAServerThatSpeaksNoHttps) {
-  const Server server([](int connection) {
+  const TcpServer server([](int connection) {
     char buffer[1024];
     (void)!read(connection, buffer, sizeof buffer);
     const std::string_view answer = "HTTP/1.0 400 Bad Request\r\n\r\n";
@@ -169,8 +140,19 @@ TEST(HttpsProbe, TellsAServerThatSpeaksNoHttps) {
   EXPECT_THAT(answer.error().message, HasSubstr("does not speak HTTPS"));
 }
 
+TEST(HttpsProbe, TellsAHandshakeThatIsNotFinished) {
+  const TcpServer server([](int connection) {
+    char buffer[4096];
+    (void)!read(connection, buffer, sizeof buffer);
+  });
+  const auto answer = Ask(server, {Identity().CertificatePem(), ""});
+  ASSERT_TRUE(answer.Is(Code::kTransient));
+  EXPECT_EQ(answer.error().reason, "Refused");
+  EXPECT_THAT(answer.error().message, HasSubstr("does not speak HTTPS (the connection ended)"));
+}
+
 TEST(HttpsProbe, WaitsForASilentServerNoLongerThanItsContext) {
-  const Server server([](int connection) {
+  const TcpServer server([](int connection) {
     char buffer[4096];
     while (read(connection, buffer, sizeof buffer) > 0) {
     }
