@@ -20,6 +20,7 @@
 #include <cstring>
 #include <functional>
 #include <stop_token>
+#include <utility>
 
 #include "controller/base/fd.h"
 #include "controller/base/task_group.h"
@@ -50,8 +51,8 @@ std::string FindProgram(const std::string& name) {
   return "";
 }
 
-void Keep(std::string& tail, const char* data, size_t size) {
-  tail.append(data, size);
+void Keep(std::string& tail, std::string_view more) {
+  tail.append(more);
   if (tail.size() > kTail) tail.erase(0, tail.size() - kTail);
 }
 
@@ -89,6 +90,245 @@ Status Send(int fd, std::string_view bytes) {
   _exit(127);
 }
 
+// What leads to the child and back. Its own ends are closed here once it has them, so that ours see
+// when it is gone.
+struct Pipes {
+  Fd input, output, errors, report;                   // The child's.
+  Fd feeding, output_read, errors_read, report_read;  // Ours.
+
+  void CloseTheChilds() {
+    for (Fd* end : {&input, &output, &errors, &report}) end->Reset();
+  }
+};
+
+bool MakePipe(Fd& reading, Fd& writing) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  reading.Reset(ends[0]);
+  writing.Reset(ends[1]);
+  return true;
+}
+
+bool OpenInput(const ChildCommand& command, Pipes& pipes) {
+  if (!command.feed) {
+    const bool none = command.input_file.empty();
+    pipes.input.Reset(open(none ? "/dev/null" : command.input_file.c_str(), O_RDONLY | O_CLOEXEC));
+    return pipes.input.valid();
+  }
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
+  pipes.input.Reset(ends[0]);
+  pipes.feeding.Reset(ends[1]);
+  return true;
+}
+
+Result<Pipes> OpenPipes(const ChildCommand& command) {
+  Pipes pipes;
+  const std::string& program = command.argv[0];
+  if (!OpenInput(command, pipes)) return NotStarted(program, errno);
+  if (command.output_file.empty()) {
+    if (!MakePipe(pipes.output_read, pipes.output)) return NotStarted(program, errno);
+  } else {
+    const auto& file = command.output_file;
+    pipes.output.Reset(open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!pipes.output.valid()) {
+      return MakeError(Code::kTransient, "BackupVolume",
+                       fmt::format("cannot make {}: {}", file.string(), std::strerror(errno)));
+    }
+  }
+  if (!MakePipe(pipes.errors_read, pipes.errors)) return NotStarted(program, errno);
+  if (!MakePipe(pipes.report_read, pipes.report)) return NotStarted(program, errno);
+  return pipes;
+}
+
+// As execve takes them: ended by a null, and into `words`, which it may change.
+std::vector<char*> PointersTo(std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (auto& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+// A process group of its own. Its ends of `pipes` are closed here.
+Result<pid_t> Start(const std::string& program, const ChildCommand& command, Pipes& pipes) {
+  // All of it before fork(): after that, nothing may be allocated.
+  std::vector<std::string> words = command.argv;
+  std::vector<std::string> variables = command.environment.value_or(
+      std::vector<std::string>{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                               "LC_ALL=C.UTF-8", "TZ=UTC", "HOME=/nonexistent"});
+  const std::vector<char*> argv = PointersTo(words);
+  const std::vector<char*> environment = PointersTo(variables);
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid < 0) return NotStarted(command.argv[0], errno);
+  if (pid == 0) {
+    BecomeChild(program.c_str(), argv.data(), environment.data(), parent, pipes.input.get(),
+                pipes.output.get(), pipes.errors.get(), pipes.report.get());
+  }
+  setpgid(pid, pid);  // Both sides do it, so that it is done for whoever comes first.
+  pipes.CloseTheChilds();
+  return pid;
+}
+
+// Ends a poll().
+class Wake {
+ public:
+  void operator()() const {
+    const uint64_t one = 1;
+    [[maybe_unused]] const auto n = write(event_.get(), &one, sizeof(one));
+  }
+  int get() const { return event_.get(); }
+
+ private:
+  const Fd event_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+};
+
+// Writes the child's standard input, in a thread of its own.
+class Feeder {
+ public:
+  Feeder(const ChildCommand& command, int to, const Wake& wake) {
+    if (!command.feed) return;
+    group_.Start("feed", [this, &command, to, &wake](std::stop_token) {
+      fed_ = command.feed([to](std::string_view bytes) { return Send(to, bytes); });
+      if (OwnError()) {
+        failed_ = true;
+        wake();
+      }
+      shutdown(to, SHUT_WR);
+    });
+  }
+
+  bool failed() const { return failed_; }
+  // Once nobody holds the other end any more. Its error, but for a child that reads no more.
+  Status Join() {
+    group_.Join();
+    return OwnError() ? fed_ : Ok();
+  }
+
+ private:
+  bool OwnError() const { return !fed_.ok() && fed_.error().reason != kInputClosed; }
+
+  Status fed_;  // The thread's until it is joined.
+  std::atomic<bool> failed_ = false;
+  TaskGroup group_;  // Last: its thread uses both.
+};
+
+// A child that runs, and what it writes.
+class Running {
+ public:
+  Running(const Context& ctx, const ChildCommand& command, pid_t pid, Pipes& pipes,
+          const Wake& wake, const Feeder& feeder)
+      : ctx_(ctx), command_(command), pid_(pid), pipes_(pipes), wake_(wake), feeder_(feeder) {}
+
+  // Until it has exited and its pipes are drained, or may not go on and is killed. A grandchild
+  // that keeps a pipe open does not hold us: it is in the group that is killed at the end.
+  void Watch() {
+    while (true) {
+      const int ready = WaitForMore();
+      if (ready < 0 && errno != EINTR) break;
+      if (ended_ && (Drained() || ready == 0)) break;
+      if (ended_ || killed_ || MayGoOn()) continue;
+      killed_ = true;
+      kill(-pid_, SIGKILL);
+    }
+    kill(-pid_, SIGKILL);  // Whatever it left behind. Its id is still ours: it is not reaped yet.
+  }
+  // As waitpid() tells it.
+  int Reap() const {
+    int status = 0;
+    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status;
+  }
+
+  bool killed() const { return killed_; }
+  bool too_long() const { return too_long_; }
+  ChildOutcome& outcome() { return outcome_; }
+
+ private:
+  // Reads what there is. What poll() said.
+  int WaitForMore() {
+    pollfd fds[4] = {{pipes_.output_read.get(), POLLIN, 0},
+                     {pipes_.errors_read.get(), POLLIN, 0},
+                     {ended_ ? -1 : exited_.get(), POLLIN, 0},
+                     {killed_ ? -1 : wake_.get(), POLLIN, 0}};
+    const int ready = poll(fds, 4, HowLong());
+    const int error = errno;
+    if (fds[0].fd >= 0 && fds[0].revents != 0) TakeOutput();
+    if (fds[1].fd >= 0 && fds[1].revents != 0) TakeErrors();
+    ended_ = ended_ || Exited();
+    errno = error;
+    return ready;
+  }
+  int HowLong() const {
+    constexpr int64_t kDrain = 200, kWithoutPidfd = 100, kHour = 3600'000;
+    int64_t wait =
+        killed_ || ended_ ? kDrain : std::clamp<int64_t>(ctx_.Remaining().count(), 0, kHour);
+    if (!exited_.valid()) wait = std::min(wait, kWithoutPidfd);
+    return static_cast<int>(wait);
+  }
+  bool MayGoOn() const {
+    return !ctx_.Stopped() && ctx_.Remaining().count() > 0 && !feeder_.failed() && !too_long_;
+  }
+  bool Drained() const { return !pipes_.output_read.valid() && !pipes_.errors_read.valid(); }
+  bool Exited() const {
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == pid_;
+  }
+
+  void TakeOutput() {
+    const std::string_view some = ReadSome(pipes_.output_read);
+    if (command_.whole_output == 0) return Keep(outcome_.output, some);
+    outcome_.output.append(some);
+    too_long_ = outcome_.output.size() > command_.whole_output;
+  }
+  void TakeErrors() { Keep(outcome_.errors, ReadSome(pipes_.errors_read)); }
+  // Valid until the next call. At its end, the pipe is closed.
+  std::string_view ReadSome(Fd& end) {
+    const ssize_t size = read(end.get(), chunk_, sizeof(chunk_));
+    if (size == 0) end.Reset();
+    return {chunk_, static_cast<size_t>(std::max<ssize_t>(size, 0))};
+  }
+
+  const Context& ctx_;
+  const ChildCommand& command_;
+  const pid_t pid_;
+  Pipes& pipes_;
+  const Wake& wake_;
+  const Feeder& feeder_;
+  const Fd exited_{static_cast<int>(syscall(SYS_pidfd_open, pid_, 0))};  // Linux 5.3.
+  ChildOutcome outcome_;
+  bool ended_ = false, killed_ = false, too_long_ = false;
+  char chunk_[8192];
+};
+
+// Of a child that is gone.
+Result<ChildOutcome> OutcomeOf(const Context& ctx, const ChildCommand& command, Running& child,
+                               int status, const Status& fed, const Fd& report) {
+  const std::string& program = command.argv[0];
+  if (!fed.ok()) {
+    OMS_TRY(ctx.Check());
+    return fed.error();
+  }
+  if (child.too_long()) {
+    return MakeError(Code::kInvalid, "ChildOutputTooLong",
+                     fmt::format("{} wrote more than {} bytes", program, command.whole_output));
+  }
+  if (child.killed()) {
+    OMS_TRY(ctx.Check());
+    return MakeError(Code::kTimeout, fmt::format("{} was ended", program));
+  }
+  int exec_error = 0;
+  if (read(report.get(), &exec_error, sizeof(exec_error)) == sizeof(exec_error)) {
+    return NotStarted(program, exec_error);
+  }
+  ChildOutcome outcome = std::move(child.outcome());
+  outcome.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  outcome.exit_code = outcome.signal != 0 ? 128 + outcome.signal : WEXITSTATUS(status);
+  return outcome;
+}
+
 }  // namespace
 
 Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
@@ -96,154 +336,16 @@ Result<ChildOutcome> RunChild(const Context& ctx, const ChildCommand& command) {
   if (command.argv.empty()) return MakeError(Code::kInternal, "no program given");
   const std::string program = FindProgram(command.argv[0]);
   if (program.empty()) return NotStarted(command.argv[0], ENOENT);
-
-  int pair[2];
-  Fd input, feeding;
-  if (command.feed) {
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-      return NotStarted(command.argv[0], errno);
-    }
-    input.Reset(pair[0]);
-    feeding.Reset(pair[1]);
-  } else {
-    input.Reset(open(command.input_file.empty() ? "/dev/null" : command.input_file.c_str(),
-                     O_RDONLY | O_CLOEXEC));
-    if (input.get() < 0) return NotStarted(command.argv[0], errno);
-  }
-  Fd output_read, output_write, errors_read, errors_write, report_read, report_write;
-  const bool to_file = !command.output_file.empty();
-  if (to_file) {
-    output_write.Reset(
-        open(command.output_file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (output_write.get() < 0) {
-      return MakeError(
-          Code::kTransient, "BackupVolume",
-          fmt::format("cannot make {}: {}", command.output_file.string(), std::strerror(errno)));
-    }
-  } else {
-    if (pipe2(pair, O_CLOEXEC) != 0) return NotStarted(command.argv[0], errno);
-    output_read.Reset(pair[0]);
-    output_write.Reset(pair[1]);
-  }
-  if (pipe2(pair, O_CLOEXEC) != 0) return NotStarted(command.argv[0], errno);
-  errors_read.Reset(pair[0]);
-  errors_write.Reset(pair[1]);
-  if (pipe2(pair, O_CLOEXEC) != 0) return NotStarted(command.argv[0], errno);
-  report_read.Reset(pair[0]);
-  report_write.Reset(pair[1]);
-  Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-
-  std::vector<std::string> words = command.argv;
-  std::vector<char*> argv;
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  std::vector<std::string> variables = command.environment.value_or(
-      std::vector<std::string>{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                               "LC_ALL=C.UTF-8", "TZ=UTC", "HOME=/nonexistent"});
-  std::vector<char*> environment;
-  for (auto& variable : variables) environment.push_back(variable.data());
-  environment.push_back(nullptr);
-
-  const pid_t parent = getpid();
-  const pid_t pid = fork();
-  if (pid < 0) return NotStarted(command.argv[0], errno);
-  if (pid == 0) {
-    BecomeChild(program.c_str(), argv.data(), environment.data(), parent, input.get(),
-                output_write.get(), errors_write.get(), report_write.get());
-  }
-  setpgid(pid, pid);  // Both sides do it, so that it is done for whoever comes first.
-  input.Reset();
-  output_write.Reset();
-  errors_write.Reset();
-  report_write.Reset();
-
-  const auto look = [&wake] {
-    const uint64_t one = 1;
-    [[maybe_unused]] const auto n = write(wake.get(), &one, sizeof(one));
-  };
-  const std::stop_callback<std::function<void()>> stopper(ctx.stop(), look);
-  Status fed;  // The feeder's until it is joined.
-  std::atomic<bool> feed_failed = false;
-  TaskGroup feeder;
-  if (command.feed) {
-    feeder.Start("feed", [&](std::stop_token) {
-      fed = command.feed([&](std::string_view bytes) { return Send(feeding.get(), bytes); });
-      if (!fed.ok() && fed.error().reason != kInputClosed) {
-        feed_failed = true;
-        look();
-      }
-      shutdown(feeding.get(), SHUT_WR);
-    });
-  }
-  Fd exited(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // Linux 5.3.
-
-  ChildOutcome outcome;
-  bool ended = false, killed = false, too_long = false;
-  char chunk[8192];
-  // Until the child has exited and its pipes are drained. A grandchild that keeps a pipe open does
-  // not hold us: it is in the group that is killed below.
-  while (true) {
-    pollfd fds[4] = {{output_read.get(), POLLIN, 0},
-                     {errors_read.get(), POLLIN, 0},
-                     {ended ? -1 : exited.get(), POLLIN, 0},
-                     {killed ? -1 : wake.get(), POLLIN, 0}};
-    int64_t wait =
-        killed || ended ? 200 : std::clamp<int64_t>(ctx.Remaining().count(), 0, 3600'000);
-    if (exited.get() < 0) wait = std::min<int64_t>(wait, 100);
-    const int n = poll(fds, 4, static_cast<int>(wait));
-    if (n < 0 && errno != EINTR) break;
-    for (const int i : {0, 1}) {
-      if (fds[i].fd < 0 || fds[i].revents == 0) continue;
-      Fd& end = i == 0 ? output_read : errors_read;
-      const ssize_t size = read(end.get(), chunk, sizeof(chunk));
-      if (size > 0 && i == 0 && command.whole_output > 0) {
-        outcome.output.append(chunk, static_cast<size_t>(size));
-        too_long = outcome.output.size() > command.whole_output;
-      } else if (size > 0) {
-        Keep(i == 0 ? outcome.output : outcome.errors, chunk, static_cast<size_t>(size));
-      }
-      if (size == 0) end.Reset();
-    }
-    if (!ended) {
-      siginfo_t info{};
-      if (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-          info.si_pid == pid) {
-        ended = true;
-      }
-    }
-    const bool drained = output_read.get() < 0 && errors_read.get() < 0;
-    if (ended && (drained || n == 0)) break;
-    if (!ended && !killed &&
-        (ctx.Stopped() || ctx.Remaining().count() == 0 || feed_failed || too_long)) {
-      killed = true;
-      kill(-pid, SIGKILL);
-    }
-  }
-  kill(-pid, SIGKILL);  // Whatever it left behind. The pid is still ours: it is not reaped yet.
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  // Nobody holds the other end any more, so the feeder is at its end too.
-  feeder.Join();
-  if (!fed.ok() && fed.error().reason != kInputClosed) {
-    OMS_TRY(ctx.Check());
-    return fed.error();
-  }
-  if (too_long) {
-    return MakeError(
-        Code::kInvalid, "ChildOutputTooLong",
-        fmt::format("{} wrote more than {} bytes", command.argv[0], command.whole_output));
-  }
-  if (killed) {
-    OMS_TRY(ctx.Check());
-    return MakeError(Code::kTimeout, fmt::format("{} was ended", command.argv[0]));
-  }
-  int exec_error = 0;
-  if (read(report_read.get(), &exec_error, sizeof(exec_error)) == sizeof(exec_error)) {
-    return NotStarted(command.argv[0], exec_error);
-  }
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return outcome;
+  const Wake wake;
+  if (wake.get() < 0) return NotStarted(command.argv[0], errno);
+  OMS_ASSIGN(Pipes pipes, OpenPipes(command));
+  OMS_ASSIGN(const pid_t pid, Start(program, command, pipes));
+  const std::stop_callback stopper(ctx.stop(), [&wake] { wake(); });
+  Feeder feeder(command, pipes.feeding.get(), wake);
+  Running child(ctx, command, pid, pipes, wake, feeder);
+  child.Watch();
+  const int status = child.Reap();
+  return OutcomeOf(ctx, command, child, status, feeder.Join(), pipes.report_read);
 }
 
 }  // namespace oms::base

@@ -35,6 +35,7 @@ struct ChildCommand {
 
 struct ChildOutcome {
   int exit_code = 0;   // 128 + signal when a signal ended it.
+  int signal = 0;      // The one that ended it; 0: it has exited.
   std::string output;  // The last 16 KiB of standard output (if it is no file), or all of it.
   std::string errors;  // The last 16 KiB of standard error.
 };

@@ -82,7 +82,7 @@ base::Error Failed(const ExecPlugin& plugin, const base::Error& error) {
     return MakeError(code, "ExecPluginFailed",
                      fmt::format("the credential plug-in {} {}", plugin.command, why));
   };
-  if (error.code == Code::kCancelled) return error;
+  if (error.code == Code::kCancelled || error.code == Code::kFenced) return error;
   if (error.code == Code::kTimeout) return failed(Code::kTimeout, "did not answer in time");
   if (error.reason == "ChildOutputTooLong")
     return failed(Code::kInvalid, "answered with too much data");
@@ -153,8 +153,8 @@ base::Result<ExecCredential> RunExecPlugin(const base::Context& ctx, const KubeC
     return MakeError(
         Code::kDenied, "ExecPluginFailed",
         fmt::format("the credential plug-in {} {}", plugin.command,
-                    ran->exit_code > 128
-                        ? fmt::format("was ended by signal {}", ran->exit_code - 128)
+                    ran->signal != 0
+                        ? fmt::format("was ended by signal {}", ran->signal)
                         : fmt::format("failed with exit code {}: run it manually to see why",
                                       ran->exit_code)));
   }

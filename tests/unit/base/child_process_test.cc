@@ -69,7 +69,12 @@ TEST_F(ChildProcessTest, TellsExitCodeAndBothStreams) {
 }
 
 TEST_F(ChildProcessTest, ASignalIsAnExitCodeToo) {
-  EXPECT_EQ(RunChild(ctx_, {{"sh", "-c", "kill -9 $$"}, {}, {}})->exit_code, 128 + 9);
+  const auto killed = RunChild(ctx_, {{"sh", "-c", "kill -9 $$"}, {}, {}});
+  EXPECT_EQ(killed->exit_code, 128 + 9);
+  EXPECT_EQ(killed->signal, 9);
+  const auto exited = RunChild(ctx_, {{"sh", "-c", "exit 137"}, {}, {}});
+  EXPECT_EQ(exited->exit_code, 137);
+  EXPECT_EQ(exited->signal, 0);
 }
 
 TEST_F(ChildProcessTest, WritesAndReadsFilesAndNeverReplacesOne) {
@@ -86,6 +91,9 @@ TEST_F(ChildProcessTest, AMissingProgramIsSaidSo) {
   const auto child = RunChild(ctx_, {{"no-such-program-here"}, {}, {}});
   ASSERT_FALSE(child.ok());
   EXPECT_EQ(child.error().reason, "ChildNotStarted");
+  const auto file = folder_ / "out";
+  EXPECT_FALSE(RunChild(ctx_, {{"no-such-program-here"}, file, {}}).ok());
+  EXPECT_FALSE(fs::exists(file));
   EXPECT_EQ(RunChild(ctx_, {{"/etc/passwd"}, {}, {}}).error().reason, "ChildNotStarted");
 }
 

@@ -100,6 +100,15 @@ TEST_F(PluginTest, AFailureSaysItsExitCodeAndNothingOfItsOutput) {
   EXPECT_EQ(token.error().message.find("geheim"), std::string::npos);
 }
 
+TEST_F(PluginTest, AnExitCodeIsNotTakenForASignal) {
+  const auto told = [&](const std::string& ends) {
+    Plugin(ends);
+    return RunExecPlugin(ctx_, config_).error().message;
+  };
+  EXPECT_NE(told("exit 255\n").find("exit code 255"), std::string::npos);
+  EXPECT_NE(told("kill -9 $$\n").find("was ended by signal 9"), std::string::npos);
+}
+
 TEST_F(PluginTest, APluginThatDoesNotExistSaysHowToGetIt) {
   Plugin("");
   config_.exec->command = "/nowhere/login";
