@@ -30,6 +30,8 @@ class ResponseParser final : public beast::http::basic_parser<false> {
     body_limit(std::numeric_limits<std::uint64_t>::max());
   }
 
+  // "100 Continue" and the like: the answer itself is still to come.
+  bool interim() const { return response_.status / 100 == 1 && response_.status != 101; }
   HttpResponse& response() { return response_; }
   const std::optional<base::Error>& refused() const { return refused_; }
 
@@ -47,7 +49,7 @@ class ResponseParser final : public beast::http::basic_parser<false> {
     response_.headers[key].assign(value.data(), value.size());
   }
   void on_header_impl(error_code& ec) override {
-    if (options_.on_header) Refuse(options_.on_header(response_), ec);
+    if (options_.on_header && !interim()) Refuse(options_.on_header(response_), ec);
   }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
   std::size_t on_body_impl(beast::string_view body, error_code& ec) override {
@@ -91,26 +93,27 @@ class ResponseParser final : public beast::http::basic_parser<false> {
 Result<HttpResponse> ReadResponse(
     const Context& ctx, HttpStream& stream, const ResponseOptions& options, const Status& sent,
     const std::function<base::Error(BadAnswer, std::string_view)>& broken) {
-  ResponseParser parser(options);
+  std::optional<ResponseParser> parser(std::in_place, options);
   std::vector<char> buffer(kBufferSize);
   size_t filled = 0;
   bool end = false;
-  while (!parser.is_done() && !end) {
+  while (!parser->is_done() && !end) {
     auto got = stream.Read(ctx, buffer.data() + filled, buffer.size() - filled);
     if (!got.ok()) return sent.ok() || got.Is(Code::kDenied) ? got.error() : sent.error();
     end = got.value() == 0;
     filled += got.value();
     // put() may leave bytes (a header or a chunk's head that is not complete): they stay in front.
     size_t used = 0;
-    while (used < filled && !parser.is_done()) {
+    while (used < filled && !parser->is_done()) {
       error_code ec;
       const size_t n =
-          parser.put(boost::asio::const_buffer(buffer.data() + used, filled - used), ec);
-      if (parser.refused()) return *parser.refused();
-      if (parser.response().cut) return std::move(parser.response());
+          parser->put(boost::asio::const_buffer(buffer.data() + used, filled - used), ec);
+      if (parser->refused()) return *parser->refused();
+      if (parser->response().cut) return std::move(parser->response());
       used += n;
       if (ec == beast::http::error::need_more) break;
       if (ec) return broken(BadAnswer::kNoHttp, ec.message());
+      if (parser->is_done() && parser->interim()) parser.emplace(options);
       if (n == 0) break;
     }
     std::copy(buffer.begin() + static_cast<std::ptrdiff_t>(used),
@@ -118,14 +121,14 @@ Result<HttpResponse> ReadResponse(
     filled -= used;
     if (filled == buffer.size()) return broken(BadAnswer::kNoHttp, "a header that does not end");
   }
-  if (!parser.is_done()) {
-    if (!parser.got_some())
+  if (!parser->is_done()) {
+    if (!parser->got_some())
       return sent.ok() ? broken(BadAnswer::kEndsEarly, "no answer came") : sent.error();
     error_code ec;
-    parser.put_eof(ec);  // The end of a body without length is the end of the stream.
+    parser->put_eof(ec);  // The end of a body without length is the end of the stream.
     if (ec) return broken(BadAnswer::kEndsEarly, "it ended in the middle");
   }
-  return std::move(parser.response());
+  return std::move(parser->response());
 }
 
 }  // namespace oms::drivers::http

@@ -57,6 +57,16 @@ TEST(HttpExchange, TakesAWholeAnswerOfEachKind) {
   EXPECT_EQ(AskFor("HTTP/1.0 503 Not now\r\n\r\nbody").value_or({}).status, 503);
 }
 
+TEST(HttpExchange, PassesOverWhatComesBeforeTheAnswer) {
+  const auto answer = AskFor(
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+      "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody");
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->body, "body");
+  EXPECT_THAT(AskFor("HTTP/1.1 100 Continue\r\n\r\n").error().message, HasSubstr("was cut off"));
+}
+
 TEST(HttpExchange, TellsACutAnswerFromAWholeOne) {
   for (const char* cut : {"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"data\":",
                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n",
