@@ -1815,6 +1815,7 @@ Process::Process(World& world, Determined parts)
 }
 
 void Process::Assemble(pass::UpgradeReconciler::Options options) {
+  world_.Locked([&] { world_.promises.BeginProcess(); });
   options.limits = {{kFirstEngine, kSecondEngine}, {"/var/lib/oms-upgrade"}, {"/images"}};
   pass::Ports ports{.api = &doors_->api,
                     .engines = &doors_->engines,

@@ -356,10 +356,7 @@ class World {
       return Dead();
     }
     base::Result<T> result = act();
-    if (life.writes_ == life.slow_at_) {
-      clock.Advance(life.slow_by_);
-      promises.Slowed(life.slow_by_);
-    }
+    if (life.writes_ == life.slow_at_) clock.Advance(life.slow_by_);
     if (result.ok()) {
       ++writes;
       oms_writes += touches_oms ? 1 : 0;

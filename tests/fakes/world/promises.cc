@@ -15,13 +15,6 @@ namespace oms::fakes {
 using model::Direction;
 using model::PointKind;
 
-namespace {
-
-// "A moment before": no step of a test is between.
-constexpr base::Duration kAMoment = std::chrono::seconds(5);
-
-}  // namespace
-
 // What a test has put there itself is known as if it had been appended.
 Promises::Known& Promises::KnownOf(const std::string& folder) {
   auto [at, fresh] = known_.try_emplace(folder);
@@ -30,7 +23,7 @@ Promises::Known& Promises::KnownOf(const std::string& folder) {
   for (const auto& [n, text] : world_.records[folder]) texts.push_back(text);
   if (auto record = model::FoldRecords(texts); record.ok()) {
     at->second.record = *std::move(record);
-    if (at->second.record.direction == Direction::kRollback) at->second.turned = base::SteadyTime();
+    if (at->second.record.direction == Direction::kRollback) at->second.turned = 0;
   }
   return at->second;
 }
@@ -113,9 +106,14 @@ void Promises::Drop(const std::string& database) {
   }
   if (const auto wrong = WhatIsWrongWith(*record, database); !wrong.empty())
     broken("and would not come back: " + wrong);
-  if (!ReadSince(*record, database, world_.clock.Now() - kAMoment - slowed_))
-    broken("and its backup was not verified a moment before");
-  const auto& turned = KnownOf(world_.row->folder).turned;
+  // By this process, for this drop.
+  const Known& known = KnownOf(world_.row->folder);
+  if (!ReadSince(*record, database,
+                 std::max({known.may_drop, process_began_, dropped_at_[database]}))) {
+    broken("and its backup was not verified for it");
+  }
+  dropped_at_[database] = ++happened_;
+  const auto& turned = known.turned;
   if (!turned || !ReadSince(*record, {}, *turned))
     broken("before this operation had verified all of its backup");
   for (const auto& [id, container] : world_.containers) {
@@ -163,8 +161,7 @@ std::string Promises::WhatIsWrongWith(const Record& record, const std::string& d
   return {};
 }
 
-bool Promises::ReadSince(const Record& record, const std::string& database,
-                         base::SteadyTime since) const {
+bool Promises::ReadSince(const Record& record, const std::string& database, uint64_t since) const {
   const std::string folder = BackupOf(record);
   const auto read = [&](const std::string& path) {
     const auto found = read_at_.find(folder + "/" + path);
@@ -176,7 +173,7 @@ bool Promises::ReadSince(const Record& record, const std::string& database,
   });
 }
 
-void Promises::ReadFile(const std::string& path) { read_at_[path] = world_.clock.Now(); }
+void Promises::ReadFile(const std::string& path) { read_at_[path] = ++happened_; }
 
 void Promises::RemovePayload(const std::string& folder) {
   const Record* record = Operation();
@@ -220,8 +217,9 @@ void Promises::Append(const std::string& folder, int n, const std::string& text)
   if (!all) Break("a record has lost a point that was passed");
   known.record = *std::move(record);
   if (all) known.enough_from = n;
-  if (known.record.direction == Direction::kRollback && !known.turned)
-    known.turned = world_.clock.Now();
+  if (known.record.direction == Direction::kRollback && !known.turned) known.turned = ++happened_;
+  if (known.record.Passed(PointKind::kFirstDrop) && known.may_drop == 0)
+    known.may_drop = ++happened_;
   // The first record of an undo has the points of what it undoes.
   if (first && known.record.undoes) return;
   for (const auto& point : known.record.points) {

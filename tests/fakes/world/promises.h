@@ -36,8 +36,7 @@ class Promises {
   void RemovePayload(const std::string& folder);
   void Break(const std::string& what) { broken_.push_back(what); }
 
-  // A write has taken that long, and something else may have waited for it.
-  void Slowed(base::Duration by) { slowed_ += by; }
+  void BeginProcess() { process_began_ = ++happened_; }
 
   // --- acts of a person
   void PersonRanOms() { person_wrote_ = true; }
@@ -55,7 +54,8 @@ class Promises {
   struct Known {
     model::OperationRecord record;
     int enough_from = 0;
-    std::optional<base::SteadyTime> turned;  // Since when it goes back.
+    std::optional<uint64_t> turned;  // Since when it goes back.
+    uint64_t may_drop = 0;           // Since when the point is passed that says so.
   };
   using Record = model::OperationRecord;
 
@@ -68,17 +68,18 @@ class Promises {
   static std::string BackupOf(const Record& record);
   // Why this backup would not bring the database back; all of them, where none is named.
   std::string WhatIsWrongWith(const Record& record, const std::string& database = {}) const;
-  bool ReadSince(const Record& record, const std::string& database, base::SteadyTime since) const;
+  bool ReadSince(const Record& record, const std::string& database, uint64_t since) const;
 
   World& world_;
   std::map<std::string, Known> known_;  // By folder.
-  std::map<std::string, base::SteadyTime> read_at_;
+  // Not times: a task has a thread of its own, and the clock is another's. What happened first?
+  uint64_t happened_ = 0, process_began_ = 0;
+  std::map<std::string, uint64_t> read_at_, dropped_at_;
   std::map<std::string, int> script_runs_;  // By operation and script.
   // What the databases held when the new version was started; by operation.
   std::map<std::string, std::map<std::string, std::string>> before_;
   std::map<std::string, uint64_t> highest_id_;
   std::set<std::string> went_back_;  // Operations that have started an old container.
-  base::Duration slowed_{0};
   bool person_wrote_ = false, accepted_ = false;
   std::vector<std::string> broken_;
 };
