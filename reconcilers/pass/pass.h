@@ -1,10 +1,12 @@
-// One pass for one OmsUpgrade: reach the site -> { observe -> state -> decide -> act } until
-// nothing is to be done now -> write status. Made by UpgradeReconciler for each call; not for
-// others.
+// One pass for one OmsUpgrade: { reach -> observe -> judge -> decide -> act -> show } until nothing
+// is to be done now. Made by UpgradeReconciler for each call; not for others.
 //
-// pass.cc           the loop, the owner's row, what is shown
+// pass.cc           the loop, and what needs no look: flags, another's row, troubles
+// pass_row.cc       the owner's row, and records that are taken over
+// pass_shown.cc     what is shown: status, events, metrics
 // pass_closed.cc    no operation is open: open one, or say why not
-// pass_open.cc      an operation is open: the next step, evidence, failures, its ends
+// pass_open.cc      an operation is open: what is seen, judged and decided of it
+// pass_acts.cc      an operation is open: the act of a step, and its ends
 #pragma once
 
 #include <memory>
@@ -53,6 +55,9 @@ struct UpgradeReconciler::ResourceCache {
   BackupPruning pruning;
 };
 
+// Of what only writes down, and acts on nothing that it would have to look at.
+inline const model::Facts kNothingSeen;
+
 class UpgradeReconciler::Pass {
  public:
   Pass(UpgradeReconciler& owner, ResourceCache& memory,
@@ -61,7 +66,11 @@ class UpgradeReconciler::Pass {
   base::Result<runtime::Outcome> Run(const base::Context& ctx);
 
  private:
-  enum class Next { kAgain, kRest };
+  // What a round has come to. Nothing decided: nothing is shown, everything is looked at anew.
+  struct Came {
+    std::optional<decide::Decision> decided;
+    bool again = false;  // More may be to do now.
+  };
   // The deadline of a pass is for reaching the site. What follows has limits of its own, so that a
   // pass on a slow site comes to an act all the same, and what was done is written down.
   static constexpr base::Duration kRoundFor = std::chrono::minutes(5);
@@ -69,40 +78,62 @@ class UpgradeReconciler::Pass {
       std::chrono::minutes(10);  // Without a limit of its own.
   static constexpr base::Duration kWriteFor = std::chrono::minutes(1);
 
-  // One round of reach, observe, decide, act. Sets what the status is made of.
-  base::Result<Next> Round(const base::Context& ctx);
-  std::optional<base::Result<Next>> CheckAllowed(const base::Context& ctx);
-  Next InTrouble();
+  // One round of reach, observe, judge, decide, act. Sets what the status is made of.
+  base::Result<Came> Round(const base::Context& ctx);
+  void Forget();  // What another round has seen.
+  std::optional<base::Result<Came>> CheckAllowed(const base::Context& ctx);
+  void Reach(const base::Context& ctx);
+  // What needs no look at OMS: a row, a person's word, a deletion, a trouble. Nullopt: none.
+  base::Result<std::optional<Came>> Settle(const base::Context& ctx);
+  Came InTrouble();
   base::Result<runtime::Outcome> Failed(const base::Context& ctx, const base::Error& error);
-  base::Result<Next> TryTheCrdAgain(const base::Context& ctx);
+  base::Result<Came> TryTheCrdAgain(const base::Context& ctx);
 
   // --- no operation is open
-  base::Result<Next> WithoutOperation(const base::Context& ctx);
+  base::Result<Came> WithoutOperation(const base::Context& ctx);
+  // What the last one has left to be done. Nullopt: nothing.
+  base::Result<std::optional<Came>> TidyUp(const base::Context& ctx);
+  // Observes and judges for the plan of what is wanted: plan_, preflight_. An error: there can be
+  // none, and why.
+  base::Status LookAhead(const base::Context& ctx, const decide::IdleInput& idle,
+                         const decide::UserRequests& requests);
+  base::Result<Came> Begin(const base::Context& ctx, decide::Decision decision);
   void LookBeforeUpgrade(const base::Context& ctx, const crd::Version& running);
   bool LookAtHa(const base::Context& ctx);  // True: somebody has switched it off since.
-  base::Result<Next> Stand(const base::Context& ctx);
+  base::Result<Came> Stand(const base::Context& ctx);
   base::Result<bool> TakeWholeness(const base::Context& ctx);
   void PruneBackups(const base::Context& ctx);
   show::UndoNumbers NumbersNow(const base::Context& ctx);
-  base::Result<Next> Open(const base::Context& ctx, bool undo);
-  base::Result<Next> Deleted(const base::Context& ctx);
+  base::Status Open(const base::Context& ctx, bool undo);
+  base::Result<Came> Deleted(const base::Context& ctx);
   // Without a look at anything: the finalizer goes, and what it leaves behind is told.
-  base::Result<Next> LeaveAsItIs(const base::Context& ctx, bool open);
+  base::Result<Came> LeaveAsItIs(const base::Context& ctx, bool open);
   std::string OperationId() const;
 
   // --- an operation is open
-  base::Result<Next> WithOperation(const base::Context& ctx);
+  base::Result<Came> WithOperation(const base::Context& ctx);
+  // The row, the records, the finalizer, the Secrets and the image. Nullopt: all are as they must.
+  base::Result<std::optional<Came>> MakeReady(const base::Context& ctx);
   base::Status HoldReferencedSecrets(const base::Context& ctx);
-  base::Result<Next> Act(const base::Context& ctx);
-  base::Result<Next> StepFailed(const base::Context& act, steps::OperationSession& op,
+  void Observe(const base::Context& ctx);
+  decide::Decision Decide(const base::Context& ctx);
+  base::Result<Came> Act(const base::Context& ctx, decide::Decision decision);
+  base::Result<Came> ActOnStep(const base::Context& act, steps::OperationSession& op,
+                               decide::Decision decision);
+  base::Result<Came> StepFailed(const base::Context& act, steps::OperationSession& op,
                                 model::Step step, const base::Error& error);
-  base::Result<Next> End(const base::Context& ctx, steps::OperationSession& op);
+  base::Result<Came> End(const base::Context& ctx, steps::OperationSession& op,
+                         const decide::Decision& decision);
   void RemoveLeftConfig(const base::Context& ctx, steps::OperationSession& op);
-  base::Result<Next> Turn(const base::Context& ctx, steps::OperationSession& op);
-  base::Result<Next> CallOff(const base::Context& ctx, steps::OperationSession& op);
+  base::Result<Came> Turn(const base::Context& ctx, steps::OperationSession& op,
+                          const decide::Decision& decision);
+  base::Result<Came> CallOff(const base::Context& ctx, steps::OperationSession& op,
+                             const decide::Decision& decision);
   std::string PlanAnew(const crd::Version& from, const crd::Version& to);
   bool WantsAbandon() const;
-  base::Result<Next> Abandon(const base::Context& ctx);
+  base::Result<Came> Abandon(const base::Context& ctx);
+  // `why`: it cannot be looked at.
+  base::Result<Came> AbandonUnseen(const base::Context& ctx, const std::string& why);
   // What is within is why the record is not this resource's to close.
   base::Result<base::Status> AbandonUnreached(const base::Context& ctx);
   void TellAbandoned(const model::OperationRecord& record);
@@ -110,14 +141,16 @@ class UpgradeReconciler::Pass {
   // An edit of the spec, or a new reset token, that was not acted on yet: what failed is tried
   // anew, and time is counted anew.
   bool Edited() const;
-  base::Result<Next> TakeEdit(const base::Context& ctx);
+  base::Result<Came> TakeEdit(const base::Context& ctx);
+  crd::Spec SpecNow() const;  // With an operation open: with the image that it carries.
   base::Result<bool> TakeImage(const base::Context& ctx);  // True: another one than before.
   base::Status RecordEvidence(const base::Context& ctx, steps::OperationSession& op);
-  steps::OperationSession Session();
+  steps::OperationSession Session() { return Session(*facts_); }
+  steps::OperationSession Session(const model::Facts& facts);
   ports::Ownership& Row() const { return *reached_.OwnershipOf(site_); }
 
   // --- the row
-  std::optional<Next> CheckOwner(const base::Context& ctx);
+  std::optional<decide::Decision> CheckOwner(const base::Context& ctx);
   bool IsLeftBehind(const base::Context& ctx);
   bool IsGone(const base::Context& ctx, const ports::Owner& owner) const;
   // By whom the records are believed that row and status name.
@@ -130,27 +163,21 @@ class UpgradeReconciler::Pass {
   base::Result<bool> Claim(const base::Context& ctx);
 
   // --- what is shown
-  crd::Status ShownStatus(const base::Context& ctx) const;
-  base::Status WriteStatus(const base::Context& ctx);
+  crd::Status ShownStatus(const base::Context& ctx, const decide::Decision& decision) const;
+  base::Status Show(const base::Context& ctx, const decide::Decision& decision);
   base::Status ShowCrdTooOld(const base::Context& ctx, const base::Error& error);
-  void Tell();
+  void Tell(const decide::Decision& decision);
   // The level that is reached; an event when it is a new one.
   show::DowntimeLevel TellDowntime(base::WallTime now);
   void Event(bool warning, const std::string& reason, const std::string& message) const;
 
-  Next Rest(decide::Decision decision) {
-    decision_ = std::move(decision);
-    return Next::kRest;
-  }
-  Next Stall(std::string reason, std::string message,
-             std::optional<base::Duration> wait = decide::kLookAgainAtTrouble) {
+  static Came Rest(decide::Decision decision) { return {std::move(decision), false}; }
+  static Came GoOn(decide::Decision decision) { return {std::move(decision), true}; }
+  static Came LookAnew() { return {std::nullopt, true}; }
+  static Came Stall(std::string reason, std::string message,
+                    std::optional<base::Duration> wait = decide::kLookAgainAtTrouble) {
     return Rest({decide::Decision::Kind::kStall, model::Step::kPreflight, std::move(reason),
                  std::move(message), wait});
-  }
-  // Nothing is decided yet, so nothing is shown: a decision that was never made looks like Idle.
-  Next LookAnew() {
-    decided_ = false;
-    return Next::kAgain;
   }
   bool deleting() const { return resource_->meta.deletion_timestamp.has_value(); }
   bool orphans() const { return spec_.deletion_policy == crd::DeletionPolicy::kOrphan; }
@@ -169,7 +196,7 @@ class UpgradeReconciler::Pass {
   UpgradeReconciler& owner_;
   ResourceCache& memory_;
   const std::shared_ptr<const crd::OmsUpgrade> resource_;
-  crd::Spec spec_;  // With an operation open: with the image that it carries.
+  crd::Spec spec_;                           // SpecNow(), of this round.
   const base::Result<crd::Version> wanted_;  // spec.version.
   const kube::ObjectKey key_;
   const ports::Owner me_;
@@ -183,8 +210,7 @@ class UpgradeReconciler::Pass {
   std::optional<steps::StepState> preflight_;
   std::vector<std::string> pruned_;  // Folders of operations that hold no backup any more.
   std::optional<show::Plan> plan_;   // Of what is wanted and not opened yet.
-  decide::Decision decision_;
-  bool decided_ = false;  // In this round: decision_ may be shown.
+  model::Step step_ = model::Step::kPreflight;  // What was decided last is about it.
   bool deferred_ = false;
   bool acted_ = false;  // In this pass: a request to look now has had its look.
 };

@@ -72,13 +72,11 @@ base::Result<bool> UpgradeReconciler::Pass::TakeWholeness(const base::Context& c
   const model::OperationRecord& last = *site_.record;
   OMS_ASSIGN(const bool claimed, Claim(ctx));
   if (claimed) return true;
-  facts_.emplace();  // Nothing was looked at yet, and nothing has to be.
-  steps::OperationSession op = Session();
+  steps::OperationSession op = Session(kNothingSeen);
   const base::WallTime now = ctx.clock().Wall();
   OMS_TRY(op.Save(ctx, [&](model::OperationRecord& record) {
     if (!record.said_whole) record.said_whole = now;
   }));
-  facts_.reset();
   Event(false, crd::reason::kSaidWhole,
         fmt::format(
             "OMS is considered intact after the abandoned operation from {} to {}, as {} confirms",
@@ -132,7 +130,7 @@ bool UpgradeReconciler::Pass::LookAtHa(const base::Context& ctx) {
 
 // Nothing is open, and nothing is wanted: Ready is for what was seen to be well, and not for a
 // label.
-base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Stand(
+base::Result<UpgradeReconciler::Pass::Came> UpgradeReconciler::Pass::Stand(
     const base::Context& ctx) {
   decide::StandingView view{*site_.running};
   view.last = site_.record.get();
@@ -157,19 +155,49 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Stand(
   return Rest(decide::DecideStanding(view));
 }
 
-base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOperation(
+base::Result<UpgradeReconciler::Pass::Came> UpgradeReconciler::Pass::WithoutOperation(
     const base::Context& ctx) {
+  OMS_ASSIGN(auto before, TidyUp(ctx));
+  if (before) return *std::move(before);
+  const model::OperationRecord* gone = decide::NewContainerGoneOf(site_);
+  // What counts is what the databases are.
+  if (gone != nullptr) site_.running = gone->to;
+  decide::IdleInput idle{*site_.running};
+  idle.now = ctx.clock().Wall();
+  idle.last = site_.record.get();
+  idle.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
+  const decide::UserRequests requests = UserRequestsNow(ctx);
+  if (gone != nullptr && !decide::WantsUndo(spec_, idle, requests))
+    return Rest(decide::NewContainerGone(*gone, site_, spec_.strategy));
+  if (auto latched = decide::Latched(idle, requests)) {
+    // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
+    OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
+    return Rest(*std::move(latched));
+  }
+  if (const auto ahead = LookAhead(ctx, idle, requests); !ahead.ok())
+    return Stall(ahead.error().reason, ahead.error().message);
+  if (plan_) {
+    idle.plan_hash = plan_->hash;
+    idle.plan_text = plan_->lost;
+  }
+  idle.preflight = preflight_ ? &*preflight_ : nullptr;
+  return Begin(ctx, decide::DecideWithoutOperation(spec_, idle, requests));
+}
+
+base::Result<std::optional<UpgradeReconciler::Pass::Came>> UpgradeReconciler::Pass::TidyUp(
+    const base::Context& ctx) {
+  using Before = std::optional<Came>;
   if (site_.row && site_.record && site_.row->operation_id == site_.record->id) {
     // A process died after it had closed the record, and before it said so in the row.
     OMS_ASSIGN(const bool claimed, Claim(ctx));
-    if (claimed) return LookAnew();
+    if (claimed) return Before(LookAnew());
     OMS_TRY(Row().SetOperation(ctx, site_.oms, *memory_.epoch, "", site_.record->folder,
                                site_.record->volume));
-    return LookAnew();
+    return Before(LookAnew());
   }
   if (!deleting() && !spec_.suspend && spec_.mode != crd::Mode::kPlan) {
     OMS_ASSIGN(const bool taken, TakeRecordsOver(ctx));
-    if (taken) return LookAnew();
+    if (taken) return Before(LookAnew());
   }
   if (site_.record && !site_.record->open()) {
     memory_.secrets.Release(ctx, *owner_.ports_.api, key_.ns, site_.record->id,
@@ -177,59 +205,41 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::WithoutOper
   }
   if (site_.row && site_.row->owner == me_)
     memory_.idle_row = {reached_.OwnershipOf(site_), site_.oms, site_.row->epoch};
-  if (!site_.running) {
-    return Stall(crd::reason::kContainerNotFound,
-                 "the OMS container no longer exists, and no operation is open");
-  }
-  const model::OperationRecord* gone = decide::NewContainerGoneOf(site_);
-  // What counts is what the databases are.
-  if (gone != nullptr) site_.running = gone->to;
-  const crd::Version& running = *site_.running;
-  decide::IdleInput idle{running};
-  idle.now = ctx.clock().Wall();
-  idle.last = site_.record.get();
-  idle.way_back = gone != nullptr ? gone : decide::RunsNewOf(site_);
-  const decide::UserRequests requests = UserRequestsNow(ctx);
-  if (gone != nullptr && !decide::WantsUndo(spec_, idle, requests))
-    return Rest(decide::NewContainerGone(*gone, site_, spec_.strategy));
-  if (const auto latched = decide::Latched(idle, requests)) {
-    // Nothing may begin, so nothing is looked at for it: what the last one came to stays shown.
-    OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
-    return Rest(*latched);
-  }
-  if (decide::WantsUndo(spec_, idle, requests)) {
-    if (auto plan =
-            show::PlanRollback(spec_, *idle.way_back, idle.now,
-                               {resource_->meta.generation, site_.record->id}, NumbersNow(ctx));
-        plan.ok()) {
-      plan_ = *std::move(plan);
-    } else {
-      return Stall(plan.error().reason, plan.error().message);
-    }
-  } else if (decide::WantsUpgrade(requests, running)) {
-    LookBeforeUpgrade(ctx, running);
-  }
-  if (plan_) {
-    idle.plan_hash = plan_->hash;
-    idle.plan_text = plan_->lost;
-  }
-  idle.preflight = preflight_ ? &*preflight_ : nullptr;
-  decision_ = decide::DecideWithoutOperation(spec_, idle, requests);
-  const bool begins = decision_.kind == Kind::kOpen || decision_.kind == Kind::kOpenUndo;
-  // It is for an open operation alone; an uninstall would hang on it.
-  if (!begins) OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
-  switch (decision_.kind) {
-    case Kind::kIdle: return Stand(ctx);
-    case Kind::kOpen: return Open(ctx.WithNewDeadline(kActFor), false);
-    case Kind::kOpenUndo: return Open(ctx.WithNewDeadline(kActFor), true);
-    default: return Next::kRest;
-  }
+  if (site_.running) return Before();
+  return Before(Stall(crd::reason::kContainerNotFound,
+                      "the OMS container no longer exists, and no operation is open"));
 }
 
-base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const base::Context& ctx,
-                                                                          bool undo) {
-  OMS_ASSIGN(const bool claimed, Claim(ctx));
-  if (claimed) return LookAnew();
+base::Status UpgradeReconciler::Pass::LookAhead(const base::Context& ctx,
+                                                const decide::IdleInput& idle,
+                                                const decide::UserRequests& requests) {
+  if (decide::WantsUndo(spec_, idle, requests)) {
+    OMS_ASSIGN(plan_,
+               show::PlanRollback(spec_, *idle.way_back, idle.now,
+                                  {resource_->meta.generation, site_.record->id}, NumbersNow(ctx)));
+  } else if (decide::WantsUpgrade(requests, *site_.running)) {
+    LookBeforeUpgrade(ctx, *site_.running);
+  }
+  return base::Ok();
+}
+
+base::Result<UpgradeReconciler::Pass::Came> UpgradeReconciler::Pass::Begin(
+    const base::Context& ctx, decide::Decision decision) {
+  step_ = decision.step;
+  const bool undo = decision.kind == Kind::kOpenUndo;
+  if (undo || decision.kind == Kind::kOpen) {
+    const base::Context act = ctx.WithNewDeadline(kActFor);
+    OMS_ASSIGN(const bool claimed, Claim(act));
+    if (claimed) return LookAnew();
+    OMS_TRY(Open(act, undo));
+    return GoOn(std::move(decision));
+  }
+  // It is for an open operation alone; an uninstall would hang on it.
+  OMS_TRY(owner_.status_.RemoveFinalizer(ctx, key_, known_));
+  return decision.kind == Kind::kIdle ? Stand(ctx) : Rest(std::move(decision));
+}
+
+base::Status UpgradeReconciler::Pass::Open(const base::Context& ctx, bool undo) {
   OMS_TRY(owner_.status_.AddFinalizer(ctx, key_, known_));
   record::NewOperation operation;
   operation.id = owner_.options_.new_id();
@@ -266,14 +276,14 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Open(const 
                            record.to, record.from, record.folder)
              : fmt::format("upgrade from {} to {} begins; its record and backups are in {}",
                            record.from, record.to, record.folder));
-  if (undo) return Next::kAgain;
+  if (undo) return base::Ok();
   // No warnings: nobody has seen anything amiss.
   for (const auto& told : steps::AdvisoriesBeforeStart(spec_, *site_.running, record.to, *facts_))
     Event(false, crd::reason::kSeeToItFirst, told);
-  return Next::kAgain;
+  return base::Ok();
 }
 
-base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs(
+base::Result<UpgradeReconciler::Pass::Came> UpgradeReconciler::Pass::LeaveAsItIs(
     const base::Context& ctx, bool open) {
   const auto& operation = known_.status.operation;
   if (operation) owner_.tasks_.Stop(operation->id + "/");
@@ -297,7 +307,7 @@ base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::LeaveAsItIs
 }
 
 // Nothing is open, or it is to be left as it is, or nothing can be seen.
-base::Result<UpgradeReconciler::Pass::Next> UpgradeReconciler::Pass::Deleted(
+base::Result<UpgradeReconciler::Pass::Came> UpgradeReconciler::Pass::Deleted(
     const base::Context& ctx) {
   // What another owner has taken over is none of this resource's business any more.
   const bool others = others_row();
