@@ -1,7 +1,9 @@
 // The composition root: options, wiring, exit code. The only file that sees every layer.
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "controller/base/clock.h"
@@ -44,11 +46,90 @@ std::string HostName() {
   return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
+base::Result<std::unique_ptr<kube::RestClient>> Connect(const std::string& kubeconfig,
+                                                        runtime::Registry& metrics) {
+  OMS_ASSIGN(auto config, kube::FindKubeConfig(kubeconfig));
+  return kube::RestClient::Make(std::move(config),
+                                {.on_request = runtime::RestRequestCounter(metrics)});
+}
+
 // The cluster's identity: whatever else is made anew, kube-system's uid stays.
 base::Result<std::string> ClusterId(const base::Context& ctx, kube::ApiClient& api) {
   OMS_ASSIGN(const nlohmann::json ns, api.Get(ctx, {"", "v1", "namespaces"}, {"", "kube-system"}));
   OMS_ASSIGN(const kube::ObjectMeta meta, kube::ParseMeta(ns));
   return meta.uid;
+}
+
+// All that is outside of the cluster, as what is real.
+struct Drivers {
+  const std::unique_ptr<ports::EngineProvider> engines =
+      drivers::docker::MakeDockerEngineProvider();
+  const std::unique_ptr<ports::RecordStore> store = drivers::files::MakeFileRecordStore();
+  const std::unique_ptr<ports::BackupTool> backup_tool = drivers::dump::MakeDumpTool();
+  drivers::mysql::MysqlMetaDbProvider meta_dbs;
+  drivers::mysql::MysqlOwnershipProvider ownerships;
+  drivers::http::TcpHttpProbe probe;
+  drivers::docker::FileImageArchives archives;
+  drivers::http::HttpTaskApi task_api;
+
+  pass::Ports With(kube::ApiClient& client) {
+    return {.api = &client,
+            .engines = engines.get(),
+            .meta_dbs = &meta_dbs,
+            .ownerships = &ownerships,
+            .store = store.get(),
+            .backup_tool = backup_tool.get(),
+            .archives = &archives,
+            .probe = &probe,
+            .task_api = &task_api};
+  }
+};
+
+using Upgrades = runtime::Informer<crd::OmsUpgrade>;
+
+void Wake(runtime::WorkQueue& queue, Upgrades& informer, const base::Logger& logger) {
+  informer.SetOnChange([&](const kube::ObjectKey& key, const auto& before, const auto& after) {
+    if (cmd::IsWorthAPass(before.get(), after.get())) queue.Add(key);
+  });
+  informer.SetOnParseError([&](const kube::ObjectKey& key, const base::Error& error) {
+    logger.With("key", key.ToString()).Error("ignored: {}", error.message);
+  });
+}
+
+void AddPages(runtime::HttpServer& http, runtime::Manager& manager, runtime::Registry& metrics,
+              Upgrades& informer) {
+  http.Handle("/healthz", runtime::CheckHandler({{"process", [&] { return manager.Failure(); }}}));
+  http.Handle("/metrics", [&] {
+    return runtime::HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", metrics.Text()};
+  });
+  http.Handle(
+      "/readyz",
+      runtime::CheckHandler({{"informer", [&] {
+                                return informer.HasSynced()
+                                           ? std::string()
+                                           : std::string("the list of resources is not loaded yet");
+                              }}}));
+}
+
+// What runs from the first moment to the last, whether this process leads or not.
+void AddStanding(runtime::Manager& manager, const base::Context& ctx, const std::string& address,
+                 runtime::HttpServer& http, runtime::ApiEventRecorder& events, Upgrades& informer) {
+  manager.Add(
+      "http", [&http, address] { return http.Start(address); }, [&http] { http.Stop(); });
+  manager.Add(
+      "events",
+      [&events, &ctx] {
+        events.Start(ctx);
+        return base::Ok();
+      },
+      [&events] { events.Stop(); });
+  manager.Add(
+      "informer",
+      [&informer, &ctx] {
+        informer.Start(ctx);
+        return base::Ok();
+      },
+      [&informer] { informer.Stop(); });
 }
 
 int Serve(const cmd::Options& options) {
@@ -57,15 +138,9 @@ int Serve(const cmd::Options& options) {
   const base::Logger logger;
   const base::Context ctx(clock, logger);
 
-  auto config = kube::FindKubeConfig(options.kubeconfig);
-  if (!config.ok()) {
-    logger.Error("{}", config.error().message);
-    return 2;
-  }
   runtime::Registry metrics;
   runtime::AddProcessMetrics(metrics);
-  auto api = kube::RestClient::Make(*std::move(config),
-                                    {.on_request = runtime::RestRequestCounter(metrics)});
+  const auto api = Connect(options.kubeconfig, metrics);
   if (!api.ok()) {
     logger.Error("{}", api.error().message);
     return 2;
@@ -76,38 +151,23 @@ int Serve(const cmd::Options& options) {
     logger.Error("the identity of the cluster cannot be read: {}", cluster.error().message);
     return 1;
   }
-
   runtime::Manager manager(logger);
   // Half a process is worse than none: another one takes over what this one does not do any more.
   const base::OnFailure end_process = [&](const std::string& what) {
     manager.RequestExit(1, what);
   };
-
   const std::string process = base::RandomId();
   runtime::ApiEventRecorder events(
       {.component = "oms-upgrade-controller", .instance = HostName(), .on_failure = end_process},
       client, clock);
   runtime::WorkQueue queue({.name = "omsupgrade"}, clock, *random, &metrics);
-  runtime::Informer<crd::OmsUpgrade> informer(
-      {.type = {crd::kGroup, crd::kVersionName, crd::kPlural},
-       .ns = options.ns,
-       .on_failure = end_process},
-      client, *random, crd::FromJson);
-  informer.SetOnChange([&](const kube::ObjectKey& key, const auto& before, const auto& after) {
-    if (cmd::IsWorthAPass(before.get(), after.get())) queue.Add(key);
-  });
-  informer.SetOnParseError([&](const kube::ObjectKey& key, const base::Error& error) {
-    logger.With("key", key.ToString()).Error("ignored: {}", error.message);
-  });
+  Upgrades informer({.type = {crd::kGroup, crd::kVersionName, crd::kPlural},
+                     .ns = options.ns,
+                     .on_failure = end_process},
+                    client, *random, crd::FromJson);
+  Wake(queue, informer, logger);
 
-  const auto engines = drivers::docker::MakeDockerEngineProvider();
-  const auto store = drivers::files::MakeFileRecordStore();
-  const auto backup_tool = drivers::dump::MakeDumpTool();
-  drivers::mysql::MysqlMetaDbProvider meta_dbs;
-  drivers::mysql::MysqlOwnershipProvider ownerships;
-  drivers::http::TcpHttpProbe probe;
-  drivers::docker::FileImageArchives archives;
-  drivers::http::HttpTaskApi task_api;
+  Drivers drivers;
   act::ThreadedTasks tasks;
   show::UpgradeMetrics upgrade_metrics(metrics);
   pass::UpgradeReconciler reconciler(
@@ -115,17 +175,8 @@ int Serve(const cmd::Options& options) {
        .process = process,
        .limits = {options.allow_engine, options.allow_backup_dir, options.allow_archive_dir},
        .metrics = &upgrade_metrics},
-      {.api = &client,
-       .engines = engines.get(),
-       .meta_dbs = &meta_dbs,
-       .ownerships = &ownerships,
-       .store = store.get(),
-       .backup_tool = backup_tool.get(),
-       .archives = &archives,
-       .probe = &probe,
-       .task_api = &task_api},
-      [&](const kube::ObjectKey& key) { return informer.Get(key); }, events, *random, tasks,
-      [&](const kube::ObjectKey& key) { queue.Add(key); });
+      drivers.With(client), [&](const kube::ObjectKey& key) { return informer.Get(key); }, events,
+      *random, tasks, [&](const kube::ObjectKey& key) { queue.Add(key); });
 
   runtime::Controller controller(
       {.name = "omsupgrade",
@@ -158,34 +209,8 @@ int Serve(const cmd::Options& options) {
       client, clock, *random, &metrics);
 
   runtime::HttpServer http(end_process);
-  http.Handle("/healthz", runtime::CheckHandler({{"process", [&] { return manager.Failure(); }}}));
-  http.Handle("/metrics", [&] {
-    return runtime::HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", metrics.Text()};
-  });
-  http.Handle(
-      "/readyz",
-      runtime::CheckHandler({{"informer", [&] {
-                                return informer.HasSynced()
-                                           ? std::string()
-                                           : std::string("the list of resources is not loaded yet");
-                              }}}));
-
-  manager.Add(
-      "http", [&] { return http.Start(options.http_addr); }, [&] { http.Stop(); });
-  manager.Add(
-      "events",
-      [&] {
-        events.Start(ctx);
-        return base::Ok();
-      },
-      [&] { events.Stop(); });
-  manager.Add(
-      "informer",
-      [&] {
-        informer.Start(ctx);
-        return base::Ok();
-      },
-      [&] { informer.Stop(); });
+  AddPages(http, manager, metrics, informer);
+  AddStanding(manager, ctx, options.http_addr, http, events, informer);
   manager.Add(
       "lease",
       [&] {
