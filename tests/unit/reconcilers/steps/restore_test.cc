@@ -37,6 +37,30 @@ TEST(SaveUpgradedState, ATokenForgivesItsTriesAndItsFoldersGoOnCounting) {
   EXPECT_EQ(begun, kMaxSaves);
 }
 
+TEST(RestoreDatabases, IsDoneOnceEachDatabaseThatDiffersIsRestored) {
+  fixtures::Upgrade upgrade = Differs({"oms_rm", "oms_cm"});
+  const auto verdict = [&] { return upgrade.of(model::Step::kRestoreDatabases).verdict; };
+  EXPECT_EQ(verdict(), Verdict::kPending);
+  upgrade.record.restores["oms_rm"].restored = fixtures::At(70);
+  EXPECT_EQ(verdict(), Verdict::kPending);
+  upgrade.record.restores["oms_cm"].restored = fixtures::At(71);
+  EXPECT_EQ(verdict(), Verdict::kDone);
+}
+
+TEST(RestoreDatabases, ALoadThatDiffersIsDoneOnceMoreAndIsThenAPersonsCase) {
+  fixtures::Upgrade upgrade = Differs({"oms_rm"});
+  model::DatabaseRestore& restore = upgrade.record.restores["oms_rm"];
+  restore.difference = "table t: 1 row instead of 2";
+  restore.differed = 1;
+  EXPECT_EQ(upgrade.of(model::Step::kRestoreDatabases).verdict, Verdict::kPending);
+  restore.differed = kMaxLoads;
+  const StepState state = upgrade.of(model::Step::kRestoreDatabases);
+  EXPECT_EQ(state.reason, "RestoreDiffers");
+  EXPECT_THAT(state.message, HasSubstr("1 row instead of 2"));
+  upgrade.facts.accept = AcceptDifference(upgrade.record, "oms_rm");
+  EXPECT_EQ(upgrade.of(model::Step::kRestoreDatabases).verdict, Verdict::kPending);
+}
+
 TEST(RestoreDatabases, ATokenForgivesTheLoadsAfterWhichADatabaseDiffered) {
   model::OperationRecord record = Differs({"oms_rm"}).record;
   model::DatabaseRestore& restore = record.restores["oms_rm"];
