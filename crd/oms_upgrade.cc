@@ -15,6 +15,20 @@
 // Each type's fields are listed once, in Fields(). A Reader, a Writer and a Lister walk over them.
 
 namespace oms::crd {
+
+Spec::Spec() = default;
+Spec::Spec(const Spec&) = default;
+Spec::Spec(Spec&&) noexcept = default;
+Spec& Spec::operator=(const Spec&) = default;
+Spec& Spec::operator=(Spec&&) noexcept = default;
+Spec::~Spec() = default;
+
+Status::Status() = default;
+Status::Status(const Status&) = default;
+Status::Status(Status&&) noexcept = default;
+Status& Status::operator=(const Status&) = default;
+Status& Status::operator=(Status&&) noexcept = default;
+Status::~Status() = default;
 namespace {
 
 using base::Code;

@@ -217,6 +217,14 @@ struct MaintenanceWindow {
 };
 
 struct Spec {
+  // In the source file: each file that includes this would make them anew.
+  Spec();
+  Spec(const Spec&);
+  Spec(Spec&&) noexcept;
+  Spec& operator=(const Spec&);
+  Spec& operator=(Spec&&) noexcept;
+  ~Spec();
+
   std::string version;
   Image image;
   std::vector<Node> nodes;
@@ -345,6 +353,14 @@ struct PlanStatus {
 };
 
 struct Status {
+  // As above.
+  Status();
+  Status(const Status&);
+  Status(Status&&) noexcept;
+  Status& operator=(const Status&);
+  Status& operator=(Status&&) noexcept;
+  ~Status();
+
   int64_t observed_generation = -1;
   std::string current_version;
   std::string phase;  // For display; nothing reads it.

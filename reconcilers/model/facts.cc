@@ -4,6 +4,27 @@
 
 namespace oms::model {
 
+NodeFacts::NodeFacts() = default;
+NodeFacts::NodeFacts(const NodeFacts&) = default;
+NodeFacts::NodeFacts(NodeFacts&&) noexcept = default;
+NodeFacts& NodeFacts::operator=(const NodeFacts&) = default;
+NodeFacts& NodeFacts::operator=(NodeFacts&&) noexcept = default;
+NodeFacts::~NodeFacts() = default;
+
+MetaFacts::MetaFacts() = default;
+MetaFacts::MetaFacts(const MetaFacts&) = default;
+MetaFacts::MetaFacts(MetaFacts&&) noexcept = default;
+MetaFacts& MetaFacts::operator=(const MetaFacts&) = default;
+MetaFacts& MetaFacts::operator=(MetaFacts&&) noexcept = default;
+MetaFacts::~MetaFacts() = default;
+
+Facts::Facts() = default;
+Facts::Facts(const Facts&) = default;
+Facts::Facts(Facts&&) noexcept = default;
+Facts& Facts::operator=(const Facts&) = default;
+Facts& Facts::operator=(Facts&&) noexcept = default;
+Facts::~Facts() = default;
+
 std::string HealthFacts::Missing() const {
   if (error) return error->message;
   if (!supervisor_answers) return "supervisord does not answer yet";

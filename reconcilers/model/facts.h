@@ -71,6 +71,14 @@ struct ComponentFacts {
 };
 
 struct NodeFacts {
+  // In the source file: each file that includes this would make them anew.
+  NodeFacts();
+  NodeFacts(const NodeFacts&);
+  NodeFacts(NodeFacts&&) noexcept;
+  NodeFacts& operator=(const NodeFacts&);
+  NodeFacts& operator=(NodeFacts&&) noexcept;
+  ~NodeFacts();
+
   std::string name;
   crd::NodeRole role = crd::NodeRole::kAll;
   bool keeps_running = false;               // As FrozenNode's.
@@ -106,6 +114,14 @@ struct NodeFacts {
 };
 
 struct MetaFacts {
+  // As above.
+  MetaFacts();
+  MetaFacts(const MetaFacts&);
+  MetaFacts(MetaFacts&&) noexcept;
+  MetaFacts& operator=(const MetaFacts&);
+  MetaFacts& operator=(MetaFacts&&) noexcept;
+  ~MetaFacts();
+
   ports::DbServerInfo server;  // Of rm, ...
   std::optional<ports::DbServerInfo>
       cm_server;                         // ... and of cm and cm_hb, where that is another one.
@@ -126,6 +142,14 @@ struct MetaFacts {
 };
 
 struct Facts {
+  // As above.
+  Facts();
+  Facts(const Facts&);
+  Facts(Facts&&) noexcept;
+  Facts& operator=(const Facts&);
+  Facts& operator=(Facts&&) noexcept;
+  ~Facts();
+
   base::WallTime now;
   base::SteadyTime steady_now;
   std::vector<NodeFacts> nodes;

@@ -4,6 +4,13 @@
 
 namespace oms::model {
 
+OperationRecord::OperationRecord() = default;
+OperationRecord::OperationRecord(const OperationRecord&) = default;
+OperationRecord::OperationRecord(OperationRecord&&) noexcept = default;
+OperationRecord& OperationRecord::operator=(const OperationRecord&) = default;
+OperationRecord& OperationRecord::operator=(OperationRecord&&) noexcept = default;
+OperationRecord::~OperationRecord() = default;
+
 bool OperationRecord::Passed(PointKind kind) const {
   return std::any_of(points.begin(), points.end(), [&](const Point& p) { return p.kind == kind; });
 }

@@ -184,6 +184,14 @@ struct DatabaseRestore {
 };
 
 struct OperationRecord {
+  // In the source file: each file that includes this would make them anew.
+  OperationRecord();
+  OperationRecord(const OperationRecord&);
+  OperationRecord(OperationRecord&&) noexcept;
+  OperationRecord& operator=(const OperationRecord&);
+  OperationRecord& operator=(OperationRecord&&) noexcept;
+  ~OperationRecord();
+
   // What is written; 1 and 2 are read as well (old_formats.h).
   static constexpr int kFormat = 3;
 

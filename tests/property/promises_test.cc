@@ -15,7 +15,7 @@ namespace oms::property {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kOfEach = 30;
+constexpr uint64_t kOfEach = 15;
 #else
 constexpr uint64_t kOfEach = 200;
 #endif
